@@ -1,0 +1,9 @@
+#ifndef ATTUNE_DIALECT_OPS_TD
+#define ATTUNE_DIALECT_OPS_TD
+include "attune/dialect/ops/Attention.td"
+include "attune/dialect/ops/Dft.td"
+include "attune/dialect/ops/Kernel.td"
+include "attune/dialect/ops/Norm.td"
+include "attune/dialect/ops/Scan.td"
+include "attune/dialect/ops/Yield.td"
+#endif

@@ -1,0 +1,15 @@
+#ifndef ATTUNE_DIALECT_OPS_YIELD_TD
+#define ATTUNE_DIALECT_OPS_YIELD_TD
+include "attune/dialect/Attrs.td"
+include "attune/dialect/Dialect.td"
+include "attune/dialect/Interfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+
+def Attune_YieldOp : Attune_Op<"yield", [Pure, Terminator, ReturnLike]> {
+  let summary = "terminator of every attune region";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let builders = [OpBuilder<(ins), [{ build($_builder, $_state, ::mlir::ValueRange()); }]>];
+  let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
+}
+
+#endif

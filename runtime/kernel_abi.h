@@ -1,0 +1,50 @@
+/*===- kernel_abi.h - What generated kernels and the runtime agree on --------------------------===
+ *
+ * Every kernel of an artifact is one C function. The host program (a list of kernel calls in the
+ * artifact's metadata, see docs/artifact.md) hands it pointers and sizes; nothing else crosses.
+ * A kernel never allocates, never throws, and keeps the caller's floating-point environment.
+ *
+ *===------------------------------------------------------------------------------------------===*/
+#ifndef ATTUNE_RUNTIME_KERNEL_ABI_H
+#define ATTUNE_RUNTIME_KERNEL_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct attune_ctx attune_ctx;
+
+/* One call computes the whole kernel.
+ * buffers: inputs, then outputs, then scratch, as the host program lists them; element-aligned.
+ * dims:    the values of the kernel's `dims` operands.
+ * Returns 0, or one of ATTUNE_KERNEL_*. */
+typedef int32_t (*attune_kernel_fn)(attune_ctx *ctx, void *const *buffers, const int64_t *dims);
+
+/* One piece of a kernel: `task` in [0, n), `worker` in [0, ctx->threads), unique among the tasks
+ * that run at the same time: per-worker scratch is indexed by it. */
+typedef int32_t (*attune_task_fn)(attune_ctx *ctx, void *const *buffers, const int64_t *dims,
+                                  int64_t task, int64_t worker);
+
+/* Generated code reads the first three fields at these offsets; the order is part of the ABI. */
+struct attune_ctx {
+  uint32_t size;    /* sizeof(attune_ctx) */
+  uint32_t threads; /* workers that may run at once */
+  /* Runs fn for every task in [0, n), in any order, and returns when all have finished: 0, or the
+   * first non-zero result in task order. */
+  int32_t (*parallel_for)(attune_ctx *ctx, int64_t n, attune_task_fn fn, void *const *buffers,
+                          const int64_t *dims);
+};
+
+enum {
+  ATTUNE_KERNEL_OK = 0,
+  ATTUNE_KERNEL_INDEX_OUT_OF_RANGE = 1, /* Gather and friends: an index outside its axis */
+  ATTUNE_KERNEL_DIVISION_BY_ZERO = 2,   /* integer division */
+  ATTUNE_KERNEL_BAD_SHAPE = 3           /* sizes that contradict what the model promised */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
