@@ -1,0 +1,49 @@
+//===- Emitter.h - From an attune.kernel to a function of the kernel ABI -------------------------===//
+//
+// A kernel region is emitted by the first emitter that matches it, from the most to the least
+// special: gemm, attention, rowwise, loops. `loops` takes everything (reference lowering, then
+// scalar loops). Emitters read the region, never the host function.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_CPU_EMITTER_H
+#define ATTUNE_CODEGEN_CPU_EMITTER_H
+
+#include "attune/codegen/cpu/Target.h"
+#include "attune/dialect/Attune.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include <functional>
+#include <memory>
+
+namespace attune::codegen {
+
+/// Builds an index value (bytes, flops) in the host function from the kernel's `dims` operands and
+/// the number of threads.
+using HostExpr = std::function<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange dims,
+                                           mlir::Value threads)>;
+
+struct EmittedKernel {
+  /// Scratch buffers in bytes, passed after inputs and outputs in this order; uninitialised.
+  llvm::SmallVector<HostExpr> scratch;
+};
+
+class KernelEmitter {
+public:
+  virtual ~KernelEmitter() = default;
+  virtual llvm::StringRef name() const = 0;
+  /// Whether this emitter can generate `op` for `target`. Must not change the IR.
+  virtual bool matches(KernelOp op, const CpuTarget &target) const = 0;
+  /// Adds to `module` a function `symbol` of the kernel ABI. Buffers: one per input, one per
+  /// result, then scratch. Called only if it matches; a failure has emitted a diagnostic.
+  virtual llvm::FailureOr<EmittedKernel> emit(KernelOp op, mlir::ModuleOp module,
+                                              llvm::StringRef symbol,
+                                              const CpuTarget &target) const = 0;
+};
+
+std::unique_ptr<KernelEmitter> createGemmEmitter();
+std::unique_ptr<KernelEmitter> createAttentionEmitter();
+std::unique_ptr<KernelEmitter> createRowwiseEmitter();
+std::unique_ptr<KernelEmitter> createLoopsEmitter();
+
+} // namespace attune::codegen
+#endif
