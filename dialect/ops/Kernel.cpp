@@ -22,6 +22,15 @@ LogicalResult KernelOp::verify() {
     return emitOpError("region must end in attune.yield");
   if (yield->getOperandTypes() != getResultTypes())
     return emitOpError("yields types that differ from its results");
+  int64_t inputDynamic = 0;
+  for (Type type : getInputs().getTypes())
+    inputDynamic += cast<RankedTensorType>(type).getNumDynamicDims();
+  if (inputDynamic != static_cast<int64_t>(getInputDims().size()))
+    return emitOpError("inputs have ") << inputDynamic << " dynamic extents, input_dims gives "
+           << getInputDims().size();
+  for (int64_t dim : getInputDims())
+    if (dim < 0 || dim >= static_cast<int64_t>(getDims().size()))
+      return emitOpError("input_dims names dim ") << dim << " of " << getDims().size();
   int64_t dynamic = 0;
   for (Type type : getResultTypes())
     dynamic += cast<RankedTensorType>(type).getNumDynamicDims();

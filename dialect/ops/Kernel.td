@@ -11,9 +11,12 @@ def Attune_KernelOp : Attune_Op<"kernel", [
   let description = [{
     Block arguments are `inputs` then `dims`; `attune.yield` gives one tensor per result.
     `result_dims` lists the extent of every `?` of the results, in order.
+    `input_dims` gives, for every `?` of every input in order, the number of the `dims` operand that
+    is its extent, so that the region alone tells every extent.
   }];
   let arguments = (ins Variadic<AnyRankedTensor>:$inputs, Variadic<Index>:$dims,
-    Variadic<Index>:$result_dims, OptionalAttr<StrAttr>:$kernel_name, OptionalAttr<StrAttr>:$emitter,
+    Variadic<Index>:$result_dims, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$input_dims,
+    OptionalAttr<StrAttr>:$kernel_name, OptionalAttr<StrAttr>:$emitter,
     OptionalAttr<StrAttr>:$backend, OptionalAttr<StrAttr>:$hash);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
