@@ -1,0 +1,23 @@
+# The front door; CMake and ninja do the work. Every target first installs what is missing.
+BUILD := build
+JOBS ?= $(shell nproc)
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := build
+.PHONY: setup build test clean format fresh-check
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	@test -f $(BUILD)/build.ninja || cmake --preset release
+	@cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+format: setup
+	@git ls-files '*.cpp' '*.h' '*.hpp' | xargs clang-format-22 -i
+
+clean:
+	rm -rf $(BUILD)
