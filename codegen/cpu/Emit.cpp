@@ -1,0 +1,186 @@
+#include "attune/codegen/cpu/Emit.h"
+
+#include "attune/codegen/cpu/Math.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/ExecutionEngine/OptUtils.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+
+#include <mutex>
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+static llvm::Error internalError(const llvm::Twine &what, llvm::StringRef details) {
+  return llvm::createStringError("internal error: " + what + (details.empty() ? "" : ": ") +
+                                 details);
+}
+
+llvm::Error lowerToLLVM(ModuleOp module, const CpuTarget &target) {
+  std::string messages;
+  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
+    messages += (messages.empty() ? "" : "; ") + diagnostic.str();
+    return success();
+  });
+
+  PassManager pm(module.getContext());
+  pm.addPass(createExpandMathPass(target));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createLoopInvariantCodeMotionPass());
+  pm.addPass(createConvertVectorToSCFPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createConvertMathToLibmPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createUBToLLVMConversionPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  if (failed(pm.run(module)))
+    return internalError("kernels do not lower to LLVM", messages);
+
+  // func-to-llvm leaves what it cannot convert without a message.
+  WalkResult left = module.walk([&](Operation *op) {
+    bool lowered = isa<ModuleOp>(op) || isa<LLVM::LLVMDialect>(op->getDialect());
+    if (!lowered)
+      messages = op->getName().getStringRef().str();
+    return lowered ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  if (left.wasInterrupted())
+    return internalError("left after lowering to LLVM", messages);
+  return llvm::Error::success();
+}
+
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeMachine(const CpuTarget &target) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+    llvm::InitializeNativeTargetAsmParser();
+  });
+  llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
+  std::string error;
+  const llvm::Target *llvmTarget = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!llvmTarget)
+    return internalError("no code generator", error);
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Fast; // contraction; no other fast-math
+  std::unique_ptr<llvm::TargetMachine> machine(llvmTarget->createTargetMachine(
+      triple, target.cpu, target.features, options, llvm::Reloc::PIC_, std::nullopt,
+      llvm::CodeGenOptLevel::Aggressive));
+  if (!machine)
+    return internalError("no target machine for", target.cpu);
+  return machine;
+}
+
+static void setTargetAttributes(llvm::Module &module, const CpuTarget &target) {
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", target.cpu);
+    function.addFnAttr("target-features", target.features);
+    function.addFnAttr("prefer-vector-width", std::to_string(target.vectorBits));
+    function.addFnAttr("no-trapping-math", "true");
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+}
+
+llvm::Error optimise(llvm::Module &module, const CpuTarget &target) {
+  auto machine = makeMachine(target);
+  if (!machine)
+    return machine.takeError();
+  setTargetAttributes(module, target);
+  return makeOptimizingTransformer(3, 0, machine->get())(&module);
+}
+
+llvm::Expected<std::unique_ptr<llvm::Module>>
+translate(ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target) {
+  auto machine = makeMachine(target);
+  if (!machine)
+    return machine.takeError();
+  registerBuiltinDialectTranslation(*module.getContext());
+  registerLLVMDialectTranslation(*module.getContext());
+  std::string messages;
+  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
+    messages += (messages.empty() ? "" : "; ") + diagnostic.str();
+    return success();
+  });
+  std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context, "attune");
+  if (!llvmModule)
+    return internalError("kernels do not translate to LLVM IR", messages);
+  llvmModule->setDataLayout((*machine)->createDataLayout());
+  llvmModule->setTargetTriple((*machine)->getTargetTriple());
+  if (llvm::Error error = optimise(*llvmModule, target))
+    return error;
+  return llvmModule;
+}
+
+static llvm::Expected<llvm::SmallVector<char>> emitFile(llvm::Module &module,
+                                                        const CpuTarget &target,
+                                                        llvm::CodeGenFileType type) {
+  auto machine = makeMachine(target);
+  if (!machine)
+    return machine.takeError();
+  llvm::SmallVector<char> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, type))
+    return internalError("the target cannot write files of this kind", target.cpu);
+  passes.run(module);
+  return bytes;
+}
+
+llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const CpuTarget &target) {
+  return emitFile(module, target, llvm::CodeGenFileType::ObjectFile);
+}
+
+llvm::Expected<llvm::SmallVector<char>> emitObject(ModuleOp module, const CpuTarget &target) {
+  llvm::LLVMContext context;
+  auto llvmModule = translate(module, context, target);
+  if (!llvmModule)
+    return llvmModule.takeError();
+  return emitObject(**llvmModule, target);
+}
+
+llvm::Expected<std::string> emitAssembly(ModuleOp module, const CpuTarget &target) {
+  llvm::LLVMContext context;
+  auto llvmModule = translate(module, context, target);
+  if (!llvmModule)
+    return llvmModule.takeError();
+  auto text = emitFile(**llvmModule, target, llvm::CodeGenFileType::AssemblyFile);
+  if (!text)
+    return text.takeError();
+  return std::string(text->begin(), text->end());
+}
+
+llvm::Expected<std::string> emitLLVMIR(ModuleOp module, const CpuTarget &target) {
+  llvm::LLVMContext context;
+  auto llvmModule = translate(module, context, target);
+  if (!llvmModule)
+    return llvmModule.takeError();
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  (*llvmModule)->print(stream, nullptr);
+  return text;
+}
+
+} // namespace attune::codegen

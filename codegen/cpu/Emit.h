@@ -1,0 +1,48 @@
+//===- Emit.h - From kernel functions to machine code -------------------------------------------===//
+//
+// The last two steps of code generation: a module of kernel functions (func, scf, arith, math,
+// vector, memref on `!llvm.ptr` arguments) becomes the LLVM dialect, then an object file.
+//
+// Different modules in different contexts may be compiled at the same time. A failure is our bug
+// (the emitters made IR that does not lower); the error holds the diagnostics.
+//
+//   if (llvm::Error error = lowerToLLVM(module, target))
+//     return error;
+//   auto object = emitObject(module, target);
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_CPU_EMIT_H
+#define ATTUNE_CODEGEN_CPU_EMIT_H
+
+#include "attune/codegen/cpu/Target.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallVector.h"
+
+#include <memory>
+
+namespace llvm {
+class LLVMContext;
+class Module;
+} // namespace llvm
+
+namespace attune::codegen {
+
+/// Lowers everything in `module` to the LLVM dialect, in place. Transcendental functions of f32
+/// become polynomials (Math.h), so that no call into libm is left in vector code.
+llvm::Error lowerToLLVM(mlir::ModuleOp module, const CpuTarget &target);
+
+/// LLVM IR of a lowered module, optimised for `target`. Other producers of bitcode may link
+/// theirs into it and call `optimise` again.
+llvm::Expected<std::unique_ptr<llvm::Module>> translate(mlir::ModuleOp module,
+                                                        llvm::LLVMContext &context,
+                                                        const CpuTarget &target);
+llvm::Error optimise(llvm::Module &module, const CpuTarget &target);
+llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const CpuTarget &target);
+
+/// All of the above for a lowered module: a position-independent ELF object, assembly, or IR text.
+llvm::Expected<llvm::SmallVector<char>> emitObject(mlir::ModuleOp module, const CpuTarget &target);
+llvm::Expected<std::string> emitAssembly(mlir::ModuleOp module, const CpuTarget &target);
+llvm::Expected<std::string> emitLLVMIR(mlir::ModuleOp module, const CpuTarget &target);
+
+} // namespace attune::codegen
+#endif
