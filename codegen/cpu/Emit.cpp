@@ -60,7 +60,7 @@ llvm::Error lowerToLLVM(ModuleOp module, const CpuTarget &target) {
 
   // func-to-llvm leaves what it cannot convert without a message.
   WalkResult left = module.walk([&](Operation *op) {
-    bool lowered = isa<ModuleOp>(op) || isa<LLVM::LLVMDialect>(op->getDialect());
+    bool lowered = isa<ModuleOp>(op) || isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect());
     if (!lowered)
       messages = op->getName().getStringRef().str();
     return lowered ? WalkResult::advance() : WalkResult::interrupt();
@@ -112,8 +112,8 @@ llvm::Error optimise(llvm::Module &module, const CpuTarget &target) {
   return makeOptimizingTransformer(3, 0, machine->get())(&module);
 }
 
-llvm::Expected<std::unique_ptr<llvm::Module>>
-translate(ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target) {
+llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::LLVMContext &context,
+                                                        const CpuTarget &target) {
   auto machine = makeMachine(target);
   if (!machine)
     return machine.takeError();
@@ -134,9 +134,8 @@ translate(ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target) 
   return llvmModule;
 }
 
-static llvm::Expected<llvm::SmallVector<char>> emitFile(llvm::Module &module,
-                                                        const CpuTarget &target,
-                                                        llvm::CodeGenFileType type) {
+static llvm::Expected<llvm::SmallVector<char>>
+emitFile(llvm::Module &module, const CpuTarget &target, llvm::CodeGenFileType type) {
   auto machine = makeMachine(target);
   if (!machine)
     return machine.takeError();

@@ -1,4 +1,5 @@
-//===- Emit.h - From kernel functions to machine code -------------------------------------------===//
+//===- Emit.h - From kernel functions to machine code
+//-------------------------------------------===//
 //
 // The last two steps of code generation: a module of kernel functions (func, scf, arith, math,
 // vector, memref on `!llvm.ptr` arguments) becomes the LLVM dialect, then an object file.
@@ -33,9 +34,8 @@ llvm::Error lowerToLLVM(mlir::ModuleOp module, const CpuTarget &target);
 
 /// LLVM IR of a lowered module, optimised for `target`. Other producers of bitcode may link
 /// theirs into it and call `optimise` again.
-llvm::Expected<std::unique_ptr<llvm::Module>> translate(mlir::ModuleOp module,
-                                                        llvm::LLVMContext &context,
-                                                        const CpuTarget &target);
+llvm::Expected<std::unique_ptr<llvm::Module>>
+translate(mlir::ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target);
 llvm::Error optimise(llvm::Module &module, const CpuTarget &target);
 llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const CpuTarget &target);
 

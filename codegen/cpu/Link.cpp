@@ -58,11 +58,21 @@ llvm::Error linkShared(llvm::ArrayRef<llvm::StringRef> objects,
   auto script = files.write("map", versionScript(symbols));
   if (!script)
     return script.takeError();
-  std::vector<std::string> arguments = {"ld.lld",         "-shared",       "--version-script",
-                                        *script,          "-z",            "now",
-                                        "-z",             "undefs",        "-z",
-                                        "noexecstack",    "--threads=1",   "--build-id=none",
-                                        "--hash-style=gnu", "-o",          output.str()};
+  std::vector<std::string> arguments = {"ld.lld",
+                                        "-shared",
+                                        "--version-script",
+                                        *script,
+                                        "-z",
+                                        "now",
+                                        "-z",
+                                        "undefs",
+                                        "-z",
+                                        "noexecstack",
+                                        "--threads=1",
+                                        "--build-id=none",
+                                        "--hash-style=gnu",
+                                        "-o",
+                                        output.str()};
   for (llvm::StringRef object : objects) {
     auto path = files.write("o", object);
     if (!path)
@@ -77,13 +87,11 @@ llvm::Error linkShared(llvm::ArrayRef<llvm::StringRef> objects,
   std::lock_guard<std::mutex> lock(mutex);
   std::string out, messages;
   llvm::raw_string_ostream outStream(out), errorStream(messages);
-  lld::Result result =
-      lld::lldMain(argv, outStream, errorStream, {{lld::Gnu, &lld::elf::link}});
+  lld::Result result = lld::lldMain(argv, outStream, errorStream, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode == 0)
     return llvm::Error::success();
   llvm::sys::fs::remove(output);
-  return llvm::createStringError("cannot link " + output + ": " +
-                                 llvm::StringRef(messages).trim());
+  return llvm::createStringError("cannot link " + output + ": " + llvm::StringRef(messages).trim());
 }
 
 } // namespace attune::codegen

@@ -40,8 +40,7 @@ llvm::Expected<CpuTarget> CpuTarget::parse(llvm::StringRef name) {
   if (name == "host")
     target.features = hostFeatures();
 
-  std::unique_ptr<llvm::MCSubtargetInfo> generic(
-      llvmTarget->createMCSubtargetInfo(triple, "", ""));
+  std::unique_ptr<llvm::MCSubtargetInfo> generic(llvmTarget->createMCSubtargetInfo(triple, "", ""));
   if (name.empty() || name == "help" || !generic || !generic->isCPUStringValid(target.cpu))
     return unknownCpu(name);
   std::unique_ptr<llvm::MCSubtargetInfo> subtarget(
