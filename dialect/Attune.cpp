@@ -1,4 +1,4 @@
-#include "attune/dialect/Attune.h"
+#include "attune/dialect/ops/Support.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -5,23 +5,21 @@
 using namespace mlir;
 using namespace attune;
 
+void KernelOp::build(OpBuilder &builder, OperationState &state, TypeRange results,
+                     ValueRange inputs, ValueRange dims, ValueRange resultDims,
+                     ArrayRef<int64_t> inputDims) {
+  build(builder, state, results, inputs, dims, resultDims, inputDims, StringAttr(), StringAttr(), StringAttr(),
+        StringAttr());
+  OpBuilder::InsertionGuard guard(builder);
+  SmallVector<Type> types(inputs.getTypes());
+  llvm::append_range(types, dims.getTypes());
+  SmallVector<Location> locs(types.size(), state.location);
+  builder.createBlock(state.regions.front().get(), {}, types, locs);
+}
+
+YieldOp KernelOp::getYield() { return cast<YieldOp>(getBody().front().getTerminator()); }
+
 LogicalResult KernelOp::verify() {
-  Block &body = getBody().front();
-  if (body.getNumArguments() != getInputs().size() + getDims().size())
-    return emitOpError("expects one block argument per input and dim (")
-           << getInputs().size() + getDims().size() << "), found " << body.getNumArguments();
-  for (auto [index, arg] : llvm::enumerate(body.getArguments())) {
-    Type type = index < getInputs().size() ? getInputs()[index].getType()
-                                           : IndexType::get(getContext());
-    if (arg.getType() != type)
-      return emitOpError("block argument ") << index << " has type " << arg.getType()
-             << ", its operand " << type;
-  }
-  auto yield = dyn_cast<YieldOp>(body.getTerminator());
-  if (!yield)
-    return emitOpError("region must end in attune.yield");
-  if (yield->getOperandTypes() != getResultTypes())
-    return emitOpError("yields types that differ from its results");
   int64_t inputDynamic = 0;
   for (Type type : getInputs().getTypes())
     inputDynamic += cast<RankedTensorType>(type).getNumDynamicDims();
@@ -35,8 +33,28 @@ LogicalResult KernelOp::verify() {
   for (Type type : getResultTypes())
     dynamic += cast<RankedTensorType>(type).getNumDynamicDims();
   if (dynamic != static_cast<int64_t>(getResultDims().size()))
-    return emitOpError("results have ") << dynamic << " dynamic extents, result_dims gives "
-           << getResultDims().size();
+    return emitOpError("results have ")
+           << dynamic << " dynamic extents, result_dims gives " << getResultDims().size();
+  return success();
+}
+
+LogicalResult KernelOp::verifyRegions() {
+  Block &body = getBody().front();
+  if (body.getNumArguments() != getInputs().size() + getDims().size())
+    return emitOpError("expects one block argument per input and dim (")
+           << getInputs().size() + getDims().size() << "), found " << body.getNumArguments();
+  for (auto [index, arg] : llvm::enumerate(body.getArguments())) {
+    Type type =
+        index < getInputs().size() ? getInputs()[index].getType() : IndexType::get(getContext());
+    if (arg.getType() != type)
+      return emitOpError("block argument ")
+             << index << " has type " << arg.getType() << ", its operand " << type;
+  }
+  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  if (!yield)
+    return emitOpError("region must end in attune.yield");
+  if (yield->getOperandTypes() != getResultTypes())
+    return emitOpError("yields types that differ from its results");
   return success();
 }
 
