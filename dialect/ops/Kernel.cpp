@@ -8,8 +8,8 @@ using namespace attune;
 void KernelOp::build(OpBuilder &builder, OperationState &state, TypeRange results,
                      ValueRange inputs, ValueRange dims, ValueRange resultDims,
                      ArrayRef<int64_t> inputDims) {
-  build(builder, state, results, inputs, dims, resultDims, inputDims, StringAttr(), StringAttr(), StringAttr(),
-        StringAttr());
+  build(builder, state, results, inputs, dims, resultDims, inputDims, StringAttr(), StringAttr(),
+        StringAttr(), StringAttr());
   OpBuilder::InsertionGuard guard(builder);
   SmallVector<Type> types(inputs.getTypes());
   llvm::append_range(types, dims.getTypes());
@@ -24,8 +24,8 @@ LogicalResult KernelOp::verify() {
   for (Type type : getInputs().getTypes())
     inputDynamic += cast<RankedTensorType>(type).getNumDynamicDims();
   if (inputDynamic != static_cast<int64_t>(getInputDims().size()))
-    return emitOpError("inputs have ") << inputDynamic << " dynamic extents, input_dims gives "
-           << getInputDims().size();
+    return emitOpError("inputs have ")
+           << inputDynamic << " dynamic extents, input_dims gives " << getInputDims().size();
   for (int64_t dim : getInputDims())
     if (dim < 0 || dim >= static_cast<int64_t>(getDims().size()))
       return emitOpError("input_dims names dim ") << dim << " of " << getDims().size();
