@@ -1,0 +1,151 @@
+"""Compares Attune with other runtimes: `make bench`, or bench/run.py --help.
+
+Every peer lives in a process of its own. Before anything is timed, each peer's outputs are compared
+with those of the first one. Then come rounds: in each, every peer takes its turn (in an order that
+changes from round to round), so that a slow phase of the machine hits all of them. A ratio is the
+median over rounds of (peer's median of the round / ours); the machine's own limits are measured in
+the same run.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import case as cases
+import report
+
+FOLDER = Path(__file__).resolve().parent
+PEERS = ["attune", "onnxruntime", "openvino"]
+
+
+class Worker:
+    def __init__(self, peer):
+        self.peer = peer
+        self.process = subprocess.Popen(
+            [sys.executable, str(FOLDER / "worker.py"), peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": "the process ended"}
+        if "error" in answer:
+            raise SystemExit(f"{self.peer}: {request['do']}: {answer['error']}")
+        return answer
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure_roof(threads, work):
+    binary = work / "roof"
+    if not binary.exists():
+        flags = "-O3 -march=native -mprefer-vector-width=512 -ffp-contract=fast -pthread".split()
+        subprocess.run(["clang-22", *flags, FOLDER / "roof.c", "-o", binary], check=True)
+    text = subprocess.run([binary, str(threads)], check=True, capture_output=True, text=True).stdout
+    return json.loads(text)
+
+
+def compare(workers, case, work):
+    """Largest absolute difference of each peer's outputs to those of the last peer."""
+    feeds = work / "inputs.npz"
+    np.savez(feeds, **cases.inputs(case))
+    results = {}
+    for worker in workers:
+        file = work / f"{worker.peer}.npz"
+        worker.ask(do="bind", inputs=str(feeds), outputs=str(file))
+        with np.load(file) as data:
+            results[worker.peer] = [data[k] for k in data.files]
+    reference = results["onnxruntime" if "onnxruntime" in results else workers[-1].peer]
+    errors = {}
+    for peer, outputs in results.items():
+        if len(outputs) != len(reference):
+            raise SystemExit(f"{peer}: {len(outputs)} outputs, expected {len(reference)}")
+        worst = 0.0
+        for got, want in zip(outputs, reference):
+            if got.shape != want.shape or got.dtype != want.dtype:
+                raise SystemExit(f"{peer}: output is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}")
+            gap = np.abs(got.astype(np.float64) - want.astype(np.float64)).max(initial=0.0)
+            worst = max(worst, float("inf") if np.isnan(gap) else float(gap))
+        if worst > case["tolerance"]:
+            raise SystemExit(f"{peer}: differs by {worst:.3g} (tolerance {case['tolerance']:.3g})")
+        errors[peer] = worst
+    return errors
+
+
+def run_case(name, case, peers, threads, rounds, runs, work):
+    workers = [Worker(p) for p in peers]
+    loaded = {
+        w.peer: w.ask(do="load", model=str(cases.model_path(case)), threads=threads, work=str(work))
+        for w in workers
+    }
+    errors = compare(workers, case, work)
+    times = {p: [] for p in peers}
+    order = random.Random(0)
+    for _ in range(rounds):
+        for worker in order.sample(workers, len(workers)):
+            time.sleep(0.02)  # the previous peer's threads stop spinning
+            times[worker.peer].append(worker.ask(do="time", runs=runs)["ms"])
+    for worker in workers:
+        worker.close()
+    return {
+        "case": name,
+        "model": case["name"],
+        "dims": case["dims"],
+        "threads": threads,
+        "peers": {
+            p: {
+                "version": loaded[p]["version"],
+                "load_ms": loaded[p]["ms"],
+                "max_abs_error": errors[p],
+                "rounds_ms": times[p],
+                **report.summary(times[p]),
+            }
+            for p in peers
+        },
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", help="file stems in bench/cases (default: all)")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=5, help="timed runs of a peer in a round")
+    parser.add_argument("--work", type=Path, default=FOLDER.parent / "build" / "bench")
+    parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    peers = options.peers.split(",")
+
+    results, roofs = [], {}
+    with tempfile.TemporaryDirectory(dir=options.work) as scratch:
+        for threads in map(int, options.threads.split(",")):
+            samples = [measure_roof(threads, options.work)]
+            for name, case in cases.load(options.cases).items():
+                results.append(
+                    run_case(name, case, peers, threads, options.rounds, options.runs, Path(scratch))
+                )
+                samples.append(measure_roof(threads, options.work))
+            roofs[threads] = {k: statistics.median(s[k] for s in samples) for k in samples[0]}
+    if options.json:
+        options.json.write_text(json.dumps({"roof": roofs, "results": results}, indent=1))
+    print(report.table(results, roofs))
+
+
+if __name__ == "__main__":
+    main()
