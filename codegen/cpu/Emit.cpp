@@ -2,6 +2,7 @@
 
 #include "attune/codegen/cpu/Math.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
 #include "mlir/IR/Diagnostics.h"
@@ -36,6 +37,7 @@ llvm::Error lowerToLLVM(ModuleOp module, const CpuTarget &target) {
   });
 
   PassManager pm(module.getContext());
+  pm.addPass(math::createMathExtendToSupportedTypes());
   pm.addPass(createExpandMathPass(target));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

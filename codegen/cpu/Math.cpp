@@ -1,7 +1,9 @@
 #include "attune/codegen/cpu/Math.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -48,7 +50,8 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
   StringRef getArgument() const override { return "attune-expand-math"; }
   StringRef getDescription() const override { return "Polynomials for f32 math functions"; }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect>();
+    registry.insert<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
+                    vector::VectorDialect>();
   }
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
@@ -70,6 +73,7 @@ void populateExpandMathPatterns(RewritePatternSet &patterns, const CpuTarget &ta
   patterns.add<ExpandMinMax<arith::MinimumFOp>>(context, P::OLT, true);
   patterns.add<ExpandMinMax<arith::MaxNumFOp>>(context, P::OGT, false);
   patterns.add<ExpandMinMax<arith::MinNumFOp>>(context, P::OLT, false);
+  populateMathPolynomialPatterns(patterns, target);
 }
 
 std::unique_ptr<Pass> createExpandMathPass(const CpuTarget &target) {

@@ -5,7 +5,7 @@
 // so that no call into libm is left in a vector loop. Runs first in lowerToLLVM; emitters write
 // plain `math.exp`.
 //
-// Largest error over all finite inputs (ulp): see the table in Math.cpp. Infinities, NaN, overflow
+// Largest error in ulp: top of MathPolynomials.cpp. Infinities, NaN, overflow
 // and gradual underflow follow the C library. f64 keeps its calls into libm.
 //
 // Also expanded: `arith.maximumf` and friends to compare + select (NaN as the op defines it), and
@@ -26,6 +26,7 @@ class Pass;
 
 namespace attune::codegen {
 
+void populateMathPolynomialPatterns(mlir::RewritePatternSet &patterns, const CpuTarget &target);
 void populateExpandMathPatterns(mlir::RewritePatternSet &patterns, const CpuTarget &target);
 std::unique_ptr<mlir::Pass> createExpandMathPass(const CpuTarget &target);
 
