@@ -11,6 +11,8 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -61,14 +63,13 @@ llvm::Error lowerToLLVM(ModuleOp module, const CpuTarget &target) {
     return internalError("kernels do not lower to LLVM", messages);
 
   // func-to-llvm leaves what it cannot convert without a message.
-  WalkResult left = module.walk([&](Operation *op) {
-    bool lowered = isa<ModuleOp>(op) || isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect());
-    if (!lowered)
-      messages = op->getName().getStringRef().str();
-    return lowered ? WalkResult::advance() : WalkResult::interrupt();
+  llvm::SetVector<StringRef> left;
+  module.walk([&](Operation *op) {
+    if (!isa<ModuleOp>(op) && !isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()))
+      left.insert(op->getName().getStringRef());
   });
-  if (left.wasInterrupted())
-    return internalError("left after lowering to LLVM", messages);
+  if (!left.empty())
+    return internalError("left after lowering to LLVM", llvm::join(left, ", "));
   return llvm::Error::success();
 }
 
