@@ -1,0 +1,59 @@
+//===- Binding.h - The caller's tensors of one call ---------------------------------------------===//
+//
+// Matches the values of attune_run_args with the signature and refuses, with one message that says
+// what was found and what is accepted, whatever a kernel could trip over.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_BINDING_H
+#define ATTUNE_RUNTIME_BINDING_H
+
+#include "attune/runtime/Evaluation.h"
+#include "attune/runtime/Program.h"
+#include <cstdlib>
+#include <memory>
+
+namespace attune::rt {
+
+struct Free {
+  void operator()(void *memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<char, Free>;
+
+/// At least one byte, 64-byte aligned; throws Error.
+Memory allocate(uint64_t bytes);
+
+struct Bound {
+  char *data = nullptr;
+  uint64_t span = 0;          ///< bytes from `data` that belong to the tensor
+  Memory storage;             ///< ours: a dense copy of an input, or an allocated output
+  attune_value *out = nullptr; ///< the caller's place; null for an output nobody asked for
+};
+
+class Binding {
+public:
+  Binding(const Program &program, const attune_run_args &args, bool copyStrided);
+
+  /// Part of the call's sizes: input extents and capacities.
+  CallSizes sizes;
+  std::vector<Bound> inputs, outputs;
+
+  /// Output `i` has this shape: checks the caller's tensor or allocates one.
+  void shapeOutput(size_t i, const std::vector<int64_t> &shape);
+  /// Refuses outputs that share memory with inputs or each other, alias pairs aside.
+  void checkOverlap(size_t output) const;
+  /// Hands allocated outputs to the caller; cannot fail.
+  void deliver();
+
+private:
+  void bindInput(size_t i, const attune_value &value, bool copyStrided);
+  void bindOutput(size_t i, attune_value &value);
+  void checkSymbols() const;
+  std::vector<uint32_t> order(const std::vector<Port> &ports, const char *const *names,
+                              uint64_t count, const char *what) const;
+
+  const Program &program;
+  std::vector<std::vector<int64_t>> outputShapes;
+};
+
+} // namespace attune::rt
+#endif

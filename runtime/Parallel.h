@@ -1,0 +1,18 @@
+//===- Parallel.h - `parallel_for` of the kernel ABI --------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_PARALLEL_H
+#define ATTUNE_RUNTIME_PARALLEL_H
+
+#include "attune/runtime/attune.h"
+#include "attune/runtime/kernel_abi.h"
+
+namespace attune::rt {
+
+/// What the kernels of one running call see; one per arena.
+struct Context : attune_ctx {
+  const attune_executor *executor; ///< null: the process's pool
+
+  Context(unsigned threads, const attune_executor *executor);
+};
+
+} // namespace attune::rt
+#endif

@@ -1,0 +1,222 @@
+#include "attune/runtime/ThreadPool.h"
+#include "attune/runtime/Cpu.h"
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <climits>
+#include <csignal>
+#include <linux/futex.h>
+#include <mutex>
+#include <new>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace attune::rt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+constexpr unsigned kMaxWorkers = 1023;
+constexpr microseconds kSpinInInference{3000}, kSpinAfter{200}, kSpinBeforeYield{30},
+    kSpinBeforeSleep{20000};
+
+struct alignas(64) Job {
+  void (*run)(void *, uint32_t);
+  void *argument;
+  uint32_t floatControl;
+  std::atomic<uint32_t> joined{1}; // 0 is the caller
+  std::atomic<uint32_t> left{0};   // workers that have joined and finished
+};
+
+/// State of a worker: one of these, or the address of the job it is offered.
+constexpr uintptr_t kIdle = 0, kAsleep = 1, kBusy = 2;
+
+struct alignas(64) Worker {
+  std::atomic<uintptr_t> state{kIdle};
+
+  // A futex is 32 bits: the low half of the state, in which kAsleep differs from any job's address.
+  uint32_t *futex() { return reinterpret_cast<uint32_t *>(&state); }
+  void wake() { syscall(SYS_futex, futex(), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
+  void sleep() {
+    syscall(SYS_futex, futex(), FUTEX_WAIT_PRIVATE, uint32_t(kAsleep), nullptr, nullptr, 0);
+  }
+  bool offer(Job *job);
+  bool retract(Job *job);
+  Job *next();
+  void main();
+};
+static_assert(sizeof(std::atomic<uintptr_t>) == 8 && std::endian::native == std::endian::little);
+
+struct Pool {
+  Worker workers[kMaxWorkers];
+  std::atomic<unsigned> count{0};
+};
+
+// Constant-initialised and never destroyed: usable from constructors and at exit.
+constinit std::atomic<Pool *> pool{nullptr};
+constinit std::mutex growth;
+constinit std::atomic<int> active{0};
+
+/// Looks for `done` actively at first, then gives way to other threads between looks.
+class Wait {
+public:
+  /// True as soon as `done` holds; false about every microsecond.
+  template <class Done> bool lookFor(Done done) {
+    for (int i = 0; i < 32; ++i) {
+      if (done())
+        return true;
+      cpuRelax();
+    }
+    elapsed = Clock::now() - start;
+    if (elapsed > kSpinBeforeYield)
+      sched_yield();
+    return false;
+  }
+  Clock::duration elapsed{};
+
+private:
+  Clock::time_point start = Clock::now();
+};
+
+bool Worker::offer(Job *job) {
+  uintptr_t seen = state.load(std::memory_order_relaxed);
+  do {
+    if (seen != kIdle && seen != kAsleep)
+      return false;
+  } while (!state.compare_exchange_weak(seen, reinterpret_cast<uintptr_t>(job),
+                                        std::memory_order_release, std::memory_order_relaxed));
+  if (seen == kAsleep)
+    wake();
+  return true;
+}
+
+bool Worker::retract(Job *job) {
+  uintptr_t seen = state.load(std::memory_order_relaxed);
+  return seen == reinterpret_cast<uintptr_t>(job) &&
+         state.compare_exchange_strong(seen, kIdle, std::memory_order_relaxed);
+}
+
+Job *Worker::next() {
+  for (Wait wait;;) {
+    bool found = wait.lookFor([&] { return state.load(std::memory_order_relaxed) != kIdle; });
+    uintptr_t seen = state.load(std::memory_order_relaxed);
+    if (seen > kBusy) {
+      if (state.compare_exchange_strong(seen, kBusy, std::memory_order_acquire))
+        return reinterpret_cast<Job *>(seen);
+    } else if (found) {
+      if (seen == kAsleep) // woken for nothing
+        sleep();
+    } else if (wait.elapsed > (active.load(std::memory_order_relaxed) > 0 ? kSpinInInference
+                                                                          : kSpinAfter)) {
+      seen = kIdle;
+      if (state.compare_exchange_strong(seen, kAsleep, std::memory_order_relaxed)) {
+        sleep();
+        wait = Wait();
+      }
+    }
+  }
+}
+
+void Worker::main() {
+  for (;;) {
+    Job *job = next();
+    if (floatControl() != job->floatControl)
+      setFloatControl(job->floatControl);
+    job->run(job->argument, job->joined.fetch_add(1, std::memory_order_relaxed));
+    // Free for the next offer first: the caller may make one as soon as it sees `left`, which is
+    // the last access to the job.
+    state.store(kIdle, std::memory_order_relaxed);
+    job->left.fetch_add(1, std::memory_order_release);
+  }
+}
+
+bool startWorker(Worker *worker) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  // The application's signals are none of ours.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  int failed = pthread_create(
+      &thread, &attributes,
+      [](void *self) -> void * {
+        pthread_setname_np(pthread_self(), "attune");
+        static_cast<Worker *>(self)->main();
+        return nullptr;
+      },
+      worker);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  return !failed;
+}
+
+void beforeFork() { growth.lock(); }
+void afterForkInParent() { growth.unlock(); }
+void afterForkInChild() {
+  // The workers exist in the parent only; their memory is left as it is.
+  pool.store(nullptr, std::memory_order_relaxed);
+  active.store(0, std::memory_order_relaxed);
+  growth.unlock();
+}
+
+} // namespace
+
+unsigned poolReserve(unsigned threads) {
+  unsigned wanted = threads > kMaxWorkers ? kMaxWorkers : threads - 1;
+  Pool *current = pool.load(std::memory_order_acquire);
+  if (current && current->count.load(std::memory_order_acquire) >= wanted)
+    return threads;
+  if (wanted == 0)
+    return 1;
+  std::lock_guard lock(growth);
+  static bool registered = false;
+  if (!registered) {
+    registered = true;
+    pthread_atfork(beforeFork, afterForkInParent, afterForkInChild);
+  }
+  current = pool.load(std::memory_order_acquire);
+  if (!current) {
+    current = new (std::nothrow) Pool;
+    if (!current)
+      return 1;
+    pool.store(current, std::memory_order_release);
+  }
+  unsigned count = current->count.load(std::memory_order_relaxed);
+  while (count < wanted && startWorker(&current->workers[count]))
+    current->count.store(++count, std::memory_order_release);
+  return count + 1 < threads ? count + 1 : threads;
+}
+
+void poolRun(unsigned count, void (*run)(void *, uint32_t), void *argument) {
+  Pool *current = pool.load(std::memory_order_acquire);
+  if (count > 1 && !current) { // first use, or a forked child
+    poolReserve(count);
+    current = pool.load(std::memory_order_acquire);
+  }
+  if (count <= 1 || !current)
+    return run(argument, 0);
+
+  Job job{run, argument, floatControl()};
+  unsigned workers = current->count.load(std::memory_order_acquire);
+  uint32_t offered = 0;
+  unsigned last = 0;
+  for (; last < workers && offered < count - 1; ++last)
+    offered += current->workers[last].offer(&job);
+  run(argument, 0);
+  for (unsigned i = 0; i < last; ++i)
+    offered -= current->workers[i].retract(&job);
+  Wait wait;
+  while (!wait.lookFor([&] { return job.left.load(std::memory_order_acquire) == offered; }))
+    if (wait.elapsed > kSpinBeforeSleep)
+      usleep(50); // a caller of real-time priority would starve the workers by yielding alone
+}
+
+PoolActive::PoolActive() { active.fetch_add(1, std::memory_order_relaxed); }
+PoolActive::~PoolActive() { active.fetch_sub(1, std::memory_order_relaxed); }
+
+} // namespace attune::rt
