@@ -94,9 +94,8 @@ constexpr attune_api kApi = {
     .version = ATTUNE_API_VERSION,
     .version_text = [] { return ATTUNE_VERSION; },
     .status_code = [](const attune_status *status) { return status ? status->code : ATTUNE_OK; },
-    .status_message = [](const attune_status *status) {
-      return status ? status->message.c_str() : "";
-    },
+    .status_message =
+        [](const attune_status *status) { return status ? status->message.c_str() : ""; },
     .status_free =
         [](attune_status *status) {
           if (status != &outOfMemory())
@@ -104,7 +103,8 @@ constexpr attune_api kApi = {
         },
     .session_open = openSession,
     .session_close = [](attune_session *session) { delete session; },
-    .session_signature = [](const attune_session *session) { return &session->session.signature(); },
+    .session_signature =
+        [](const attune_session *session) { return &session->session.signature(); },
     .session_run = runSession,
     .value_clear = clearValue,
     .dtype_name = dtypeName,

@@ -151,8 +151,8 @@ void ArtifactFile::checkNote() const {
          ", which this machine lacks; compile it with --cpu=host on this machine");
   }
   if (note.fileSize != fileSize)
-    fail(ATTUNE_ERROR_ARTIFACT, "`", path, "` is damaged: it has ", fileSize, " bytes, its note says ",
-         note.fileSize);
+    fail(ATTUNE_ERROR_ARTIFACT, "`", path, "` is damaged: it has ", fileSize,
+         " bytes, its note says ", note.fileSize);
   auto inside = [&](uint64_t offset, uint64_t size) {
     return offset <= fileSize && size <= fileSize - offset;
   };
@@ -213,7 +213,8 @@ void ArtifactFile::loadCode() {
   struct stat checked, loaded;
   if (fstat(file, &checked) != 0 || stat(absolute.c_str(), &loaded) != 0 ||
       checked.st_dev != loaded.st_dev || checked.st_ino != loaded.st_ino)
-    fail(ATTUNE_ERROR_ARTIFACT, "`", path, "` was replaced while it was being opened; open it again");
+    fail(ATTUNE_ERROR_ARTIFACT, "`", path,
+         "` was replaced while it was being opened; open it again");
 }
 
 void *ArtifactFile::function(const std::string &symbol) const {

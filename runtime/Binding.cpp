@@ -262,8 +262,7 @@ void Binding::bindOutput(size_t i, attune_value &value) {
          " of shape ", shapeText(tensor.shape, port.shape.size()), " are not dense row-major");
   sizes.outCapacities[i] = capacity;
   bound.data = dataOf(tensor);
-  bound.span =
-      spanOf(tensor, axis, capacity, countElements(name, tensor.shape, port.shape.size()));
+  bound.span = spanOf(tensor, axis, capacity, countElements(name, tensor.shape, port.shape.size()));
 }
 
 void Binding::checkSymbols() const {
@@ -285,8 +284,8 @@ void Binding::checkSymbols() const {
       }
       if (int64_t found = sizes.dims[i][axis], expected = sizes.dims[first->input][first->axis];
           found != expected)
-        fail(ATTUNE_ERROR_ARGUMENT, quoted("input", program.inputs[i].name), ": axis ", axis,
-             " (`", symbol, "`) has extent ", found, ", but ",
+        fail(ATTUNE_ERROR_ARGUMENT, quoted("input", program.inputs[i].name), ": axis ", axis, " (`",
+             symbol, "`) has extent ", found, ", but ",
              quoted("input", program.inputs[first->input].name), " has ", expected, " on axis ",
              first->axis);
     }
@@ -331,9 +330,9 @@ void Binding::checkOverlap(size_t output) const {
         auto capacity = [](int64_t known, int64_t extent) { return known >= 0 ? known : extent; };
         int64_t in = capacity(sizes.inCapacities[i], sizes.dims[i][alias.axis]);
         int64_t out = capacity(sizes.outCapacities[output], outputShapes[output][alias.axis]);
-        bool one = std::all_of(outputShapes[output].begin(),
-                               outputShapes[output].begin() + alias.axis,
-                               [](int64_t extent) { return extent == 1; });
+        bool one =
+            std::all_of(outputShapes[output].begin(), outputShapes[output].begin() + alias.axis,
+                        [](int64_t extent) { return extent == 1; });
         inPlace = one || in == out;
       }
     if (!inPlace)

@@ -1,4 +1,5 @@
-//===- Binding.h - The caller's tensors of one call ---------------------------------------------===//
+//===- Binding.h - The caller's tensors of one call
+//---------------------------------------------===//
 //
 // Matches the values of attune_run_args with the signature and refuses, with one message that says
 // what was found and what is accepted, whatever a kernel could trip over.
@@ -24,8 +25,8 @@ Memory allocate(uint64_t bytes);
 
 struct Bound {
   char *data = nullptr;
-  uint64_t span = 0;          ///< bytes from `data` that belong to the tensor
-  Memory storage;             ///< ours: a dense copy of an input, or an allocated output
+  uint64_t span = 0;           ///< bytes from `data` that belong to the tensor
+  Memory storage;              ///< ours: a dense copy of an input, or an allocated output
   attune_value *out = nullptr; ///< the caller's place; null for an output nobody asked for
 };
 

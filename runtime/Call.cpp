@@ -141,7 +141,8 @@ void Call::runKernel(const Step &step) {
   arena.dims.clear();
   for (uint32_t scalar : step.dims)
     arena.dims.push_back(arena.evaluation[scalar]);
-  if (int32_t code = functions[step.kernel](&arena.context, arena.buffers.data(), arena.dims.data()))
+  if (int32_t code =
+          functions[step.kernel](&arena.context, arena.buffers.data(), arena.dims.data()))
     failKernel(program.kernels[step.kernel], code);
 }
 

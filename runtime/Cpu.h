@@ -1,4 +1,5 @@
-//===- Cpu.h - What this machine offers ---------------------------------------------------------===//
+//===- Cpu.h - What this machine offers
+//---------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_CPU_H
 #define ATTUNE_RUNTIME_CPU_H
 

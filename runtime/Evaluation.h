@@ -1,4 +1,5 @@
-//===- Evaluation.h - The sizes of one call -----------------------------------------------------===//
+//===- Evaluation.h - The sizes of one call
+//-----------------------------------------------------===//
 //
 // Values of a program's scalars. An instruction that fails (overflow, division by zero) is an error
 // only where its result is used: the branch of a `select` that is not taken may be nonsense.
@@ -14,7 +15,7 @@ namespace attune::rt {
 
 /// What scalars stand on. Two calls with equal sizes have equal scalars up to the first `load`.
 struct CallSizes {
-  std::vector<std::vector<int64_t>> dims;            ///< per input
+  std::vector<std::vector<int64_t>> dims;           ///< per input
   std::vector<int64_t> inCapacities, outCapacities; ///< along the alias axis; -1: the extent
   int64_t threads = 1;
 

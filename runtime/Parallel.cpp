@@ -64,8 +64,7 @@ int32_t parallelFor(attune_ctx *ctx, int64_t tasks, attune_task_fn fn, void *con
   uint32_t count = uint32_t(std::min<int64_t>(ctx->threads, tasks));
   const attune_executor *executor = static_cast<Context *>(ctx)->executor;
   if (!executor) {
-    poolRun(
-        count, [](void *loop, uint32_t i) { static_cast<Loop *>(loop)->work(i); }, &loop);
+    poolRun(count, [](void *loop, uint32_t i) { static_cast<Loop *>(loop)->work(i); }, &loop);
   } else {
     loop.floatControl = floatControl();
     executor->run(

@@ -140,8 +140,8 @@ Scalar Parser::parseScalar(const Node &node, size_t position) {
               {"select", ScalarOp::Select, 3},
               {"loaded", ScalarOp::Loaded, 0}};
   std::string name = node[size_t(0)].string();
-  const auto *found =
-      std::find_if(std::begin(kOps), std::end(kOps), [&](const auto &op) { return name == op.name; });
+  const auto *found = std::find_if(std::begin(kOps), std::end(kOps),
+                                   [&](const auto &op) { return name == op.name; });
   if (found == std::end(kOps))
     node.damaged("unknown instruction `", name, "`");
   if (node.size() != 1 + found->operands)

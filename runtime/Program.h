@@ -1,4 +1,5 @@
-//===- Program.h - The host program of an artifact ----------------------------------------------===//
+//===- Program.h - The host program of an artifact
+//----------------------------------------------===//
 //
 // The metadata of docs/artifact.md, parsed and checked: every position, phase and name in a Program
 // is valid, so that the executor need not look again. What depends on a call's sizes is checked by
@@ -16,9 +17,28 @@
 namespace attune::rt {
 
 enum class ScalarOp : uint8_t {
-  Const, Dim, Threads, InCapacity, OutCapacity,
-  Add, Sub, Mul, FloorDiv, CeilDiv, Mod, Min, Max,
-  Eq, Ne, Lt, Le, And, Or, Not, Select, Loaded
+  Const,
+  Dim,
+  Threads,
+  InCapacity,
+  OutCapacity,
+  Add,
+  Sub,
+  Mul,
+  FloorDiv,
+  CeilDiv,
+  Mod,
+  Min,
+  Max,
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  And,
+  Or,
+  Not,
+  Select,
+  Loaded
 };
 
 /// Positions in Program::steps; what needs no `load` step has phase kStart.
@@ -27,7 +47,7 @@ inline constexpr Phase kStart = -1;
 
 struct Scalar {
   ScalarOp op = ScalarOp::Const;
-  Phase phase = kStart; ///< the `load` step after which it is known
+  Phase phase = kStart;        ///< the `load` step after which it is known
   int64_t a = 0, b = 0, c = 0; ///< operands: value, positions or axis
 };
 
@@ -53,9 +73,9 @@ struct Value {
 struct Step {
   uint32_t kind = ATTUNE_STEP_KERNEL;
   uint32_t kernel = 0;
-  std::vector<uint32_t> buffers; ///< values; of a copy: from, to; of a load: the tensor
-  std::vector<uint32_t> dims;    ///< scalars
-  int32_t flops = -1, bytes = -1; ///< scalars; -1: not given. A copy's `bytes` is always given.
+  std::vector<uint32_t> buffers;   ///< values; of a copy: from, to; of a load: the tensor
+  std::vector<uint32_t> dims;      ///< scalars
+  int32_t flops = -1, bytes = -1;  ///< scalars; -1: not given. A copy's `bytes` is always given.
   int64_t element = 0;             ///< of a load
   uint32_t scalar = 0;             ///< defined by a load
   std::vector<uint32_t> evaluates; ///< scalars that a load makes known, `scalar` excluded

@@ -109,8 +109,8 @@ Job *Worker::next() {
     } else if (found) {
       if (seen == kAsleep) // woken for nothing
         sleep();
-    } else if (wait.elapsed > (active.load(std::memory_order_relaxed) > 0 ? kSpinInInference
-                                                                          : kSpinAfter)) {
+    } else if (wait.elapsed >
+               (active.load(std::memory_order_relaxed) > 0 ? kSpinInInference : kSpinAfter)) {
       seen = kIdle;
       if (state.compare_exchange_strong(seen, kAsleep, std::memory_order_relaxed)) {
         sleep();

@@ -1,12 +1,13 @@
-//===- ThreadPool.h - The process's worker threads ----------------------------------------------===//
+//===- ThreadPool.h - The process's worker threads
+//----------------------------------------------===//
 //
 // Behind `parallel_for` of kernel_abi.h. One pool per process, made on first use, grown to what the
 // largest session asks for, never destroyed; a forked child makes its own.
 //
-// A call offers its job to workers that are free, takes part itself and, when no task is left, takes
-// back the offers that nobody has picked up yet: a worker that the system does not schedule costs
-// nothing. Workers that are busy for another call are left alone. Workers look for the next job
-// actively for a few milliseconds while an inference runs, then sleep in a futex.
+// A call offers its job to workers that are free, takes part itself and, when no task is left,
+// takes back the offers that nobody has picked up yet: a worker that the system does not schedule
+// costs nothing. Workers that are busy for another call are left alone. Workers look for the next
+// job actively for a few milliseconds while an inference runs, then sleep in a futex.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_THREADPOOL_H

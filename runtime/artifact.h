@@ -1,4 +1,5 @@
-//===- artifact.h - Constants of the artifact format --------------------------------------------===//
+//===- artifact.h - Constants of the artifact format
+//--------------------------------------------===//
 //
 // What docs/artifact.md fixes in numbers, shared by the compiler, which writes artifacts, and the
 // runtime, which reads them. The compiler emits an ElfNote with zeros into section `.note.attune`,
@@ -38,10 +39,9 @@ struct ElfNote {
 static_assert(sizeof(ElfNote) == 92);
 
 /// Bits of Note::cpuFeatures, by position in this list.
-inline constexpr const char *kCpuFeatures[] = {"sse4.2",   "avx",      "avx2",     "fma",
-                                               "f16c",     "bmi2",     "avx512f",  "avx512bw",
-                                               "avx512vl", "avx512dq", "avx512vnni", "avx512bf16",
-                                               "amx-tile"};
+inline constexpr const char *kCpuFeatures[] = {
+    "sse4.2",   "avx",      "avx2",     "fma",        "f16c",       "bmi2",    "avx512f",
+    "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "amx-tile"};
 
 /// FNV-1a, 64 bits: guards against damage, not against malice.
 inline uint64_t hash(const void *data, size_t size) {

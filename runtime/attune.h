@@ -160,7 +160,7 @@ typedef struct attune_kernel {
 
 typedef struct attune_signature {
   uint32_t size;
-  uint32_t threads;   /* of this session */
+  uint32_t threads; /* of this session */
   const char *model, *compiler, *cpu;
   uint32_t input_count, output_count, alias_count, kernel_count;
   uint32_t step_count; /* entries that a profile of one run has */
@@ -188,9 +188,9 @@ typedef struct attune_executor {
 
 typedef struct attune_session_options {
   uint32_t size;
-  uint32_t threads;         /* 0: what affinity and cgroup quota leave to the process */
-  uint32_t flush_denormals; /* non-zero: denormal numbers count as zero during a run */
-  uint32_t copy_strided;    /* non-zero: non-contiguous inputs are copied, else refused */
+  uint32_t threads;                /* 0: what affinity and cgroup quota leave to the process */
+  uint32_t flush_denormals;        /* non-zero: denormal numbers count as zero during a run */
+  uint32_t copy_strided;           /* non-zero: non-contiguous inputs are copied, else refused */
   const attune_executor *executor; /* NULL: the runtime's own threads */
 } attune_session_options;
 
@@ -244,8 +244,8 @@ typedef struct attune_api {
 
   void (*value_clear)(attune_value *value); /* frees what the runtime allocated; then: none */
 
-  const char *(*dtype_name)(attune_dtype dtype);  /* "f32"; NULL if unknown */
-  attune_dtype (*dtype_parse)(const char *name);  /* 0 if unknown */
+  const char *(*dtype_name)(attune_dtype dtype); /* "f32"; NULL if unknown */
+  attune_dtype (*dtype_parse)(const char *name); /* 0 if unknown */
   /* Bytes of `count` packed elements; UINT64_MAX if that overflows or dtype is unknown. */
   uint64_t (*dtype_bytes)(attune_dtype dtype, uint64_t count);
 } attune_api;
