@@ -1,0 +1,329 @@
+#include "attune/codegen/ExportProgram.h"
+#include "attune/codegen/ScalarProgram.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/AsmState.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+std::string dtypeName(Type type) {
+  if (type.isInteger(1))
+    return "bool";
+  if (type.isIndex())
+    return "i64";
+  if (auto integer = dyn_cast<IntegerType>(type))
+    return (integer.isUnsigned() ? "u" : "i") + std::to_string(integer.getWidth());
+  std::string name;
+  llvm::raw_string_ostream os(name);
+  type.print(os);
+  return llvm::StringRef(name).lower();
+}
+
+namespace {
+
+class Exporter {
+public:
+  Exporter(func::FuncOp func, ArrayRef<ProgramKernel> kernels,
+           const DenseMap<Operation *, int64_t> &kernelOf)
+      : func(func), kernels(kernels), kernelOf(kernelOf), scalars(program, func) {}
+
+  FailureOr<Program> run() {
+    for (const ProgramKernel &kernel : kernels)
+      program.kernels.push_back(kernel.info);
+    if (failed(addInputs()) || failed(addOutputs()))
+      return failure();
+    for (Operation &op : func.getBody().front())
+      if (failed(addOp(op)))
+        return failure();
+    planMemory(program);
+    return std::move(program);
+  }
+
+private:
+  func::FuncOp func;
+  ArrayRef<ProgramKernel> kernels;
+  const DenseMap<Operation *, int64_t> &kernelOf;
+  Program program;
+  ScalarProgram scalars;
+  DenseMap<Value, int64_t> values;
+  DenseMap<Attribute, int64_t> weightOf;
+  /// Kernel results that are written straight into an output.
+  DenseMap<Value, int64_t> outputOf;
+
+  /// The tensor whose memory `value` is: reshapes and casts move nothing.
+  static Value storage(Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op))
+        break;
+      value = op->getOperand(0);
+    }
+    return value;
+  }
+
+  FailureOr<std::vector<int64_t>> shape(Value tensor) {
+    std::vector<int64_t> extents;
+    auto type = cast<RankedTensorType>(tensor.getType());
+    ValueRange dynamic;
+    unsigned next = 0;
+    SmallVector<Value> found;
+    if (auto kernel = tensor.getDefiningOp<KernelOp>()) {
+      for (Value result : kernel.getResults()) {
+        if (result == tensor)
+          break;
+        next += cast<RankedTensorType>(result.getType()).getNumDynamicDims();
+      }
+      dynamic = kernel.getResultDims();
+    }
+    for (int64_t axis = 0; axis < type.getRank(); ++axis) {
+      if (!type.isDynamicDim(axis))
+        extents.push_back(scalars.constant(type.getDimSize(axis)));
+      else if (auto arg = dyn_cast<BlockArgument>(tensor))
+        extents.push_back(scalars.argumentDim(arg.getArgNumber(), axis));
+      else {
+        FailureOr<int64_t> extent = scalars.get(dynamic[next++]);
+        if (failed(extent))
+          return failure();
+        extents.push_back(*extent);
+      }
+    }
+    return extents;
+  }
+
+  int64_t bytes(const std::vector<int64_t> &shape, Type element) {
+    int64_t total = scalars.constant((element.getIntOrFloatBitWidth() + 7) / 8);
+    for (int64_t extent : shape)
+      total = scalars.instruction("mul", {total, extent});
+    return total;
+  }
+
+  Program::Port port(DictionaryAttr attrs, Type type, unsigned number, StringRef fallback) {
+    Program::Port port;
+    auto name = attrs ? attrs.getAs<StringAttr>(kNameAttr) : StringAttr();
+    port.name = name ? name.str() : (fallback + llvm::Twine(number)).str();
+    auto tensor = cast<RankedTensorType>(type);
+    auto dtype = attrs ? attrs.getAs<StringAttr>(kDtypeAttr) : StringAttr();
+    port.dtype = dtype ? dtype.str() : dtypeName(tensor.getElementType());
+    auto dims = attrs ? attrs.getAs<ArrayAttr>(kDimsAttr) : ArrayAttr();
+    for (int64_t axis = 0; axis < tensor.getRank(); ++axis) {
+      bool dynamic = tensor.isDynamicDim(axis);
+      std::string symbol = dims ? cast<StringAttr>(dims[axis]).str() : std::string();
+      if (dynamic && symbol.empty())
+        symbol = port.name + "." + std::to_string(axis);
+      port.symbols.push_back(dynamic ? symbol : "");
+      port.extents.push_back(dynamic ? -1 : tensor.getDimSize(axis));
+    }
+    return port;
+  }
+
+  LogicalResult addInputs() {
+    for (BlockArgument arg : func.getArguments()) {
+      unsigned number = arg.getArgNumber();
+      Program::Port input = port(func.getArgAttrDict(number), arg.getType(), number, "input_");
+      input.value = program.values.size();
+      FailureOr<std::vector<int64_t>> extents = shape(arg);
+      if (failed(extents))
+        return failure();
+      values[arg] = input.value;
+      program.values.push_back(
+          {.kind = Program::Kind::Input, .dtype = input.dtype, .shape = *extents, .index = number});
+      program.inputs.push_back(std::move(input));
+    }
+    return success();
+  }
+
+  LogicalResult addOutputs() {
+    auto terminator = cast<func::ReturnOp>(func.getBody().front().getTerminator());
+    for (auto [number, operand] : llvm::enumerate(terminator.getOperands())) {
+      Program::Port output =
+          port(func.getResultAttrDict(number), operand.getType(), number, "output_");
+      output.value = -1;
+      program.outputs.push_back(std::move(output));
+      Value source = storage(operand);
+      if (source.getDefiningOp<KernelOp>())
+        outputOf.try_emplace(source, number);
+    }
+    return success();
+  }
+
+  int64_t addOutputValue(unsigned number, std::vector<int64_t> shape) {
+    Program::Port &output = program.outputs[number];
+    output.value = program.values.size();
+    program.values.push_back({.kind = Program::Kind::Output,
+                              .dtype = output.dtype,
+                              .shape = std::move(shape),
+                              .index = static_cast<int64_t>(number)});
+    return output.value;
+  }
+
+  LogicalResult addOp(Operation &op) {
+    if (auto kernel = dyn_cast<KernelOp>(op))
+      return addKernel(kernel);
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      if (isa<RankedTensorType>(constant.getType()))
+        addWeight(constant);
+      return success();
+    }
+    if (auto load = dyn_cast<tensor::ExtractOp>(op))
+      return addLoad(load);
+    if (auto terminator = dyn_cast<func::ReturnOp>(op))
+      return addReturn(terminator);
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp, tensor::DimOp>(op) ||
+        scalars.accepts(&op))
+      return success();
+    return op.emitError("internal: the host program cannot express this operator");
+  }
+
+  void addWeight(arith::ConstantOp constant) {
+    auto contents = cast<ElementsAttr>(constant.getValue());
+    auto [it, fresh] = weightOf.try_emplace(contents, program.values.size());
+    values[constant.getResult()] = it->second;
+    if (!fresh)
+      return;
+    auto type = cast<RankedTensorType>(constant.getType());
+    int64_t size = type.getNumElements() * ((type.getElementTypeBitWidth() + 7) / 8);
+    std::vector<int64_t> extents;
+    for (int64_t extent : type.getShape())
+      extents.push_back(scalars.constant(extent));
+    program.values.push_back({.kind = Program::Kind::Weight,
+                              .dtype = dtypeName(type.getElementType()),
+                              .shape = extents,
+                              .bytes = size,
+                              .offset = program.weightBytes});
+    program.weights.push_back(contents);
+    program.weightOffsets.push_back(program.weightBytes);
+    program.weightBytes += llvm::alignTo(size, 64);
+  }
+
+  FailureOr<int64_t> buffer(Value tensor) {
+    auto it = values.find(storage(tensor));
+    if (it != values.end())
+      return it->second;
+    return emitError(tensor.getLoc(), "internal: a tensor of the host program has no memory");
+  }
+
+  LogicalResult addKernel(KernelOp op) {
+    Program::Step step{.kind = Program::Step::Kind::Kernel};
+    step.kernel = kernelOf.lookup(op);
+    for (Value input : op.getInputs()) {
+      FailureOr<int64_t> value = buffer(input);
+      if (failed(value))
+        return failure();
+      step.buffers.push_back(*value);
+    }
+    bool dynamic = llvm::any_of(op.getResultDims(),
+                                [&](Value dim) { return scalars.dependsOnLoad(dim); });
+    for (Value result : op.getResults()) {
+      FailureOr<std::vector<int64_t>> extents = shape(result);
+      if (failed(extents))
+        return failure();
+      auto output = outputOf.find(result);
+      if (output != outputOf.end()) {
+        values[result] = addOutputValue(output->second, outputShape(output->second, *extents));
+      } else {
+        Type element = cast<RankedTensorType>(result.getType()).getElementType();
+        values[result] = program.values.size();
+        program.values.push_back(
+            {.kind = dynamic ? Program::Kind::Dynamic : Program::Kind::Arena,
+             .dtype = dtypeName(element),
+             .shape = *extents,
+             .bytes = bytes(*extents, element)});
+      }
+      step.buffers.push_back(values[result]);
+    }
+    OpBuilder builder(op);
+    for (const HostExpr &expr : kernels[step.kernel].scratch) {
+      Value size = expr(builder, op.getLoc(), op.getDims(), scalars.threads());
+      FailureOr<int64_t> total = scalars.get(size);
+      if (failed(total))
+        return failure();
+      step.buffers.push_back(program.values.size());
+      program.values.push_back(
+          {.kind = scalars.dependsOnLoad(size) ? Program::Kind::Dynamic : Program::Kind::Arena,
+           .dtype = "u8",
+           .shape = {*total},
+           .bytes = *total});
+    }
+    for (Value dim : op.getDims()) {
+      FailureOr<int64_t> scalar = scalars.get(dim);
+      if (failed(scalar))
+        return failure();
+      step.dims.push_back(*scalar);
+    }
+    step.flops = scalars.constant(0);
+    step.bytes = trafficOf(step);
+    program.steps.push_back(std::move(step));
+    return success();
+  }
+
+  /// An output may be a reshape of the kernel's result: the caller sees the function's type.
+  std::vector<int64_t> outputShape(unsigned number, const std::vector<int64_t> &extents) {
+    auto terminator = cast<func::ReturnOp>(func.getBody().front().getTerminator());
+    Value operand = terminator.getOperand(number);
+    if (operand == storage(operand))
+      return extents;
+    auto reshaped = scalars.shapeOf(operand);
+    return succeeded(reshaped) ? *reshaped : extents;
+  }
+
+  int64_t trafficOf(const Program::Step &step) {
+    int64_t total = scalars.constant(0);
+    for (int64_t number : step.buffers) {
+      const Program::Value &value = program.values[number];
+      int64_t bytes = value.kind == Program::Kind::Weight ? scalars.constant(value.bytes)
+                                                          : value.bytes;
+      if (value.kind == Program::Kind::Arena || value.kind == Program::Kind::Weight)
+        total = scalars.instruction("add", {total, bytes});
+    }
+    return total;
+  }
+
+  LogicalResult addLoad(tensor::ExtractOp load) {
+    FailureOr<int64_t> tensor = buffer(load.getTensor());
+    if (failed(tensor))
+      return failure();
+    auto type = cast<RankedTensorType>(load.getTensor().getType());
+    int64_t index = 0;
+    for (auto [axis, value] : llvm::enumerate(load.getIndices())) {
+      std::optional<int64_t> constant = getConstantIntValue(value);
+      if (!constant || type.isDynamicDim(axis))
+        return load.emitError("internal: the host program reads an element at a computed place");
+      index = index * type.getDimSize(axis) + *constant;
+    }
+    Program::Step step{.kind = Program::Step::Kind::Load};
+    step.buffers = {*tensor};
+    step.index = index;
+    step.scalar = scalars.loaded(load.getResult());
+    program.steps.push_back(std::move(step));
+    return success();
+  }
+
+  LogicalResult addReturn(func::ReturnOp op) {
+    for (auto [number, operand] : llvm::enumerate(op.getOperands())) {
+      if (program.outputs[number].value >= 0)
+        continue;
+      FailureOr<int64_t> from = buffer(operand);
+      FailureOr<std::vector<int64_t>> extents = scalars.shapeOf(operand);
+      if (failed(from) || failed(extents))
+        return failure();
+      Program::Step step{.kind = Program::Step::Kind::Copy};
+      step.buffers = {*from, addOutputValue(number, *extents)};
+      step.scalar = bytes(*extents, cast<RankedTensorType>(operand.getType()).getElementType());
+      program.steps.push_back(std::move(step));
+    }
+    return success();
+  }
+};
+
+} // namespace
+
+FailureOr<Program> exportProgram(func::FuncOp func, ArrayRef<ProgramKernel> kernels,
+                                 const DenseMap<Operation *, int64_t> &kernelOf) {
+  return Exporter(func, kernels, kernelOf).run();
+}
+
+} // namespace attune::codegen

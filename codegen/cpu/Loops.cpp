@@ -1,0 +1,326 @@
+#include "attune/codegen/cpu/Emitter.h"
+#include "attune/codegen/cpu/KernelBuilder.h"
+#include "attune/passes/Passes.h"
+
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Tensor/Transforms/Transforms.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+namespace {
+
+/// The kernel's region as a function of memrefs and index values, scalar loops inside:
+/// (inputs, results, dims, scratch) -> i32. The kernel function proper unpacks pointers and calls it.
+class LoopsBody {
+public:
+  LoopsBody(KernelOp op, ModuleOp module, StringRef name) : op(op), module(module), name(name) {}
+
+  LogicalResult build() {
+    cloneRegion();
+    if (failed(bufferize()))
+      return op.emitError("internal: reference lowering does not bufferize");
+    replaceAsserts();
+    return moveAllocations();
+  }
+
+  func::FuncOp func;
+  SmallVector<HostExpr> scratch;
+  SmallVector<MemRefType> scratchTypes;
+  SmallVector<SmallVector<HostExpr>> scratchExtents;
+
+private:
+  KernelOp op;
+  ModuleOp module;
+  StringRef name;
+
+  unsigned numBuffers() { return op.getInputs().size() + op.getNumResults(); }
+
+  void cloneRegion() {
+    OpBuilder b(module.getBodyRegion());
+    Location loc = op.getLoc();
+    SmallVector<Type> types;
+    auto addMemRef = [&](Type type) {
+      auto tensor = cast<RankedTensorType>(type);
+      types.push_back(MemRefType::get(tensor.getShape(), tensor.getElementType()));
+    };
+    llvm::for_each(op.getInputs().getTypes(), addMemRef);
+    llvm::for_each(op.getResultTypes(), addMemRef);
+    types.append(op.getDims().size(), b.getIndexType());
+    func = func::FuncOp::create(b, loc, (name + "_body").str(),
+                                b.getFunctionType(types, b.getI32Type()));
+    func.setPrivate();
+    Block *entry = func.addEntryBlock();
+    b.setInsertionPointToStart(entry);
+    IRMapping map;
+    Block &body = op.getBody().front();
+    unsigned inputs = op.getInputs().size();
+    for (unsigned i = 0; i < inputs; ++i)
+      map.map(body.getArgument(i),
+              bufferization::ToTensorOp::create(b, loc, op.getInputs()[i].getType(),
+                                                entry->getArgument(i), /*restrict=*/true)
+                  .getResult());
+    for (unsigned i = 0; i < op.getDims().size(); ++i)
+      map.map(body.getArgument(inputs + i), entry->getArgument(numBuffers() + i));
+    for (Operation &inner : body.without_terminator())
+      b.clone(inner, map);
+    for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
+      auto store = bufferization::MaterializeInDestinationOp::create(
+          b, loc, map.lookup(value), entry->getArgument(inputs + i));
+      store.setRestrict(true);
+      store.setWritable(true);
+    }
+    func::ReturnOp::create(b, loc, arith::ConstantIntOp::create(b, loc, 0, 32).getResult());
+  }
+
+  LogicalResult bufferize() {
+    PassManager pm(module->getName());
+    pm.addPass(createDecompose());
+    pm.addPass(createCanonicalizerPass());
+    pm.addPass(createCSEPass());
+    if (failed(pm.run(module)))
+      return failure();
+
+    RewritePatternSet patterns(module.getContext());
+    tensor::populateDecomposeTensorConcatPatterns(patterns);
+    if (failed(applyPatternsGreedily(module, std::move(patterns))))
+      return failure();
+    SmallVector<linalg::UnPackOp> unpacks;
+    module.walk([&](linalg::UnPackOp unpack) { unpacks.push_back(unpack); });
+    for (linalg::UnPackOp unpack : unpacks) {
+      IRRewriter rewriter(unpack);
+      if (failed(linalg::lowerUnPack(rewriter, unpack)))
+        return failure();
+    }
+
+    PassManager lower(module->getName());
+    bufferization::OneShotBufferizePassOptions options;
+    options.allowUnknownOps = true;
+    lower.addPass(bufferization::createEmptyTensorEliminationPass());
+    lower.addPass(bufferization::createOneShotBufferizePass(options));
+    lower.addPass(createCanonicalizerPass());
+    lower.addPass(createCSEPass());
+    lower.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+    lower.addPass(memref::createFoldMemRefAliasOpsPass());
+    lower.addPass(memref::createExpandStridedMetadataPass());
+    lower.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());
+    lower.addPass(memref::createResolveShapedTypeResultDimsPass());
+    lower.addPass(createCanonicalizerPass());
+    lower.addPass(createCSEPass());
+    return lower.run(module);
+  }
+
+  /// A failed `cf.assert` sets the kernel's result; the access behind it is clamped by its maker.
+  void replaceAsserts() {
+    SmallVector<cf::AssertOp> asserts;
+    func.walk([&](cf::AssertOp assertion) { asserts.push_back(assertion); });
+    if (asserts.empty())
+      return;
+    OpBuilder b = OpBuilder::atBlockBegin(&func.getBody().front());
+    Location loc = func.getLoc();
+    Value flag = memref::AllocaOp::create(b, loc, MemRefType::get({}, b.getI32Type()));
+    Value zero = arith::ConstantIntOp::create(b, loc, 0, 32);
+    Value code = arith::ConstantIntOp::create(b, loc, 1, 32);
+    memref::StoreOp::create(b, loc, zero, flag);
+    for (cf::AssertOp assertion : asserts) {
+      b.setInsertionPoint(assertion);
+      Value old = memref::LoadOp::create(b, loc, flag);
+      Value next = arith::SelectOp::create(b, loc, assertion.getArg(), old, code);
+      memref::StoreOp::create(b, loc, next, flag);
+      assertion.erase();
+    }
+    Operation *terminator = func.getBody().front().getTerminator();
+    b.setInsertionPoint(terminator);
+    terminator->setOperand(0, memref::LoadOp::create(b, loc, flag));
+  }
+
+  /// The index value as an expression that can be rebuilt in the host function.
+  FailureOr<HostExpr> hostExpr(Value value) {
+    if (auto arg = dyn_cast<BlockArgument>(value)) {
+      if (arg.getOwner() != &func.getBody().front() || arg.getArgNumber() < numBuffers())
+        return failure();
+      unsigned dim = arg.getArgNumber() - numBuffers();
+      return HostExpr([dim](OpBuilder &, Location, ValueRange dims, Value) { return dims[dim]; });
+    }
+    Operation *producer = value.getDefiningOp();
+    if (auto extent = dyn_cast<memref::DimOp>(producer))
+      return extentOf(extent.getSource(), *extent.getConstantIndex());
+    if (!isa<arith::ArithDialect, affine::AffineDialect>(producer->getDialect()))
+      return failure();
+    SmallVector<HostExpr> operands;
+    for (Value operand : producer->getOperands()) {
+      FailureOr<HostExpr> expr = hostExpr(operand);
+      if (failed(expr))
+        return failure();
+      operands.push_back(*expr);
+    }
+    OperationName opName = producer->getName();
+    SmallVector<NamedAttribute> attrs = llvm::to_vector(producer->getAttrs());
+    Type type = value.getType();
+    return HostExpr([=](OpBuilder &b, Location loc, ValueRange dims, Value threads) -> Value {
+      OperationState state(loc, opName);
+      for (const HostExpr &operand : operands)
+        state.operands.push_back(operand(b, loc, dims, threads));
+      state.addAttributes(attrs);
+      state.addTypes(type);
+      return b.create(state)->getResult(0);
+    });
+  }
+
+  FailureOr<HostExpr> extentOf(Value memref, int64_t axis) {
+    auto arg = dyn_cast<BlockArgument>(memref);
+    if (!arg || arg.getArgNumber() >= numBuffers())
+      return failure();
+    Value dim = dimOfBuffer(arg.getArgNumber(), axis);
+    return dim ? hostExpr(dim) : FailureOr<HostExpr>(failure());
+  }
+
+public:
+  /// The function's dim argument that is the extent of a `?` axis of buffer `number`.
+  Value dimOfBuffer(unsigned number, int64_t axis) {
+    auto isDynamicBefore = [](Type type, int64_t until) {
+      auto shape = cast<ShapedType>(type).getShape().take_front(until);
+      return llvm::count_if(shape, ShapedType::isDynamic);
+    };
+    unsigned inputs = op.getInputs().size();
+    int64_t dim;
+    if (number < inputs) {
+      int64_t place = isDynamicBefore(op.getInputs()[number].getType(), axis);
+      for (unsigned i = 0; i < number; ++i)
+        place += cast<ShapedType>(op.getInputs()[i].getType()).getNumDynamicDims();
+      dim = op.getInputDims()[place];
+    } else {
+      int64_t place = isDynamicBefore(op.getResult(number - inputs).getType(), axis);
+      for (unsigned i = 0; i < number - inputs; ++i)
+        place += cast<ShapedType>(op.getResult(i).getType()).getNumDynamicDims();
+      dim = llvm::find(op.getDims(), op.getResultDims()[place]) - op.getDims().begin();
+    }
+    return func.getArgument(numBuffers() + dim);
+  }
+
+private:
+  /// Temporaries become scratch buffers of the memory plan: a kernel never allocates.
+  LogicalResult moveAllocations() {
+    SmallVector<memref::AllocOp> allocs;
+    func.walk([&](memref::AllocOp alloc) { allocs.push_back(alloc); });
+    for (memref::AllocOp alloc : allocs) {
+      MemRefType type = alloc.getType();
+      if (alloc->getBlock() != &func.getBody().front() || !type.getLayout().isIdentity())
+        return op.emitError("internal: a temporary of type ")
+               << type << " has a size that depends on a loop";
+      SmallVector<HostExpr> extents;
+      for (Value size : alloc.getDynamicSizes()) {
+        FailureOr<HostExpr> expr = hostExpr(size);
+        if (failed(expr))
+          return op.emitError("internal: a temporary's size is no function of the kernel's dims");
+        extents.push_back(*expr);
+      }
+      int64_t element = (type.getElementTypeBitWidth() + 7) / 8;
+      for (int64_t extent : type.getShape())
+        element *= ShapedType::isDynamic(extent) ? 1 : extent;
+      scratch.push_back([extents, element](OpBuilder &b, Location loc, ValueRange dims, Value t) {
+        Value bytes = arith::ConstantIndexOp::create(b, loc, element);
+        for (const HostExpr &extent : extents)
+          bytes = arith::MulIOp::create(b, loc, bytes, extent(b, loc, dims, t));
+        return bytes;
+      });
+      scratchTypes.push_back(type);
+      scratchExtents.push_back(extents);
+      (void)func.insertArgument(func.getNumArguments(), type, DictionaryAttr(), alloc.getLoc());
+      alloc.replaceAllUsesWith(func.getArguments().back());
+      alloc.erase();
+    }
+    func.walk([](memref::DeallocOp dealloc) { dealloc.erase(); });
+    return success();
+  }
+};
+
+/// A dense row-major memref over a raw pointer.
+Value memrefFromPointer(KernelBuilder &kb, Value pointer, MemRefType type, ValueRange extents) {
+  LLVMTypeConverter converter(kb.b.getContext());
+  Type struct_ = converter.convertType(type);
+  auto desc = MemRefDescriptor::poison(kb.b, kb.loc, struct_);
+  auto i64 = [&](Value v) -> Value {
+    return arith::IndexCastOp::create(kb.b, kb.loc, kb.b.getI64Type(), v);
+  };
+  desc.setAllocatedPtr(kb.b, kb.loc, pointer);
+  desc.setAlignedPtr(kb.b, kb.loc, pointer);
+  desc.setConstantOffset(kb.b, kb.loc, 0);
+  SmallVector<Value> sizes;
+  auto next = extents.begin();
+  for (int64_t extent : type.getShape())
+    sizes.push_back(ShapedType::isDynamic(extent) ? *next++ : kb.idx(extent));
+  Value stride = kb.idx(1);
+  for (int64_t axis = type.getRank() - 1; axis >= 0; --axis) {
+    desc.setSize(kb.b, kb.loc, axis, i64(sizes[axis]));
+    desc.setStride(kb.b, kb.loc, axis, i64(stride));
+    stride = kb.mul(stride, sizes[axis]);
+  }
+  Value packed = desc;
+  return UnrealizedConversionCastOp::create(kb.b, kb.loc, type, packed).getResult(0);
+}
+
+class LoopsEmitter final : public KernelEmitter {
+public:
+  StringRef name() const override { return "loops"; }
+  bool matches(KernelOp, const CpuTarget &) const override { return true; }
+
+  FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
+                                const CpuTarget &target) const override {
+    OwningOpRef<ModuleOp> temporary = ModuleOp::create(op.getLoc());
+    LoopsBody body(op, *temporary, symbol);
+    if (failed(body.build()))
+      return failure();
+    body.func->remove();
+    module.push_back(body.func);
+
+    KernelBuilder kb(op.getLoc(), target);
+    kb.kernel(module, symbol, [&](const KernelArgs &args) {
+      Values dims;
+      for (unsigned i = 0; i < op.getDims().size(); ++i)
+        dims.push_back(kb.dim(args, i));
+      unsigned buffers = op.getInputs().size() + op.getNumResults();
+      Values operands;
+      for (unsigned i = 0; i < buffers; ++i) {
+        auto type = cast<MemRefType>(body.func.getArgument(i).getType());
+        Values extents;
+        for (int64_t axis = 0; axis < type.getRank(); ++axis)
+          if (type.isDynamicDim(axis))
+            extents.push_back(
+                dims[cast<BlockArgument>(body.dimOfBuffer(i, axis)).getArgNumber() - buffers]);
+        operands.push_back(memrefFromPointer(kb, kb.buffer(args, i), type, extents));
+      }
+      operands.append(dims);
+      for (auto [i, type] : llvm::enumerate(body.scratchTypes)) {
+        Values extents;
+        for (const HostExpr &extent : body.scratchExtents[i])
+          extents.push_back(extent(kb.b, kb.loc, dims, Value()));
+        operands.push_back(memrefFromPointer(kb, kb.buffer(args, buffers + i), type, extents));
+      }
+      return func::CallOp::create(kb.b, kb.loc, body.func, operands).getResult(0);
+    });
+    return EmittedKernel{std::move(body.scratch)};
+  }
+};
+
+} // namespace
+
+std::unique_ptr<KernelEmitter> createLoopsEmitter() { return std::make_unique<LoopsEmitter>(); }
+
+} // namespace attune::codegen
