@@ -207,7 +207,8 @@ private:
   }
 
   LogicalResult addKernel(KernelOp op) {
-    Program::Step step{.kind = Program::Step::Kind::Kernel};
+    Program::Step step;
+    step.kind = Program::Step::Kind::Kernel;
     step.kernel = kernelOf.lookup(op);
     for (Value input : op.getInputs()) {
       FailureOr<int64_t> value = buffer(input);
@@ -294,7 +295,8 @@ private:
         return load.emitError("internal: the host program reads an element at a computed place");
       index = index * type.getDimSize(axis) + *constant;
     }
-    Program::Step step{.kind = Program::Step::Kind::Load};
+    Program::Step step;
+    step.kind = Program::Step::Kind::Load;
     step.buffers = {*tensor};
     step.index = index;
     step.scalar = scalars.loaded(load.getResult());
@@ -310,7 +312,8 @@ private:
       FailureOr<std::vector<int64_t>> extents = scalars.shapeOf(operand);
       if (failed(from) || failed(extents))
         return failure();
-      Program::Step step{.kind = Program::Step::Kind::Copy};
+      Program::Step step;
+    step.kind = Program::Step::Kind::Copy;
       step.buffers = {*from, addOutputValue(number, *extents)};
       step.scalar = bytes(*extents, cast<RankedTensorType>(operand.getType()).getElementType());
       program.steps.push_back(std::move(step));

@@ -60,17 +60,17 @@ static json::Object value(const Program::Value &v) {
 static json::Object step(const Program::Step &s) {
   switch (s.kind) {
   case Program::Step::Kind::Load:
-    return {{"load", s.buffers[0]}, {"index", s.index}, {"scalar", s.scalar}};
+    return json::Object{{"load", s.buffers[0]}, {"index", s.index}, {"scalar", s.scalar}};
   case Program::Step::Kind::Copy:
-    return {{"copy", numbers(s.buffers)}, {"bytes", s.scalar}};
+    return json::Object{{"copy", numbers(s.buffers)}, {"bytes", s.scalar}};
   case Program::Step::Kind::Kernel:
     break;
   }
-  return {{"kernel", s.kernel},
-          {"buffers", numbers(s.buffers)},
-          {"dims", numbers(s.dims)},
-          {"flops", s.flops},
-          {"bytes", s.bytes}};
+  return json::Object{{"kernel", s.kernel},
+                      {"buffers", numbers(s.buffers)},
+                      {"dims", numbers(s.dims)},
+                      {"flops", s.flops},
+                      {"bytes", s.bytes}};
 }
 
 json::Value Program::toJson(llvm::StringRef compiler, llvm::StringRef cpu) const {

@@ -33,7 +33,8 @@ struct Program {
     int64_t offset = 0;         ///< in the weight section (Weight)
   };
   struct Step {
-    enum class Kind { Kernel, Load, Copy } kind;
+    enum class Kind { Kernel, Load, Copy };
+    Kind kind = Kind::Kernel;
     int64_t kernel = 0;
     std::vector<int64_t> buffers; ///< values; (from, to) of a copy; the tensor of a load
     std::vector<int64_t> dims;    ///< scalars

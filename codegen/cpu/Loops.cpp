@@ -27,7 +27,7 @@ namespace attune::codegen {
 namespace {
 
 /// The kernel's region as a function of memrefs and index values, scalar loops inside:
-/// (inputs, results, dims, scratch) -> i32. The kernel function proper unpacks pointers and calls it.
+/// (inputs, results, dims, scratch) -> i32. The kernel function proper unpacks pointers in front of it.
 class LoopsBody {
 public:
   LoopsBody(KernelOp op, ModuleOp module, StringRef name) : op(op), module(module), name(name) {}
@@ -287,9 +287,6 @@ public:
     LoopsBody body(op, *temporary, symbol);
     if (failed(body.build()))
       return failure();
-    body.func->remove();
-    module.push_back(body.func);
-
     KernelBuilder kb(op.getLoc(), target);
     kb.kernel(module, symbol, [&](const KernelArgs &args) {
       Values dims;
@@ -313,7 +310,12 @@ public:
           extents.push_back(extent(kb.b, kb.loc, dims, Value()));
         operands.push_back(memrefFromPointer(kb, kb.buffer(args, buffers + i), type, extents));
       }
-      return func::CallOp::create(kb.b, kb.loc, body.func, operands).getResult(0);
+      IRMapping map;
+      Block &block = body.func.getBody().front();
+      map.map(block.getArguments(), operands);
+      for (Operation &inner : block.without_terminator())
+        kb.b.clone(inner, map);
+      return map.lookup(block.getTerminator()->getOperand(0));
     });
     return EmittedKernel{std::move(body.scratch)};
   }

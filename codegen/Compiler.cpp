@@ -1,0 +1,296 @@
+#include "attune/codegen/Compiler.h"
+
+#include "attune/codegen/Artifact.h"
+#include "attune/codegen/CpuBackend.h"
+#include "attune/codegen/ExportProgram.h"
+#include "attune/codegen/Kernels.h"
+#include "attune/codegen/cpu/Emit.h"
+#include "attune/dialect/Locations.h"
+#include "attune/frontend/onnx/Import.h"
+#include "attune/passes/Passes.h"
+#include "attune/passes/Pipelines.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Remarks.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+#include <chrono>
+
+using namespace mlir;
+
+namespace attune {
+
+char CompileError::ID = 0;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Collects the diagnostics of a compilation into one message.
+class Diagnostics {
+public:
+  explicit Diagnostics(MLIRContext &context)
+      : handler(&context, [this](Diagnostic &diagnostic) {
+          if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+            return;
+          if (!text.empty())
+            text += '\n';
+          std::vector<std::string> nodes;
+          collectNodeNames(diagnostic.getLocation(), nodes);
+          if (!nodes.empty() && StringRef(diagnostic.str()).find(nodes.front()) == StringRef::npos)
+            text += "node `" + nodes.front() + "`: ";
+          text += diagnostic.str();
+        }) {}
+
+  /// Whatever goes wrong after import is not the user's fault, unless the message says so.
+  llvm::Error take(StringRef stage) {
+    bool user = StringRef(text).contains("unsupported:");
+    std::string message = text.empty() ? "the " + stage.str() + " stage failed" : text;
+    text.clear();
+    return llvm::make_error<CompileError>(
+        user ? CompileError::Kind::User : CompileError::Kind::Internal, std::move(message));
+  }
+
+private:
+  std::string text;
+  ScopedDiagnosticHandler handler;
+};
+
+/// Keeps remarks for the report.
+class RemarkCollector : public remark::detail::MLIRRemarkStreamerBase {
+public:
+  explicit RemarkCollector(std::vector<CompileRemark> &remarks) : remarks(remarks) {}
+
+  void streamOptimizationRemark(const remark::detail::Remark &remark) override {
+    CompileRemark entry;
+    entry.kind = llvm::StringSwitch<CompileRemark::Kind>(remark.getRemarkTypeString())
+                     .Case("Passed", CompileRemark::Kind::Passed)
+                     .Case("Missed", CompileRemark::Kind::Missed)
+                     .Case("Failure", CompileRemark::Kind::Failed)
+                     .Default(CompileRemark::Kind::Analysis);
+    entry.name = remark.getRemarkName().str();
+    entry.category = remark.getCombinedCategoryName().str();
+    llvm::raw_string_ostream os(entry.message);
+    for (const auto &arg : remark.getArgs())
+      os << (entry.message.empty() ? "" : "; ")
+         << (arg.key == "Remark" || arg.key.empty() ? "" : arg.key + ": ") << arg.val;
+    collectNodeNames(remark.getLocation(), entry.nodes);
+    remarks.push_back(std::move(entry));
+  }
+
+private:
+  std::vector<CompileRemark> &remarks;
+};
+
+class Compilation {
+public:
+  Compilation(const CompileOptions &options, CompileReport &report)
+      : options(options), report(report), context(registry()), diagnostics(context) {
+    context.disableMultithreading();
+    context.loadAllAvailableDialects();
+    remark::RemarkCategories all;
+    all.all = ".*";
+    auto policy = std::make_unique<remark::RemarkEmittingPolicyAll>();
+    (void)remark::enableOptimizationRemarks(
+        context, std::make_unique<RemarkCollector>(report.remarks), std::move(policy), all);
+  }
+
+  llvm::Error run(StringRef model, StringRef output) {
+    auto target = codegen::CpuTarget::parse(options.cpu);
+    if (!target)
+      return userError(target.takeError());
+    if (llvm::Error error = import(model))
+      return error;
+    if (options.stopAfter == "import")
+      return writeText(output);
+
+    codegen::CpuBackend backend(*target);
+    using AddStage = llvm::function_ref<void(OpPassManager &)>;
+    std::pair<StringRef, AddStage> stages[] = {
+        {"canonicalize", addCanonicalizeStage},
+        {"raise", addRaiseStage},
+        {"rewrite", addRewriteStage},
+    };
+    for (auto &[name, add] : stages) {
+      if (llvm::Error error = stage(name, add))
+        return error;
+      if (options.stopAfter == name)
+        return writeText(output);
+    }
+    module->walk([&](AttentionOp) { ++report.attentions; });
+    if (llvm::Error error = stage("fuse", [&](OpPassManager &pm) {
+          addFuseStage(pm, options.reference ? nullptr : &backend);
+        }))
+      return error;
+    if (options.stopAfter == "fuse" || options.emit == EmitKind::MLIR)
+      return writeText(output);
+    return emit(backend, output);
+  }
+
+private:
+  const CompileOptions &options;
+  CompileReport &report;
+  MLIRContext context;
+  Diagnostics diagnostics;
+  OwningOpRef<ModuleOp> module;
+
+  static DialectRegistry registry() {
+    DialectRegistry registry;
+    registerAllDialects(registry);
+    registerBuiltinDialectTranslation(registry);
+    registerLLVMDialectTranslation(registry);
+    return registry;
+  }
+
+  static llvm::Error userError(llvm::Error error) {
+    return llvm::make_error<CompileError>(CompileError::Kind::User,
+                                          llvm::toString(std::move(error)));
+  }
+
+  /// Records the wall time of one stage.
+  class Timer {
+  public:
+    Timer(CompileReport &report, StringRef name)
+        : report(report), name(name), start(Clock::now()) {}
+    ~Timer() {
+      std::chrono::duration<double, std::milli> passed = Clock::now() - start;
+      report.stageMs.emplace_back(name.str(), passed.count());
+    }
+
+  private:
+    CompileReport &report;
+    StringRef name;
+    Clock::time_point start;
+  };
+
+  llvm::Error import(StringRef model) {
+    Timer timer(report, "import");
+    if (model.ends_with(".mlir")) {
+      module = parseSourceFile<ModuleOp>(model, ParserConfig(&context));
+      return module ? llvm::Error::success()
+                    : llvm::make_error<CompileError>(CompileError::Kind::User,
+                                                     "cannot parse `" + model.str() + "`");
+    }
+    onnx::ImportOptions import;
+    for (const auto &entry : options.fixedDims)
+      import.fixedDims[entry.getKey().str()] = entry.getValue();
+    for (const auto &entry : options.fixedShapes)
+      import.fixedShapes[entry.getKey().str()] = entry.getValue();
+    if (!options.functions.empty())
+      import.functions.push_back(options.functions);
+    auto imported = onnx::importModel(model, context, import);
+    if (!imported)
+      return userError(imported.takeError());
+    module = std::move(*imported);
+    return llvm::Error::success();
+  }
+
+  llvm::Error stage(StringRef name, llvm::function_ref<void(OpPassManager &)> add) {
+    if (options.reference && (name == "raise" || name == "rewrite"))
+      return llvm::Error::success();
+    Timer timer(report, name);
+    PassManager pm(&context);
+    add(pm);
+    if (failed(pm.run(*module)))
+      return diagnostics.take(name);
+    return llvm::Error::success();
+  }
+
+  llvm::Error emit(const codegen::CpuBackend &backend, StringRef output) {
+    auto func = module->lookupSymbol<func::FuncOp>("main");
+    if (!func)
+      return llvm::make_error<CompileError>(CompileError::Kind::User,
+                                            "the module has no function `main`");
+    codegen::EmittedKernels kernels;
+    {
+      Timer timer(report, "lower");
+      auto emitted = codegen::emitKernels(func, backend.emitters(options.reference),
+                                          backend.target());
+      if (failed(emitted))
+        return diagnostics.take("lower");
+      kernels = std::move(*emitted);
+      codegen::addNote(*kernels.module);
+      if (failed(verify(*kernels.module)))
+        return diagnostics.take("lower");
+    }
+    auto program = codegen::exportProgram(func, kernels.kernels, kernels.kernelOf);
+    if (failed(program))
+      return diagnostics.take("lower");
+    program->model = module->getName().value_or("").str();
+    report.kernelCalls = llvm::count_if(program->steps, [](const auto &step) {
+      return step.kind == codegen::Program::Step::Kind::Kernel;
+    });
+    for (const codegen::Program::Kernel &kernel : program->kernels)
+      report.kernels.push_back({kernel.name, kernel.emitter, kernel.nodes});
+    report.weightBytes = program->weightBytes;
+
+    Timer timer(report, "emit");
+    if (llvm::Error error = codegen::lowerToLLVM(*kernels.module, backend.target()))
+      return internalError(std::move(error));
+    if (options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVMIR) {
+      auto text = options.emit == EmitKind::Assembly
+                      ? codegen::emitAssembly(*kernels.module, backend.target())
+                      : codegen::emitLLVMIR(*kernels.module, backend.target());
+      return text ? writeFile(output, *text) : internalError(text.takeError());
+    }
+    auto object = codegen::emitObject(*kernels.module, backend.target());
+    if (!object)
+      return internalError(object.takeError());
+    kernels.module = {};
+    if (options.emit == EmitKind::Object)
+      return writeFile(output, StringRef(object->data(), object->size()));
+    if (llvm::Error error = codegen::writeArtifact(*program, *object, backend.target(), output))
+      return userError(std::move(error));
+    uint64_t size = 0;
+    (void)llvm::sys::fs::file_size(output, size);
+    report.fileBytes = size;
+    return llvm::Error::success();
+  }
+
+  llvm::Error internalError(llvm::Error error) {
+    return llvm::make_error<CompileError>(CompileError::Kind::Internal,
+                                          llvm::toString(std::move(error)));
+  }
+
+  llvm::Error writeText(StringRef output) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    OpPrintingFlags flags;
+    flags.enableDebugInfo().elideLargeResourceString(64).elideLargeElementsAttrs(64);
+    module->print(os, flags);
+    return writeFile(output, text);
+  }
+
+  llvm::Error writeFile(StringRef path, StringRef contents) {
+    std::error_code code;
+    llvm::ToolOutputFile file(path, code, llvm::sys::fs::OF_None);
+    if (!code) {
+      file.os() << contents;
+      file.os().flush();
+      code = file.os().error();
+      file.os().clear_error();
+    }
+    if (code)
+      return userError(llvm::createStringError(
+          code, "cannot write `" + path + "`: " + code.message()));
+    file.keep();
+    return llvm::Error::success();
+  }
+};
+
+} // namespace
+
+llvm::Error compileModel(StringRef model, StringRef output, const CompileOptions &options,
+                         CompileReport *report) {
+  CompileReport unused;
+  return Compilation(options, report ? *report : unused).run(model, output);
+}
+
+} // namespace attune

@@ -1,0 +1,81 @@
+//===- Compiler.h - From a model to an artifact ----------------------------------------------------===//
+//
+// The whole compiler as one call; the command line and embedding programs use the same path.
+//
+//   attune::CompileOptions options;
+//   options.cpu = "x86-64-v3";
+//   if (llvm::Error error = attune::compileModel("model.onnx", "model.so", options))
+//     ...;
+//
+// Errors are `CompileError`s: the user's (the model or an option is wrong or unsupported; the message
+// says what was found and what is accepted) or internal (a bug of Attune's).
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_COMPILER_H
+#define ATTUNE_CODEGEN_COMPILER_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace attune {
+
+class CompileError : public llvm::ErrorInfo<CompileError> {
+public:
+  static char ID;
+  enum class Kind { User, Internal };
+  CompileError(Kind kind, std::string message) : kind(kind), text(std::move(message)) {}
+  void log(llvm::raw_ostream &os) const override { os << text; }
+  std::error_code convertToErrorCode() const override { return llvm::inconvertibleErrorCode(); }
+
+  const Kind kind;
+  const std::string text;
+};
+
+/// What `--emit` writes.
+enum class EmitKind { Artifact, Object, Assembly, LLVMIR, MLIR };
+
+struct CompileOptions {
+  std::string cpu = "host";
+  EmitKind emit = EmitKind::Artifact;
+  /// Stop after this stage and write MLIR: import, canonicalize, raise, rewrite or fuse.
+  std::string stopAfter;
+  /// Every operator by its reference lowering: the oracle of `attune check`.
+  bool reference = false;
+  /// Dim symbols fixed to a value (`--dim`), and input shapes (`--shape`).
+  llvm::StringMap<int64_t> fixedDims;
+  llvm::StringMap<std::vector<int64_t>> fixedShapes;
+  /// A model whose functions expand operators without a converter.
+  std::string functions;
+};
+
+/// A decision that a pass reported (MLIR remark), e.g. for `attune explain`.
+struct CompileRemark {
+  enum class Kind { Passed, Missed, Failed, Analysis };
+  Kind kind;
+  std::string name, category, message;
+  std::vector<std::string> nodes;
+};
+
+struct CompileReport {
+  struct Kernel {
+    std::string name, emitter;
+    std::vector<std::string> nodes;
+  };
+  std::vector<std::pair<std::string, double>> stageMs; ///< wall time per stage
+  std::vector<Kernel> kernels;                         ///< distinct kernels
+  std::vector<CompileRemark> remarks;
+  int64_t kernelCalls = 0, attentions = 0, weightBytes = 0, fileBytes = 0;
+};
+
+/// Compiles an ONNX model (or a module in MLIR text, by the ending `.mlir`) and writes `output`
+/// ("-" for standard output of textual kinds).
+llvm::Error compileModel(llvm::StringRef model, llvm::StringRef output,
+                         const CompileOptions &options, CompileReport *report = nullptr);
+
+} // namespace attune
+#endif

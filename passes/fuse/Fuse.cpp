@@ -1,0 +1,112 @@
+#include "attune/passes/fuse/Fuse.h"
+#include "attune/passes/fuse/FormKernel.h"
+#include "attune/passes/fuse/MergeKernels.h"
+
+#include "mlir/Analysis/TopologicalSortUtils.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/Transforms/CSE.h"
+
+using namespace mlir;
+
+namespace attune {
+namespace {
+
+/// Reshapes and casts move no data: they stay between kernels until one absorbs them.
+bool isReshape(Operation *op) {
+  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op);
+}
+
+class FusePass : public PassWrapper<FusePass, OperationPass<func::FuncOp>> {
+public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FusePass)
+  explicit FusePass(const KernelBackend *backend) : backend(backend) {}
+
+  StringRef getArgument() const override { return "attune-fuse"; }
+  StringRef getDescription() const override { return "Form and merge kernels."; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<AttuneDialect, arith::ArithDialect>();
+  }
+
+  void runOnOperation() override {
+    func::FuncOp func = getOperation();
+    IRRewriter rewriter(func);
+    if (failed(formAll(func, rewriter)))
+      return signalPassFailure();
+    DominanceInfo dominance(func);
+    eliminateCommonSubExpressions(rewriter, dominance, func);
+    for (KernelOp kernel : func.getOps<KernelOp>())
+      simplifyDims(kernel, rewriter);
+    if (backend)
+      mergeKernels(func, *backend, rewriter);
+    for (KernelOp kernel : func.getOps<KernelOp>())
+      if (StringRef emitter = backend ? backend->emitterFor(kernel) : ""; !emitter.empty()) {
+        kernel.setBackend(backend->name());
+        kernel.setEmitter(emitter);
+      }
+  }
+
+private:
+  const KernelBackend *backend;
+
+  /// The operators that go into one kernel from the start: a contraction takes along what unpacks
+  /// and dequantises its constant operand.
+  static SmallVector<Operation *> seed(Operation *op) {
+    llvm::SetVector<Operation *> group;
+    if (isa<linalg::ContractOp>(op)) {
+      SmallVector<Value> work(op->getOperands());
+      while (!work.empty()) {
+        Operation *producer = work.pop_back_val().getDefiningOp();
+        if (!producer || !comesFromConstant(producer) || !producer->hasOneUse())
+          continue;
+        group.insert(producer);
+        work.append(producer->operand_begin(), producer->operand_end());
+      }
+    }
+    group.insert(op);
+    SmallVector<Operation *> ops(group.begin(), group.end());
+    llvm::sort(ops, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    return ops;
+  }
+
+  /// Whether an operator only changes how a constant is stored.
+  static bool comesFromConstant(Operation *op) {
+    if (!isa<linalg::UnPackOp, linalg::GenericOp, linalg::TransposeOp>(op))
+      return false;
+    auto destination = cast<DestinationStyleOpInterface>(op);
+    return llvm::all_of(destination.getDpsInputs(), [](Value input) {
+      Operation *producer = input.getDefiningOp();
+      return producer &&
+             (producer->hasTrait<OpTrait::ConstantLike>() || comesFromConstant(producer));
+    });
+  }
+
+  LogicalResult formAll(func::FuncOp func, IRRewriter &rewriter) {
+    DimResolver dims(func);
+    Block &block = func.getBody().front();
+    llvm::SmallPtrSet<Operation *, 16> done;
+    SmallVector<SmallVector<Operation *>> groups;
+    for (Operation &op : llvm::reverse(block)) {
+      if (done.contains(&op) || isHostOp(&op) || isReshape(&op) || isRematerialised(&op))
+        continue;
+      groups.push_back(seed(&op));
+      done.insert(groups.back().begin(), groups.back().end());
+    }
+    for (ArrayRef<Operation *> group : llvm::reverse(groups))
+      if (failed(formKernel(group, dims, rewriter)))
+        return failure();
+    sortTopologically(&block);
+    return success();
+  }
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createFusePass(const KernelBackend *backend) {
+  return std::make_unique<FusePass>(backend);
+}
+
+} // namespace attune

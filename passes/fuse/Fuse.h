@@ -1,0 +1,16 @@
+//===- Fuse.h - The fuse stage: every tensor operator into a kernel -------------------------------===//
+#ifndef ATTUNE_PASSES_FUSE_FUSE_H
+#define ATTUNE_PASSES_FUSE_FUSE_H
+
+#include "attune/passes/fuse/KernelBackend.h"
+#include "mlir/Pass/Pass.h"
+
+namespace attune {
+
+/// Makes one kernel of every tensor operator, then merges producers into consumers as far as
+/// `backend` has a special emitter for the merged kernel. Without a back end nothing is merged.
+/// `backend` must outlive the pass.
+std::unique_ptr<mlir::Pass> createFusePass(const KernelBackend *backend);
+
+} // namespace attune
+#endif

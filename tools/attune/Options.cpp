@@ -1,0 +1,131 @@
+#include "attune/tools/attune/Options.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+using llvm::StringRef;
+
+namespace attune::tools {
+
+void Options::add(StringRef name, StringRef value, StringRef help,
+                  std::function<llvm::Error(StringRef)> set) {
+  options.push_back({name.str(), value.str(), help.str(), std::move(set)});
+}
+
+void Options::addString(StringRef name, StringRef value, StringRef help, std::string &target) {
+  add(name, value, help, [&target](StringRef text) {
+    target = text.str();
+    return llvm::Error::success();
+  });
+}
+
+void Options::addInteger(StringRef name, StringRef value, StringRef help, int64_t least,
+                         int64_t &target) {
+  add(name, value, help, [&target, least, name = name.str()](StringRef text) -> llvm::Error {
+    if (text.getAsInteger(10, target) || target < least)
+      return llvm::createStringError("--" + name + " expects an integer of at least " +
+                                     llvm::Twine(least) + ", found `" + text + "`");
+    return llvm::Error::success();
+  });
+}
+
+void Options::addSwitch(StringRef name, StringRef help, bool &target) {
+  add(name, "", help, [&target](StringRef) {
+    target = true;
+    return llvm::Error::success();
+  });
+}
+
+void Options::addNotImplemented(llvm::ArrayRef<StringRef> names) {
+  for (StringRef name : names)
+    options.push_back({name.str(), "", "", nullptr});
+}
+
+static llvm::Error addDim(StringRef text, CompileOptions &options) {
+  auto [name, value] = text.rsplit('=');
+  int64_t extent;
+  if (name.empty() || value.getAsInteger(10, extent) || extent < 0)
+    return llvm::createStringError("--dim expects NAME=SIZE, found `" + text + "`");
+  options.fixedDims[name] = extent;
+  return llvm::Error::success();
+}
+
+static llvm::Error addShape(StringRef text, CompileOptions &options) {
+  auto [name, value] = text.rsplit('=');
+  std::vector<int64_t> shape;
+  llvm::SmallVector<StringRef> parts;
+  if (!value.empty())
+    value.split(parts, 'x');
+  for (StringRef part : parts) {
+    int64_t extent;
+    if (part.getAsInteger(10, extent) || extent < 0)
+      return llvm::createStringError("--shape expects INPUT=AxBxC, found `" + text + "`");
+    shape.push_back(extent);
+  }
+  if (name.empty() || text.find('=') == StringRef::npos)
+    return llvm::createStringError("--shape expects INPUT=AxBxC, found `" + text + "`");
+  options.fixedShapes[name] = shape;
+  return llvm::Error::success();
+}
+
+void Options::addCompileOptions(CompileOptions &compile) {
+  addString("cpu", "NAME", "host (default), x86-64-v2|v3|v4, or an LLVM CPU name", compile.cpu);
+  add("dim", "SYMBOL=SIZE", "fix a dim symbol",
+      [&compile](StringRef text) { return addDim(text, compile); });
+  add("shape", "INPUT=AxB", "fix the shape of an input",
+      [&compile](StringRef text) { return addShape(text, compile); });
+  addString("functions", "F.onnx", "function bodies for operators without a converter",
+            compile.functions);
+}
+
+int Options::usageError(const llvm::Twine &message) {
+  llvm::errs() << "attune " << command << ": " << message << "\n"
+               << "usage: attune " << command << " " << usage << "\n";
+  return kUsage;
+}
+
+void Options::printHelp() {
+  llvm::outs() << "usage: attune " << command << " " << usage << "\n\noptions:\n";
+  for (const Option &option : options)
+    if (option.set) {
+      std::string left = (option.name == "o" ? "-" : "--") + option.name;
+      if (!option.value.empty())
+        left += (option.name == "o" ? " " : "=") + option.value;
+      llvm::outs() << "  " << llvm::left_justify(left, 26) << option.help << "\n";
+    }
+}
+
+std::optional<int> Options::parse(Args args, std::vector<std::string> &positional) {
+  for (size_t i = 0; i < args.size(); ++i) {
+    StringRef arg = args[i];
+    if (arg == "--help" || arg == "-h") {
+      printHelp();
+      return kOk;
+    }
+    if (!arg.starts_with("-") || arg == "-") {
+      positional.push_back(arg.str());
+      continue;
+    }
+    auto [name, value] = arg.ltrim('-').split('=');
+    auto option = llvm::find_if(options, [&](const Option &o) { return o.name == name; });
+    bool hasValue = arg.find('=') != StringRef::npos;
+    if (option == options.end())
+      return usageError("unknown option `" + arg + "`");
+    if (!option->set)
+      return usageError("`--" + name + "` is not implemented yet");
+    if (option->value.empty() && hasValue)
+      return usageError("`--" + name + "` takes no value");
+    if (!option->value.empty() && !hasValue) {
+      if (i + 1 == args.size())
+        return usageError("`--" + name + "` expects a value: " + option->value);
+      value = args[++i];
+    }
+    if (llvm::Error error = option->set(value))
+      return usageError(llvm::toString(std::move(error)));
+  }
+  return std::nullopt;
+}
+
+} // namespace attune::tools

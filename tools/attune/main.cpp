@@ -1,0 +1,86 @@
+#include "attune/codegen/Artifact.h"
+#include "attune/codegen/cpu/Target.h"
+#include "attune/tools/attune/Commands.h"
+
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace attune::tools;
+
+namespace {
+
+struct Command {
+  llvm::StringRef name, help;
+  int (*run)(Args);
+};
+
+constexpr llvm::StringRef kUsageText = "usage: attune COMMAND [options]\n\ncommands:\n";
+
+const Command kCommands[] = {
+    {"compile", "compile an ONNX model to a native shared library", compileCommand},
+};
+
+constexpr llvm::StringRef kNotImplemented[] = {"profile", "cost", "calibrate", "search"};
+
+void printHelp(llvm::raw_ostream &os) {
+  os << kUsageText;
+  for (const Command &command : kCommands)
+    os << "  " << llvm::left_justify(command.name, 10) << command.help << "\n";
+  os << "\n`attune COMMAND --help` lists a command's options; `attune --version` prints versions.\n";
+}
+
+int printVersion() {
+  llvm::outs() << attune::codegen::compilerVersion();
+  if (auto target = attune::codegen::CpuTarget::parse("host"))
+    llvm::outs() << ", host CPU " << target->cpu << "\n";
+  else
+    return report(target.takeError());
+  return kOk;
+}
+
+} // namespace
+
+int attune::tools::report(llvm::Error error) {
+  int code = kUserError;
+  llvm::handleAllErrors(
+      std::move(error),
+      [&](const CompileError &compile) {
+        if (compile.kind == CompileError::Kind::User) {
+          llvm::errs() << "error: " << compile.text << "\n";
+          return;
+        }
+        code = kInternalError;
+        llvm::errs() << "internal error: " << compile.text
+                     << "\nThis is a bug of Attune. Please report it with the model or a "
+                        "reproducer (`attune compile --stop-after=import` prints one).\n";
+      },
+      [&](const llvm::ErrorInfoBase &other) {
+        llvm::errs() << "error: " << other.message() << "\n";
+      });
+  return code;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  llvm::SmallVector<llvm::StringRef> args(argv + 1, argv + argc);
+  if (args.empty()) {
+    printHelp(llvm::errs());
+    return kUsage;
+  }
+  if (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+    printHelp(llvm::outs());
+    return kOk;
+  }
+  if (args[0] == "--version")
+    return printVersion();
+  for (const Command &command : kCommands)
+    if (command.name == args[0])
+      return command.run(Args(args).drop_front());
+  if (llvm::is_contained(kNotImplemented, args[0])) {
+    llvm::errs() << "attune: `" << args[0] << "` is not implemented yet\n";
+    return kUsage;
+  }
+  llvm::errs() << "attune: unknown command `" << args[0] << "`\n";
+  printHelp(llvm::errs());
+  return kUsage;
+}
