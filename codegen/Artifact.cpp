@@ -88,28 +88,10 @@ llvm::Error writeArtifact(const Program &program, ArrayRef<char> object, const C
     return writeError(path, code);
   llvm::FileRemover remover(temporary);
 
-  SmallString<128> objectFile;
-  if (std::error_code code =
-          llvm::sys::fs::createTemporaryFile("attune", "o", objectFile))
-    return writeError(objectFile, code);
-  llvm::FileRemover objectRemover(objectFile);
-  {
-    std::error_code code;
-    llvm::raw_fd_ostream os(objectFile, code);
-    if (code)
-      return writeError(objectFile, code);
-    os.write(object.data(), object.size());
-    os.close();
-    if (os.has_error()) {
-      code = os.error();
-      os.clear_error();
-      return writeError(objectFile, code);
-    }
-  }
   SmallVector<StringRef> symbols;
   for (const Program::Kernel &kernel : program.kernels)
     symbols.push_back(kernel.symbol);
-  if (llvm::Error error = linkShared({objectFile}, symbols, temporary))
+  if (llvm::Error error = linkShared({StringRef(object.data(), object.size())}, symbols, temporary))
     return error;
 
   auto elf = llvm::MemoryBuffer::getFile(temporary, false, false);
