@@ -4,11 +4,10 @@ include(CMakePackageConfigHelpers)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Attune)
 
 set_target_properties(AttuneBuild PROPERTIES EXPORT_NAME Build)
-set_target_properties(AttuneRuntime PROPERTIES EXPORT_NAME Runtime)
 install(TARGETS AttuneBuild AttuneRuntime EXPORT AttuneRuntimeTargets)
 install(EXPORT AttuneRuntimeTargets NAMESPACE Attune:: DESTINATION ${config_dir})
-install(DIRECTORY runtime DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attune
-  FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(FILES runtime/artifact.h runtime/attune.h runtime/attune.hpp runtime/kernel_abi.h
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attune/runtime)
 
 if(ATTUNE_BUILD_COMPILER)
   get_property(libs GLOBAL PROPERTY ATTUNE_COMPILER_LIBS)
@@ -30,7 +29,6 @@ if(ATTUNE_BUILD_COMPILER)
       install(TARGETS ${tool} RUNTIME)
     endif()
   endforeach()
-  get_filename_component(Attune_ONNX_PREFIX "${ONNX_DIR}/../../.." ABSOLUTE)
 endif()
 
 configure_package_config_file(cmake/AttuneConfig.cmake.in ${CMAKE_BINARY_DIR}/AttuneConfig.cmake

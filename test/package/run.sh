@@ -1,7 +1,8 @@
 #!/bin/bash
 # Usage: run.sh BUILD WORK: installs BUILD under WORK, builds the consumer against it, runs it.
 set -euo pipefail
-build=$1 work=$2
+build=$(cd "$1" && pwd)
+work=$2
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 rm -rf "$work"
 cmake --install "$build" --prefix "$work/prefix" >/dev/null
