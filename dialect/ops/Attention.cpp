@@ -280,7 +280,3 @@ LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder,
   refineShapes(builder, getOperation(), dims);
   return success();
 }
-
-FailureOr<SmallVector<Value>> AttentionOp::decompose(OpBuilder &builder) {
-  return emitOpError("has no reference lowering yet");
-}

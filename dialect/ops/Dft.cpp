@@ -1,4 +1,6 @@
-#include "attune/dialect/ops/Support.h"
+#include "attune/dialect/ops/Lowering.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 using namespace attune;
@@ -27,8 +29,114 @@ LogicalResult DftOp::verify() {
   return success();
 }
 
+namespace {
+
+/// The sum of the definition, with twiddle factors from a table of one turn.
+class DftLowering : Lowering {
+public:
+  DftLowering(DftOp op, OpBuilder &builder)
+      : Lowering(builder, op.getLoc()), dft(op), accum(getDefaultAccum(op.getInput())),
+        axis(op.getAxis()), rank(op.getInputType().getRank()) {
+    complexToReal = op.getOnesided() && op.getInverse();
+  }
+  Value run(ArrayRef<OpFoldResult> resultShape);
+
+private:
+  Value table(bool sine);
+  Value part(int64_t number);
+  Value term(Value real, Value imaginary);
+
+  DftOp dft;
+  FloatType accum;
+  int64_t axis, rank;
+  bool complexToReal;
+  Value length, cosines, sines;
+};
+
+} // namespace
+
+/// cos or sin of 2 pi t / L for t < L.
+Value DftLowering::table(bool sine) {
+  FloatType exact = builder.getF64Type();
+  return elementwise({}, {}, getAsOpFoldResult(length), accum, [&](ValueRange) {
+    Value turn = op<arith::DivFOp>(toFloat(loop(0), exact), toFloat(length, exact));
+    Value angle = op<arith::MulFOp>(turn, constant(exact, 2 * M_PI));
+    return cast(sine ? op<math::SinOp>(angle) : op<math::CosOp>(angle), accum);
+  });
+}
+
+/// Real (0) or imaginary (1) part of the samples that count, without the last axis.
+Value DftLowering::part(int64_t number) {
+  RankedTensorType type = dft.getInputType();
+  if (number >= type.getShape().back())
+    return {};
+  Value used = length;
+  if (complexToReal)
+    used = op<arith::AddIOp>(op<arith::ShRUIOp>(length, index(1)), index(1));
+  Shape sizes = this->sizes(dft.getInput());
+  sizes[axis] = getAsOpFoldResult(op<arith::MinUIOp>(index(sizes[axis]), used));
+  sizes.back() = builder.getIndexAttr(1);
+  Shape offsets(rank, builder.getIndexAttr(0)), strides(rank, builder.getIndexAttr(1));
+  offsets.back() = builder.getIndexAttr(number);
+  SmallVector<int64_t> extents(type.getShape().drop_back());
+  extents[axis] = getConstantIntValue(sizes[axis]).value_or(ShapedType::kDynamic);
+  return op<tensor::ExtractSliceOp>(type.clone(extents), dft.getInput(), offsets, sizes, strides);
+}
+
+/// Contribution of one sample to the part of the result that the current iteration computes.
+/// Loops: those of the result, then the samples.
+Value DftLowering::term(Value real, Value imaginary) {
+  Value sample = loop(rank), zero = index(int64_t(0));
+  Value position = op<arith::RemUIOp>(op<arith::MulIOp>(loop(axis), sample), length);
+  Value cosine = op<tensor::ExtractOp>(cosines, position);
+  Value sine = op<tensor::ExtractOp>(sines, position);
+  if (!dft.getInverse())
+    sine = op<arith::NegFOp>(sine);
+  auto times = [&](Value lhs, Value rhs) { return op<arith::MulFOp>(lhs, rhs); };
+  Value re = times(real, cosine), im = times(real, sine);
+  if (imaginary) {
+    re = op<arith::SubFOp>(re, times(imaginary, sine));
+    im = op<arith::AddFOp>(im, times(imaginary, cosine));
+  }
+  if (!complexToReal)
+    return select(compare(arith::CmpIPredicate::eq, loop(rank - 1), zero), re, im);
+  // Every sample but the first and, for even lengths, the middle one stands for its conjugate too.
+  Value twice = op<arith::RemUIOp>(op<arith::AddIOp>(sample, sample), length);
+  Value single = compare(arith::CmpIPredicate::eq, twice, zero);
+  return select(single, re, op<arith::AddFOp>(re, re));
+}
+
+Value DftLowering::run(ArrayRef<OpFoldResult> resultShape) {
+  length = dft.getLength();
+  cosines = table(false);
+  sines = table(true);
+  SmallVector<Value> inputs{part(0)};
+  if (Value imaginary = part(1))
+    inputs.push_back(imaginary);
+  SmallVector<AffineExpr> exprs;
+  for (int64_t loop = 0; loop < rank - 1; ++loop)
+    exprs.push_back(d(loop == axis ? rank : loop));
+  SmallVector<AffineMap> maps(inputs.size(), map(rank + 1, exprs));
+  Value init = fill(resultShape, constant(accum, 0));
+  Value sum = accumulate(inputs, maps, init, prefix(rank + 1, rank), [&](ValueRange args) {
+    Value imaginary = args.size() == 3 ? cast(args[1], accum) : Value();
+    return op<arith::AddFOp>(args.back(), term(cast(args[0], accum), imaginary));
+  });
+  auto type = llvm::cast<RankedTensorType>(dft.getResult().getType());
+  auto element = llvm::cast<FloatType>(type.getElementType());
+  Value scale = toFloat(length, accum);
+  Value result = elementwise(sum, prefix(rank, rank), resultShape, element, [&](ValueRange args) {
+    Value value = dft.getInverse() ? op<arith::DivFOp>(args[0], scale) : args[0];
+    return cast(value, element);
+  });
+  return castTo(result, type);
+}
+
 FailureOr<SmallVector<Value>> DftOp::decompose(OpBuilder &builder) {
-  return emitOpError("has no reference lowering yet");
+  ReifiedRankedShapedTypeDims dims;
+  if (failed(reifyResultShapes(builder, dims)))
+    return failure();
+  return SmallVector<Value>{DftLowering(*this, builder).run(dims.front())};
 }
 
 LogicalResult DftOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &dims) {
