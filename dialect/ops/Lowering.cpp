@@ -62,7 +62,10 @@ Value Lowering::castTo(Value tensor, Type type) {
 }
 
 AffineMap Lowering::prefix(int64_t loops, int64_t results) {
-  return AffineMap::getMultiDimIdentityMap(loops, builder.getContext()).getMajorSubMap(results);
+  SmallVector<AffineExpr> exprs;
+  for (int64_t loop = 0; loop < results; ++loop)
+    exprs.push_back(d(loop));
+  return map(loops, exprs);
 }
 
 static Value generic(Lowering &lower, ValueRange inputs, ArrayRef<AffineMap> inputMaps, Value init,
