@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 
@@ -40,7 +41,7 @@ Lanes::Lanes(Scope &scope, int64_t count) : count(count), scope(scope), kb(scope
     std::optional<int64_t> number = view ? this->scope.sizes.inputNumber(view->root) : std::nullopt;
     if (!number)
       return std::nullopt;
-    return Memory{this->scope.input(*number), *view};
+    return Memory{this->scope.input(*number), *view, true};
   };
 }
 
@@ -137,15 +138,20 @@ static Value allLanes(KernelBuilder &kb, int64_t count) {
   return kb.constI(1, kb.vec(count, kb.b.getI1Type()));
 }
 
-Lane Lanes::load(Type element, Value base, Lane offset, Value partial) {
+Lane Lanes::load(Type element, Value base, Lane offset, bool constant) {
   Type stored = storageType(element);
   Value value;
   if (offset.scalar && (offset.step == 0 || count == 1)) {
     value = kb.load(stored, base, offset.scalar);
+    value.getDefiningOp<LLVM::LoadOp>().setInvariant(constant);
   } else if (offset.step == 1) {
     VectorType type = kb.vec(count, stored);
-    value = partial ? kb.loadPartial(type, base, offset.scalar, partial)
-                    : kb.load(type, base, offset.scalar);
+    if (partial) {
+      value = kb.loadPartial(type, base, offset.scalar, partial);
+    } else {
+      value = kb.load(type, base, offset.scalar);
+      value.getDefiningOp<LLVM::LoadOp>().setInvariant(constant);
+    }
   } else {
     gathered = true;
     VectorType type = kb.vec(count, stored);
@@ -161,7 +167,7 @@ Lane Lanes::load(Type element, Value base, Lane offset, Value partial) {
   return value;
 }
 
-void Lanes::store(const Lane &lane, Value base, Lane offset, Value partial) {
+void Lanes::store(const Lane &lane, Value base, Lane offset) {
   bool scalar = offset.scalar && (offset.step == 0 || count == 1);
   Value value = scalar && lane.uniform() ? lane.scalar : vector(lane);
   Type element = getElementTypeOrSelf(value.getType()), stored = storageType(element);
@@ -181,6 +187,16 @@ void Lanes::store(const Lane &lane, Value base, Lane offset, Value partial) {
   Value mask = active ? active : allLanes(kb, count);
   LLVM::masked_scatter::create(kb.b, kb.loc, value, addresses(kb, base, vector(offset), stored),
                                mask, storageBytes(element));
+}
+
+void Lanes::below(Value limit, llvm::function_ref<void()> body) {
+  llvm::SaveAndRestore keepPartial(partial, limit), keepActive(active);
+  Type i32 = kb.b.getI32Type();
+  Value narrow = arith::IndexCastOp::create(kb.b, kb.loc, i32, limit);
+  if (count > 1)
+    active = arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt,
+                                   kb.laneIds(kb.vec(count, i32)), kb.splat(narrow, count));
+  body();
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -225,14 +241,22 @@ struct LaneCloner {
   ArrayRef<Lane> indices;
   llvm::DenseMap<Value, Lane> values;
 
-  FailureOr<SmallVector<Lane>> run() {
+  FailureOr<SmallVector<Lane>> run(ArrayRef<Value> wanted) {
+    llvm::SmallPtrSet<Operation *, 16> needed;
+    auto need = [&](Value value) {
+      if (Operation *op = value.getDefiningOp(); op && op->getBlock() == &block)
+        needed.insert(op);
+    };
+    llvm::for_each(wanted, need);
+    for (Operation &op : llvm::reverse(block.without_terminator()))
+      if (needed.contains(&op) || isa<cf::AssertOp>(op)) {
+        needed.insert(&op);
+        llvm::for_each(op.getOperands(), need);
+      }
     for (Operation &op : block.without_terminator())
-      if (failed(clone(&op)))
+      if (needed.contains(&op) && failed(clone(&op)))
         return failure();
-    SmallVector<Lane> results;
-    for (Value operand : block.getTerminator()->getOperands())
-      results.push_back(lookup(operand));
-    return results;
+    return llvm::map_to_vector(wanted, [&](Value value) { return lookup(value); });
   }
 
   Lane lookup(Value value) {
@@ -469,17 +493,20 @@ struct LaneCloner {
         offset.vector = arith::SelectOp::create(kb.b, kb.loc, some, offset.vector,
                                                 kb.constI(0, offset.vector.getType()));
     }
-    values[extract] = lanes.load(extract.getType(), base, offset);
+    values[extract] = lanes.load(extract.getType(), base, offset, memory->constant);
     return success();
   }
 };
 
 FailureOr<SmallVector<Lane>> Lanes::clone(Block &block, ArrayRef<Lane> args,
-                                          ArrayRef<Lane> indices) {
+                                          ArrayRef<Lane> indices, ArrayRef<Value> wanted) {
   LaneCloner cloner{*this, kb, block, indices, llvm::DenseMap<Value, Lane>()};
   for (auto [arg, value] : llvm::zip(block.getArguments(), args))
     cloner.values[arg] = value;
-  return cloner.run();
+  SmallVector<Value> results(wanted.begin(), wanted.end());
+  if (wanted.empty())
+    results.append(block.getTerminator()->operand_begin(), block.getTerminator()->operand_end());
+  return cloner.run(results);
 }
 
 } // namespace attune::codegen

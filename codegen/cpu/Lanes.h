@@ -44,6 +44,7 @@ struct Lane {
 struct Memory {
   mlir::Value base; ///< pointer
   View view;
+  bool constant = false; ///< nothing writes it while the kernel runs
 };
 
 class Lanes {
@@ -65,17 +66,23 @@ public:
   static bool supports(mlir::Block &block, const Sizes &sizes);
   /// Clones `block` at the builder's position with its arguments bound to `args` and `linalg.index
   /// k` to `indices[k]`; gives the terminator's operands. Failure if an operator is not supported.
+  /// With `wanted`, only what these values of the block need is cloned, and they are the result.
   llvm::FailureOr<llvm::SmallVector<Lane>> clone(mlir::Block &block, llvm::ArrayRef<Lane> args,
-                                                 llvm::ArrayRef<Lane> indices = {});
+                                                 llvm::ArrayRef<Lane> indices = {},
+                                                 llvm::ArrayRef<Value> wanted = {});
 
   /// As a vector of `count` lanes (a scalar when count is 1).
   Value vector(const Lane &lane);
   /// Element at `offset + sum(index * stride)` elements of `type` (i1 is stored as a byte) for
-  /// every lane: a scalar load, a vector load or a gather, as the strides ask.
-  Lane load(mlir::Type element, Value base, Lane offset, Value partial = {});
+  /// every lane: a scalar load, a vector load or a gather, as the strides ask. `constant`: nothing
+  /// writes this memory while the kernel runs.
+  Lane load(mlir::Type element, Value base, Lane offset, bool constant = false);
   /// The reverse; lanes whose addresses coincide must hold the same value.
-  void store(const Lane &value, Value base, Lane offset, Value partial = {});
-  /// Loads and stores of linear offsets with step 1 take at most `partial` lanes when it is given.
+  void store(const Lane &value, Value base, Lane offset);
+
+  /// Lets `body` work on the lanes below `limit` (an index) only: sets `active`, and loads and stores
+  /// leave memory of the other lanes alone.
+  void below(Value limit, llvm::function_ref<void()> body);
 
   /// Element offset of a point of a view.
   Lane offset(const View &view, llvm::ArrayRef<Lane> point);
@@ -91,7 +98,8 @@ private:
   friend struct LaneCloner;
   Scope &scope;
   KernelBuilder &kb;
-  Value slot; ///< i32 in the frame, made on first use
+  Value partial; ///< index, when `active` is a prefix
+  Value slot;    ///< i32 in the frame, made on first use
   Value errorSlot();
 };
 
