@@ -24,6 +24,8 @@ void addRewriteStage(OpPassManager &pm) { (void)pm; }
 // Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
 // Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine, func.
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
+  if (backend)
+    pm.addNestedPass<func::FuncOp>(createPackWeights());
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));
   pm.addPass(createCSEPass());
 }
