@@ -19,9 +19,9 @@
  *   attune_session *session;
  *   attune_status *status = api->session_open("model.so", NULL, &session);
  *   int64_t shape[2] = {1, 8}, ids[8] = {101, 7592, 102};
- *   attune_value in = {sizeof in, ATTUNE_TENSOR};
+ *   attune_value in = {.size = sizeof in, .kind = ATTUNE_TENSOR};
  *   in.tensor = (attune_tensor){ids, {ATTUNE_CPU, 0}, 2, ATTUNE_I64, shape, NULL, 0};
- *   attune_value out = {sizeof out, ATTUNE_NONE};
+ *   attune_value out = {.size = sizeof out, .kind = ATTUNE_NONE};
  *   attune_run_args args = {sizeof args, 0, NULL, &in, 1, NULL, &out, 1, NULL};
  *   status = api->session_run(session, &args);
  *   api->value_clear(&out);

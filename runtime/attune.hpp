@@ -168,7 +168,7 @@ struct SessionOptions {
   bool flushDenormals = false;
   /// Runs job(i) for every i in [0, count), at the same time if it can; null: the runtime's
   /// threads.
-  std::function<void(uint32_t count, const std::function<void(uint32_t)> &job)> executor;
+  std::function<void(uint32_t count, const std::function<void(uint32_t)> &job)> executor = nullptr;
   unsigned executorThreads = 0; ///< the largest `count`
 };
 

@@ -49,14 +49,15 @@ public:
     uint64_t stop = note.metaOffset + note.metaSize;
     note.weightsOffset = note.weightsSize ? up(stop, artifact::kWeightsAlign) : 0;
     note.fileSize = note.weightsSize ? note.weightsOffset + note.weightsSize : stop;
+    weightsAt = note.weightsOffset;
     note.metaHash = artifact::hash(metadata.data(), metadata.size());
   }
 
-  /// The file's content, by `note` as it is now.
+  /// The file's content: the parts where layOut put them, `note` as it is now.
   std::string content() const {
     std::string file = code + metadata;
-    if (note.weightsSize) {
-      file.resize(note.weightsOffset);
+    if (weightsAt) {
+      file.resize(weightsAt);
       file.append(reinterpret_cast<const char *>(weights.data()), weights.size() * sizeof(float));
     }
     // The empty note that Kernels.c puts into the code.
@@ -75,6 +76,9 @@ public:
     return path;
   }
   std::string write() const { return write(content()); }
+
+private:
+  uint64_t weightsAt = 0;
 };
 
 } // namespace attune::test
