@@ -38,4 +38,43 @@ def PackWeights : Pass<"attune-pack-weights", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
+  let summary = "Raise softmax attention to attune.attention.";
+  let description = [{
+    Finds a contraction of queries and keys, a softmax over the keys and a contraction with the
+    values, whatever stands between them: scalar factors on scores, queries or keys, additive bias,
+    masks as choices or as 0 / -inf terms, soft caps, a sink column, a guard against rows of NaN,
+    transposes and reshapes, keys and values repeated for groups of heads. Matching is on the scalar
+    that each tensor element is, never on names or on one exporter's sequence of operators.
+
+    Needs contractions on zero-filled inits and `linalg.softmax`. Guarantees the same results up to
+    rounding: -inf masks become the mask region with `empty_row = nan`, or `zero` behind the guard;
+    finite masks stay in the score region unless every row keeps a key by position. With the guard,
+    rows that are NaN because their inputs are become NaN instead of 0.
+
+    Before, with `%bias` = select(%keep, 0, -inf) of shape [B,1,1,M] and element-wise generics
+    written as expressions:
+    ```mlir
+    %s = linalg.contract indexing_maps = [q, k, s] ins(%q, %k) outs(%zero)
+    %x = %s * 0.125 + %bias
+    %p = linalg.softmax dimension(3) ins(%x) outs(%e)
+    %o = linalg.contract indexing_maps = [p, v, o] ins(%p, %v) outs(%zero)
+    ```
+    After:
+    ```mlir
+    %o = attune.attention ins(%q, %k, %v) scale(%c) captures(%keep) {empty_row = nan} mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index, %n: index, %m: index, %keep: tensor<?x?xi1>):
+      %p = tensor.extract %keep[%b, %j]
+      attune.yield %p
+    }
+    ```
+    Remarks of category `attune-raise`: `AttnRaised`, and `AttnNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Attentions raised">,
+    Statistic<"numRefused", "refused", "Attentions recognised but not raised">
+  ];
+}
+
 #endif

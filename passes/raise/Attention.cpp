@@ -1,0 +1,77 @@
+#include "attune/passes/Passes.h"
+#include "attune/passes/raise/AttentionMatch.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/IR/Iterators.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+using namespace mlir;
+
+namespace attune {
+#define GEN_PASS_DEF_RAISEATTENTION
+#include "attune/passes/Passes.h.inc"
+
+namespace {
+struct RaiseAttention : impl::RaiseAttentionBase<RaiseAttention> {
+  using RaiseAttentionBase::RaiseAttentionBase;
+
+  void runOnOperation() override {
+    SmallVector<Operation *> contractions;
+    getOperation().walk([&](linalg::LinalgOp op) {
+      if (matchContraction(op))
+        contractions.push_back(op);
+    });
+    for (Operation *op : contractions)
+      raise(*matchContraction(op));
+    // Uses go before definitions.
+    getOperation().walk<WalkOrder::PostOrder, ReverseIterator>([](Operation *op) {
+      if (isOpTriviallyDead(op))
+        op->erase();
+    });
+  }
+
+private:
+  void raise(Contraction output) {
+    for (unsigned operand : {0, 1}) {
+      AttentionMatch match(getOperation(), output, operand);
+      switch (match.match()) {
+      case AttentionMatch::Result::NoAttention:
+        continue;
+      case AttentionMatch::Result::Refused:
+        ++numRefused;
+        remark::missed(match.softmax.getLoc(), options("AttnNotRaised"))
+            << remark::reason("{0}", match.reason)
+            << remark::add("nodes {0}", names(match, output));
+        return;
+      case AttentionMatch::Result::Matched:
+        OpBuilder builder(output.op);
+        AttentionOp op = match.build(builder);
+        ++numRaised;
+        remark::passed(op.getLoc(), options("AttnRaised"))
+            << remark::add("{0}", describe(op)) << remark::add("nodes {0}", nodeNames(op.getLoc()));
+        return;
+      }
+    }
+  }
+
+  static std::string names(AttentionMatch &match, Contraction output) {
+    return nodeNames(
+        FusedLoc::get(output.op.getContext(), {match.softmax.getLoc(), output.op.getLoc()}));
+  }
+
+  static std::string describe(AttentionOp op) {
+    std::string text = "softmax attention";
+    llvm::raw_string_ostream out(text);
+    out << (op.getScale() ? ", scale" : "") << (op.hasScore() ? ", score region" : "")
+        << (op.hasMask() ? ", mask region" : "") << (op.getSink() ? ", sink" : "")
+        << ", empty rows " << stringifyEmptyRow(op.getEmptyRow());
+    return text;
+  }
+
+  remark::RemarkOpts options(StringRef name) {
+    return remark::RemarkOpts::name(name)
+        .category("attune-raise")
+        .function(getOperation().getName());
+  }
+};
+} // namespace
+} // namespace attune

@@ -1,0 +1,464 @@
+#include "attune/passes/raise/AttentionMatch.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace attune {
+
+/// Additive finite masks below this are taken as "never", where a row surely keeps another key.
+static constexpr double kNever = -1e9;
+/// Scores may be this large for that.
+static constexpr double kOrdinary = 1e4;
+
+AffineExpr AttentionMatch::extentOf(Value index) {
+  return elements.isIndex(index) ? elements.extentOf(index) : derived.lookup(index);
+}
+
+AttentionMatch::Result AttentionMatch::match() {
+  if (!findSoftmax())
+    return Result::NoAttention;
+  if (matchGuard() && matchScores() && matchRoles() && matchOperands() && matchSink() &&
+      matchRegions() && onlyUsers())
+    return Result::Matched;
+  return Result::Refused;
+}
+
+bool AttentionMatch::findSoftmax() {
+  Value tensor = output.operands[side];
+  AffineMap map = output.maps[side];
+  auto type = cast<RankedTensorType>(tensor.getType());
+  for (int64_t axis = 0; axis < type.getRank(); ++axis)
+    indices.push_back(elements.addIndex(sizes.of(tensor, axis)));
+  // The axis summed over with the values.
+  unsigned reduced = 0;
+  for (auto [axis, expr] : llvm::enumerate(map.getResults())) {
+    unsigned loop = cast<AffineDimExpr>(expr).getPosition();
+    if (output.resultMap.isFunctionOfDim(loop))
+      continue;
+    column = indices[axis];
+    ++reduced;
+  }
+  if (reduced != 1)
+    return false;
+  weights = elements.at(tensor, indices);
+  for (Value load : elements.loads(weights)) {
+    std::optional<ElementOf> element = elements.load(load);
+    auto op = element->tensor.getDefiningOp<linalg::SoftmaxOp>();
+    if (!op || !elements.depends(element->indices[op.getDimension()], column))
+      continue;
+    if (softmax)
+      return refuse("the weights combine two softmaxes"), false;
+    softmax = op;
+    loaded = load;
+  }
+  return bool(softmax);
+}
+
+/// What may stand between softmax and the values: casts, and the guard against rows of NaN.
+bool AttentionMatch::matchGuard() {
+  Value weight = weights;
+  while (weight != loaded) {
+    Operation *op = weight.getDefiningOp();
+    if (op && isa<arith::ExtFOp, arith::TruncFOp>(op)) {
+      weight = op->getOperand(0);
+      continue;
+    }
+    auto select = dyn_cast_or_null<arith::SelectOp>(op);
+    if (!select)
+      return refuse("the probabilities are changed before they are multiplied with the values");
+    // select(p is NaN, 0, p), or the other way round.
+    auto compare = select.getCondition().getDefiningOp<arith::CmpFOp>();
+    Operation *isNan = select.getCondition().getDefiningOp();
+    bool ordered = compare && compare.getPredicate() == arith::CmpFPredicate::ORD;
+    Value kept = ordered ? select.getTrueValue() : select.getFalseValue();
+    Value filled = ordered ? select.getFalseValue() : select.getTrueValue();
+    bool guards = false;
+    if (compare)
+      guards = compare.getLhs() == kept && compare.getRhs() == kept &&
+               (ordered || compare.getPredicate() == arith::CmpFPredicate::UNO ||
+                compare.getPredicate() == arith::CmpFPredicate::UNE);
+    else if (auto nan = dyn_cast_or_null<math::IsNaNOp>(isNan))
+      guards = nan.getOperand() == kept;
+    if (!guards || asFloat(filled) != 0.0)
+      return refuse("the probabilities are masked after the softmax");
+    emptyRow = EmptyRow::Zero;
+    weight = kept;
+  }
+  return true;
+}
+
+bool AttentionMatch::matchScores() {
+  ElementOf element = *elements.load(loaded);
+  int64_t axis = softmax.getDimension();
+  if (element.indices[axis] != column)
+    return refuse("the softmax runs over another axis than the sum with the values");
+  for (auto [other, index] : llvm::enumerate(element.indices))
+    if (int64_t(other) != axis && elements.depends(index, column))
+      return refuse("the probabilities are rearranged along the keys");
+  AffineExpr width = sizes.of(softmax.getInput(), axis);
+  hasSink = sizes.equal(width, extentOf(column) + 1);
+  if (!hasSink && !sizes.equal(width, extentOf(column)))
+    return refuse("only a part of the probabilities is multiplied with the values");
+  score = elements.at(softmax.getInput(), element.indices);
+
+  // The contraction that varies with both the keys and something else of the weights.
+  for (Value load : elements.loads(score)) {
+    std::optional<ElementOf> source = elements.load(load);
+    std::optional<Contraction> found = matchContraction(source->tensor.getDefiningOp());
+    if (!found || !llvm::is_contained(source->indices, column))
+      continue;
+    if (dot)
+      return refuse("the scores are a sum of several contractions");
+    dot = load;
+    scores = *found;
+  }
+  if (!dot)
+    return refuse("the scores do not come from a contraction of queries and keys");
+  return true;
+}
+
+bool AttentionMatch::matchRoles() {
+  ElementOf element = *elements.load(dot);
+  // Indices of the contraction's loops.
+  unsigned numLoops = scores.resultMap.getNumDims();
+  SmallVector<Value> loops(numLoops);
+  for (auto [expr, index] : llvm::zip(scores.resultMap.getResults(), element.indices))
+    loops[cast<AffineDimExpr>(expr).getPosition()] = index;
+  for (unsigned loop = 0; loop < numLoops; ++loop) {
+    if (loops[loop])
+      continue;
+    if (depth)
+      return refuse("queries and keys are contracted over two axes");
+    for (unsigned n : {0, 1})
+      for (auto [axis, expr] : llvm::enumerate(scores.maps[n].getResults()))
+        if (cast<AffineDimExpr>(expr).getPosition() == loop && !depth)
+          depth = elements.addIndex(sizes.of(scores.operands[n], axis));
+    loops[loop] = depth;
+  }
+  if (!depth)
+    return refuse("the scores are an outer product");
+  auto operandAt = [&](const Contraction &contraction, unsigned n, ArrayRef<Value> loops) {
+    SmallVector<Value> at;
+    for (AffineExpr expr : contraction.maps[n].getResults())
+      at.push_back(loops[cast<AffineDimExpr>(expr).getPosition()]);
+    return elements.at(contraction.operands[n], at);
+  };
+  auto indexedBy = [&](unsigned n) {
+    for (AffineExpr expr : scores.maps[n].getResults())
+      if (loops[cast<AffineDimExpr>(expr).getPosition()] == column)
+        return true;
+    return false;
+  };
+  keySide = indexedBy(1) ? 1 : 0;
+  if (indexedBy(1 - keySide))
+    return refuse("both operands of the scores vary with the keys");
+  // Factors on the operands scale the scores.
+  Value operands[2];
+  for (unsigned n : {0, 1}) {
+    operands[n] = operandAt(scores, n, loops);
+    scale *= stripFactors(operands[n]);
+  }
+  query = operands[1 - keySide];
+  key = operands[keySide];
+
+  // The values, over the loops of the output contraction.
+  SmallVector<Value> outputLoops(output.resultMap.getNumDims());
+  for (auto [expr, index] : llvm::zip(output.maps[side].getResults(), indices))
+    outputLoops[cast<AffineDimExpr>(expr).getPosition()] = index;
+  for (auto [loop, index] : llvm::enumerate(outputLoops)) {
+    if (index)
+      continue;
+    if (valueDepth)
+      return refuse("the values have two axes of their own");
+    for (auto [axis, expr] : llvm::enumerate(output.maps[1 - side].getResults()))
+      if (cast<AffineDimExpr>(expr).getPosition() == loop)
+        valueDepth = elements.addIndex(sizes.of(output.operands[1 - side], axis));
+    index = valueDepth;
+  }
+  if (!valueDepth)
+    return refuse("the values have no axis of their own");
+  value = operandAt(output, 1 - side, outputLoops);
+
+  // The row index is the last one that keys and values do not vary with.
+  SmallVector<Value> rest;
+  for (Value index : llvm::reverse(indices)) {
+    if (index == column)
+      continue;
+    bool isRow = !row && !elements.depends(key, index) && !elements.depends(value, index) &&
+                 elements.depends(query, index);
+    if (isRow)
+      row = index;
+    else
+      rest.insert(rest.begin(), index);
+  }
+  if (!rest.empty()) {
+    Value last = rest.pop_back_val();
+    heads.push_back(last);
+    bool shared = !elements.depends(key, last) && !elements.depends(value, last);
+    // Heads in groups that share keys: the group is a separate axis.
+    if (shared && !rest.empty() && elements.depends(key, rest.back()) &&
+        elements.depends(value, rest.back()) && (rest.size() > 1 || indices.size() > 4))
+      heads.insert(heads.begin(), rest.pop_back_val());
+  }
+  batch = rest;
+  return true;
+}
+
+bool AttentionMatch::matchOperands() {
+  auto extents = [&](Value index) { return extentOf(index); };
+  auto one = [](Value index) { return index ? SmallVector<Value>{index} : SmallVector<Value>{}; };
+  queryGroups = {batch, heads, one(row), one(depth)};
+  queryLayout = findLayout(elements, sizes, query, queryGroups, extents);
+  if (!queryLayout)
+    return refuse("the queries are not a view with batch, head, position and channel axes");
+
+  // Keys and values have the heads they vary with; `h div g` means g query heads for one of them.
+  auto headsOf = [&](Value scalar) {
+    SmallVector<Value> own;
+    for (Value head : heads)
+      if (elements.depends(scalar, head))
+        own.push_back(head);
+    return own;
+  };
+  auto grouped = [&]() -> Value {
+    if (heads.size() != 1)
+      return {};
+    for (Value scalar : {key, value}) {
+      SmallVector<ElementOf> candidates(elements.sources(scalar));
+      if (auto load = elements.load(scalar))
+        candidates.push_back(*load);
+      for (const ElementOf &element : candidates)
+        for (Value index : element.indices) {
+          auto quotient = index.getDefiningOp<arith::DivUIOp>();
+          std::optional<int64_t> count = Sizes::asConstant(extentOf(heads[0]));
+          APInt group;
+          if (!quotient || quotient.getLhs() != heads[0] || !count ||
+              !matchPattern(quotient.getRhs(), m_ConstantInt(&group)) ||
+              *count % group.getSExtValue() != 0)
+            continue;
+          derived[index] = sizes.constant(*count / group.getSExtValue());
+          return index;
+        }
+    }
+    return {};
+  };
+  auto attempt = [&](SmallVector<Value> keyHeads, SmallVector<Value> valueHeads) {
+    keyGroups = {batch, keyHeads, {column}, one(depth)};
+    valueGroups = {batch, valueHeads, {column}, one(valueDepth)};
+    keyLayout = findLayout(elements, sizes, key, keyGroups, extents);
+    valueLayout = findLayout(elements, sizes, value, valueGroups, extents);
+    return keyLayout && valueLayout;
+  };
+  if (Value index = grouped(); index && attempt({index}, {index}))
+    return true;
+  // Both must have the same number of heads.
+  SmallVector<Value> ownKey = headsOf(key), ownValue = headsOf(value);
+  if (ownKey != ownValue)
+    ownKey = ownValue = heads;
+  // A suffix of shared heads is a group; anything else is copied per head.
+  if (!ownKey.empty() && ownKey != ArrayRef<Value>(heads).take_front(ownKey.size()))
+    ownKey = ownValue = heads;
+  if (attempt(ownKey, ownValue))
+    return true;
+  return refuse(keyLayout ? "the values are not a view with batch, head, position and channel axes"
+                          : "the keys are not a view with batch, head, position and channel axes");
+}
+
+bool AttentionMatch::matchSink() {
+  if (!hasSink)
+    return true;
+  ElementOf element = *elements.load(loaded);
+  element.indices[softmax.getDimension()] = elements.sizeValue(extentOf(column));
+  if (!element.indices[softmax.getDimension()])
+    return refuse("the softmax has a column that is not a sink");
+  sink = elements.at(softmax.getInput(), element.indices);
+  for (Value index : elements.freeIndices(sink))
+    if (!llvm::is_contained(heads, index))
+      return refuse("the column that the softmax adds varies with more than the head");
+  if (asFloat(sink))
+    return true;
+  sinkLayout = findLayout(elements, sizes, sink, IndexGroups{heads},
+                          [&](Value index) { return extentOf(index); });
+  return sinkLayout || refuse("the column that the softmax adds is not a vector over the heads");
+}
+
+/// True if some key j of every row has condition(j).
+bool AttentionMatch::alwaysKeepsKey(Value condition) {
+  Value first = substitute(elements, condition, column, elements.constantIndex(0));
+  if (matchPattern(first, m_One()))
+    return true;
+  return row && sizes.equal(extentOf(row), extentOf(column)) &&
+         matchPattern(substitute(elements, condition, column, row), m_One());
+}
+
+/// True if the scalar stays far from the values of finite masks, provided that `dot` does.
+static bool isOrdinary(Elements &elements, Value scalar, Value dot) {
+  if (scalar == dot)
+    return true;
+  if (std::optional<double> constant = asFloat(scalar))
+    return std::abs(*constant) <= kOrdinary;
+  Operation *op = scalar.getDefiningOp();
+  if (!op || elements.load(scalar))
+    return false;
+  if (isa<arith::SIToFPOp, arith::UIToFPOp, math::TanhOp>(op))
+    return true;
+  if (!isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp, arith::ExtFOp,
+           arith::TruncFOp>(op))
+    return false;
+  return llvm::all_of(op->getOperands(),
+                      [&](Value operand) { return isOrdinary(elements, operand, dot); });
+}
+
+/// Moves a finite mask into `allowed` when that is exact: another key of the row has a weight, next
+/// to which exp underflows to 0. Returns the score without it, or null.
+Value AttentionMatch::finiteMask(Value masked) {
+  auto choice = [&](Value scalar, bool whole) -> std::pair<Value, Value> {
+    auto select = scalar.getDefiningOp<arith::SelectOp>();
+    if (!select)
+      return {};
+    std::optional<double> yes = asFloat(select.getTrueValue()),
+                          no = asFloat(select.getFalseValue());
+    auto usable = [&](std::optional<double> never, Value kept, Value condition) {
+      return never && *never <= kNever && alwaysKeepsKey(condition) &&
+             (whole ? isOrdinary(elements, kept, dot) : asFloat(kept) == 0.0);
+    };
+    if (usable(no, select.getTrueValue(), select.getCondition()))
+      return {select.getCondition(), select.getTrueValue()};
+    Value negated = elements.negate(select.getCondition());
+    if (usable(yes, select.getFalseValue(), negated))
+      return {negated, select.getFalseValue()};
+    return {};
+  };
+  if (auto [condition, kept] = choice(masked, true); condition) {
+    allowed = condition;
+    return kept;
+  }
+  if (auto sum = masked.getDefiningOp<arith::AddFOp>())
+    for (unsigned n : {0, 1})
+      if (auto [condition, zero] = choice(sum->getOperand(n), false);
+          condition && isOrdinary(elements, sum->getOperand(1 - n), dot)) {
+        allowed = condition;
+        return sum->getOperand(1 - n);
+      }
+  return {};
+}
+
+bool AttentionMatch::matchRegions() {
+  MaskedScore parts = splitMask(elements, score);
+  if (!parts.score || !elements.depends(parts.score, dot))
+    return refuse("the mask hides the scores");
+  score = parts.score;
+  allowed = parts.allowed;
+  if (!allowed)
+    if (Value kept = finiteMask(score))
+      score = kept;
+  // A region gets b and h, and splits them where several axes were joined.
+  for (const auto &group : {batch, heads})
+    for (Value index : ArrayRef<Value>(group).drop_front(group.empty() ? 0 : 1))
+      if (!Sizes::asConstant(extentOf(index)) &&
+          (elements.depends(score, index) || (allowed && elements.depends(allowed, index)) ||
+           elements.depends(score, group[0]) || (allowed && elements.depends(allowed, group[0]))))
+        return refuse("bias or mask vary with joined axes of dynamic extent");
+  // The innermost factors of the scores join the scale; the one of a soft cap stays with it.
+  auto factorOf = [&](Value scalar) -> Operation * {
+    Operation *user = nullptr;
+    SmallVector<Value> pending{score};
+    llvm::SmallDenseSet<Value> seen;
+    while (!pending.empty()) {
+      Value value = pending.pop_back_val();
+      Operation *op = value.getDefiningOp();
+      if (!op || !seen.insert(value).second || value == scalar)
+        continue;
+      if (llvm::is_contained(op->getOperands(), scalar)) {
+        if (user && user != op)
+          return nullptr;
+        user = op;
+      }
+      llvm::append_range(pending, op->getOperands());
+    }
+    return user;
+  };
+  Value scaled = dot;
+  double factor = 1;
+  while (Operation *user = factorOf(scaled)) {
+    Value next = user->getResult(0);
+    double step = 1;
+    if (isa<arith::MulFOp, arith::DivFOp>(user)) {
+      Value inner = next;
+      step = stripFactors(inner);
+      // Only this operator's factor.
+      Value operand = user->getOperand(0);
+      if (inner == next || (operand != scaled && user->getOperand(1) != scaled))
+        break;
+      std::optional<double> constant = asFloat(user->getOperand(operand == scaled ? 1 : 0));
+      if (!constant)
+        break;
+      step = isa<arith::DivFOp>(user) ? 1 / *constant : *constant;
+    } else if (!isa<arith::ExtFOp>(user)) {
+      break;
+    }
+    Operation *after = factorOf(next);
+    if (after && isa<math::TanhOp>(after))
+      break;
+    factor *= step;
+    scaled = next;
+  }
+  scale *= factor;
+  dot = scaled;
+  return true;
+}
+
+/// The operators that only the attention needs must have no other user.
+bool AttentionMatch::onlyUsers() {
+  ElementOf element = *elements.load(loaded);
+  llvm::SetVector<Operation *> &chain = replaced;
+  chain.insert(scores.op);
+  for (auto [op, scalar] : elements.inlined())
+    if (elements.depends(scalar, loaded))
+      chain.insert(op);
+  SmallVector<Value> pending{softmax.getInput()};
+  // Producers of the scores down to the contraction.
+  while (!pending.empty()) {
+    Value value = pending.pop_back_val();
+    Operation *op = value.getDefiningOp();
+    if (!op || chain.contains(op))
+      continue;
+    llvm::SetVector<Operation *> backward;
+    SmallVector<Value> work{value};
+    bool reaches = false;
+    llvm::SmallDenseSet<Operation *> seen;
+    while (!work.empty()) {
+      Operation *producer = work.pop_back_val().getDefiningOp();
+      if (!producer || !seen.insert(producer).second)
+        continue;
+      if (producer == scores.op) {
+        reaches = true;
+        break;
+      }
+      if (producer->getBlock() == scores.op->getBlock() && producer->isBeforeInBlock(scores.op))
+        continue;
+      llvm::append_range(work, producer->getOperands());
+    }
+    if (!reaches)
+      continue;
+    chain.insert(op);
+    llvm::append_range(pending, op->getOperands());
+  }
+  chain.insert(softmax);
+  chain.insert(output.op);
+  for (Operation *op : chain) {
+    if (op == output.op)
+      continue;
+    for (Operation *user : op->getUsers())
+      if (!chain.contains(user) && !isa<tensor::DimOp>(user) && !isOpTriviallyDead(user))
+        return refuse(Twine("'") + nodeNames(user->getLoc()) + "' also uses the " +
+                      (op == softmax || softmax->isBeforeInBlock(op) ? "probabilities" : "scores"));
+  }
+  return true;
+}
+
+} // namespace attune

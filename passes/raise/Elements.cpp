@@ -1,0 +1,442 @@
+#include "attune/passes/raise/Elements.h"
+
+#include "attune/passes/raise/ConstantLaws.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace attune {
+
+Elements::Elements(Sizes &sizes)
+    : sizes(sizes), context(sizes.getContext()), loc(UnknownLoc::get(context)), builder(context) {
+  builder.setInsertionPointToEnd(&block);
+}
+
+Value Elements::addIndex(AffineExpr extent) {
+  Value index = block.addArgument(builder.getIndexType(), loc);
+  extents[index] = extent;
+  free.push_back(index);
+  return index;
+}
+
+Value Elements::constantIndex(int64_t value) {
+  return make<arith::ConstantOp>(builder.getIndexAttr(value));
+}
+
+Value Elements::constantInt(Type type, int64_t value) {
+  return make<arith::ConstantOp>(builder.getIntegerAttr(type, value));
+}
+
+Value Elements::constantFloat(Type type, double value) {
+  return make<arith::ConstantOp>(builder.getFloatAttr(type, value));
+}
+
+Value Elements::negate(Value condition) {
+  return make<arith::XOrIOp>(condition, constantInt(builder.getI1Type(), 1));
+}
+
+Value Elements::rebuild(Operation *op, ValueRange operands) {
+  IRMapping map;
+  map.map(op->getOperands(), operands);
+  return finish(builder.clone(*op, map));
+}
+
+Value Elements::fromOutside(Value scalar) {
+  Attribute constant;
+  if (matchPattern(scalar, m_Constant(&constant)))
+    return make<arith::ConstantOp>(cast<TypedAttr>(constant));
+  if (auto extract = scalar.getDefiningOp<tensor::ExtractOp>()) {
+    SmallVector<Value> indices;
+    for (Value index : extract.getIndices())
+      indices.push_back(fromOutside(index));
+    return at(extract.getTensor(), indices);
+  }
+  if (scalar.getType().isIndex())
+    if (std::optional<int64_t> value = Sizes::asConstant(sizes.of(scalar)))
+      return constantIndex(*value);
+  Value &arg = argumentOf[scalar];
+  if (!arg) {
+    arg = block.addArgument(scalar.getType(), loc);
+    outsideOf[arg] = scalar;
+  }
+  return arg;
+}
+
+Value Elements::sizeValue(AffineExpr extent) {
+  extent = simplifyAffineExpr(extent, 0, sizes.numSymbols());
+  if (std::optional<int64_t> value = Sizes::asConstant(extent))
+    return constantIndex(*value);
+  if (auto binary = dyn_cast<AffineBinaryOpExpr>(extent)) {
+    Value lhs = sizeValue(binary.getLHS()), rhs = sizeValue(binary.getRHS());
+    if (!lhs || !rhs)
+      return {};
+    if (binary.getKind() == AffineExprKind::Add)
+      return make<arith::AddIOp>(lhs, rhs);
+    return binary.getKind() == AffineExprKind::Mul ? make<arith::MulIOp>(lhs, rhs) : Value();
+  }
+  Value symbol = sizes.symbolValue(extent);
+  return symbol && symbol.getType().isIndex() ? fromOutside(symbol) : Value();
+}
+
+ArrayRef<ElementOf> Elements::sources(Value scalar) const {
+  auto entry = held.find(scalar);
+  return entry == held.end() ? ArrayRef<ElementOf>() : ArrayRef<ElementOf>(entry->second);
+}
+
+std::optional<ElementOf> Elements::load(Value scalar) const {
+  auto extract = scalar.getDefiningOp<tensor::ExtractOp>();
+  if (!extract)
+    return std::nullopt;
+  return ElementOf{outsideOf.lookup(extract.getTensor()), llvm::to_vector(extract.getIndices())};
+}
+
+bool Elements::depends(Value scalar, Value on) {
+  SmallVector<Value> pending{scalar};
+  llvm::SmallDenseSet<Value> seen;
+  while (!pending.empty()) {
+    Value value = pending.pop_back_val();
+    if (value == on)
+      return true;
+    if (Operation *op = value.getDefiningOp(); op && seen.insert(value).second)
+      llvm::append_range(pending, op->getOperands());
+  }
+  return false;
+}
+
+/// The scalar and everything below it, operands first.
+static void collect(Value scalar, llvm::SetVector<Value> &into) {
+  if (into.contains(scalar))
+    return;
+  if (Operation *op = scalar.getDefiningOp())
+    for (Value operand : op->getOperands())
+      collect(operand, into);
+  into.insert(scalar);
+}
+
+llvm::SetVector<Value> Elements::loads(Value scalar) {
+  llvm::SetVector<Value> below;
+  collect(scalar, below);
+  below.remove_if([](Value value) { return !value.getDefiningOp<tensor::ExtractOp>(); });
+  return below;
+}
+
+llvm::SetVector<Value> Elements::freeIndices(Value scalar) {
+  llvm::SetVector<Value> below;
+  collect(scalar, below);
+  below.remove_if([&](Value value) { return !extents.contains(value); });
+  return below;
+}
+
+unsigned Elements::cost(Value scalar) {
+  llvm::SetVector<Value> below;
+  collect(scalar, below);
+  return llvm::count_if(below, [](Value value) {
+    return value.getDefiningOp() && !value.getDefiningOp<arith::ConstantOp>();
+  });
+}
+
+Value Elements::leaf(Value tensor, ArrayRef<Value> indices) {
+  Value &arg = argumentOf[tensor];
+  if (!arg) {
+    arg = block.addArgument(tensor.getType(), loc);
+    outsideOf[arg] = tensor;
+  }
+  return make<tensor::ExtractOp>(arg, indices);
+}
+
+Value Elements::at(Value tensor, ArrayRef<Value> indices) {
+  SmallVector<Value> key(indices);
+  auto type = cast<RankedTensorType>(tensor.getType());
+  for (int64_t axis = 0; axis < type.getRank(); ++axis)
+    if (type.getDimSize(axis) == 1)
+      key[axis] = constantIndex(0);
+  for (auto &[indices, scalar] : known[tensor])
+    if (indices == key)
+      return scalar;
+  Value scalar = budget > 0 ? compute(tensor, key) : Value();
+  if (!scalar)
+    scalar = leaf(tensor, key);
+  else if (Operation *op = tensor.getDefiningOp())
+    visited.push_back({op, scalar});
+  known[tensor].push_back({key, scalar});
+  if (!matchPattern(scalar, m_Constant()) && !extents.contains(scalar))
+    held[scalar].push_back({tensor, key});
+  return scalar;
+}
+
+Value Elements::compute(Value tensor, ArrayRef<Value> indices) {
+  Operation *op = tensor.getDefiningOp();
+  if (!op)
+    return {};
+  return llvm::TypeSwitch<Operation *, Value>(op)
+      .Case<linalg::LinalgOp>([&](auto linalgOp) {
+        return throughLinalg(linalgOp, cast<OpResult>(tensor).getResultNumber(), indices);
+      })
+      .Case<tensor::ExpandShapeOp>([&](auto expand) { return throughExpand(expand, indices); })
+      .Case<tensor::CollapseShapeOp>(
+          [&](auto collapse) { return throughCollapse(collapse, indices); })
+      .Case<tensor::ExtractSliceOp>([&](auto slice) { return throughSlice(slice, indices); })
+      .Case<tensor::ConcatOp>([&](auto concat) { return throughConcat(concat, indices); })
+      .Case<tensor::CastOp>([&](auto cast) { return at(cast.getSource(), indices); })
+      .Case<tensor::SplatOp>([&](auto splat) { return fromOutside(splat.getInput()); })
+      .Case<tensor::FromElementsOp>([&](auto elements) {
+        int64_t position = 0;
+        for (auto [axis, index] : llvm::enumerate(indices)) {
+          std::optional<int64_t> value = getConstantIntValue(index);
+          if (!value)
+            return Value();
+          position = position * elements.getType().getDimSize(axis) + *value;
+        }
+        return fromOutside(elements.getElements()[position]);
+      })
+      .Case<arith::ConstantOp>([&](auto) { return ofConstant(tensor, indices); })
+      .Default([](Operation *) { return Value(); });
+}
+
+Value Elements::ofConstant(Value tensor, ArrayRef<Value> indices) {
+  std::optional<ConstantData> data = ConstantData::get(tensor);
+  if (!data)
+    return {};
+  Type type = data->getType().getElementType();
+  auto scalar = [&](int64_t position) -> Value {
+    if (isa<FloatType>(type))
+      return make<arith::ConstantOp>(builder.getFloatAttr(type, data->getFloat(position)));
+    return constantInt(type, data->getInt(position));
+  };
+  if (data->isSplat())
+    return scalar(0);
+  // Positions are strides times indices: a constant part and a few free ones.
+  int64_t stride = 1, offset = 0;
+  SmallVector<ConstantLaw::Axis> axes;
+  SmallVector<Value> variable;
+  for (int64_t axis = data->getType().getRank(); axis-- > 0;) {
+    int64_t size = data->getType().getDimSize(axis);
+    if (std::optional<int64_t> value = getConstantIntValue(indices[axis])) {
+      if (*value < 0 || *value >= size)
+        return {};
+      offset += *value * stride;
+    } else {
+      axes.insert(axes.begin(), {size, stride});
+      variable.insert(variable.begin(), indices[axis]);
+    }
+    stride *= size;
+  }
+  if (axes.empty())
+    return scalar(offset);
+  if (axes.size() == 1) {
+    std::optional<ConstantLaw::Ramp> ramp = ConstantLaw::ramp(*data, offset, axes[0]);
+    if (!ramp)
+      return {};
+    Value step = make<arith::DivUIOp>(variable[0], constantIndex(ramp->divisor));
+    Value value = make<arith::AddIOp>(make<arith::MulIOp>(step, constantIndex(ramp->slope)),
+                                      constantIndex(ramp->start));
+    return type.isIndex() ? value : make<arith::IndexCastOp>(type, value);
+  }
+  if (axes.size() != 2)
+    return {};
+  std::optional<ConstantLaw::Band> band = ConstantLaw::band(*data, offset, axes[0], axes[1]);
+  if (!band)
+    return {};
+  Value row = variable[0], column = variable[1], inside = constantInt(builder.getI1Type(), 1);
+  if (band->high) {
+    Value last = make<arith::AddIOp>(row, constantIndex(*band->high));
+    inside = make<arith::CmpIOp>(arith::CmpIPredicate::sle, column, last);
+  }
+  if (band->low) {
+    Value first = make<arith::AddIOp>(row, constantIndex(*band->low));
+    inside =
+        make<arith::AndIOp>(inside, make<arith::CmpIOp>(arith::CmpIPredicate::sge, column, first));
+  }
+  return make<arith::SelectOp>(inside, scalar(band->inside), scalar(band->outside));
+}
+
+Value Elements::throughLinalg(linalg::LinalgOp op, unsigned result, ArrayRef<Value> indices) {
+  if (op.getNumLoops() != op.getNumParallelLoops() || !op.hasPureTensorSemantics())
+    return {};
+  AffineMap out = op.getIndexingMapMatchingResult(op->getResult(result));
+  if (!out.isPermutation())
+    return {};
+  SmallVector<Value> loops(op.getNumLoops());
+  for (auto [axis, index] : llvm::zip(out.getResults(), indices))
+    loops[cast<AffineDimExpr>(axis).getPosition()] = index;
+  IRMapping known;
+  for (auto check : op.getBlock()->getOps<cf::AssertOp>()) {
+    Value holds = evaluate(check.getArg(), op, loops, known);
+    if (!holds || !matchPattern(holds, m_One()))
+      return {};
+  }
+  return evaluate(op.getBlock()->getTerminator()->getOperand(result), op, loops, known);
+}
+
+Value Elements::evaluate(Value value, linalg::LinalgOp op, ArrayRef<Value> loops,
+                         IRMapping &known) {
+  if (Value seen = known.lookupOrNull(value))
+    return seen;
+  auto remember = [&](Value scalar) {
+    if (scalar)
+      known.map(value, scalar);
+    return scalar;
+  };
+  Block *body = op.getBlock();
+  if (auto arg = dyn_cast<BlockArgument>(value); arg && arg.getOwner() == body) {
+    OpOperand &operand = op->getOpOperand(arg.getArgNumber());
+    if (!isa<RankedTensorType>(operand.get().getType()))
+      return remember(fromOutside(operand.get()));
+    SmallVector<Value> indices;
+    for (AffineExpr expr : op.getMatchingIndexingMap(&operand).getResults()) {
+      if (auto dim = dyn_cast<AffineDimExpr>(expr))
+        indices.push_back(loops[dim.getPosition()]);
+      else if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+        indices.push_back(constantIndex(constant.getValue()));
+      else
+        return {};
+    }
+    return remember(at(operand.get(), indices));
+  }
+  Operation *inner = value.getDefiningOp();
+  if (!inner || inner->getBlock() != body)
+    return isa<ShapedType>(value.getType()) ? Value() : remember(fromOutside(value));
+  if (auto index = dyn_cast<linalg::IndexOp>(inner))
+    return remember(loops[index.getDim()]);
+  if (auto dim = dyn_cast<tensor::DimOp>(inner)) {
+    std::optional<int64_t> axis = dim.getConstantIndex();
+    if (!axis || dim.getSource().getParentBlock() == body)
+      return {};
+    return remember(sizeValue(sizes.of(dim.getSource(), *axis)));
+  }
+  if (inner->getNumRegions() || inner->getNumResults() != 1 ||
+      !isa<arith::ArithDialect, math::MathDialect, tensor::TensorDialect>(inner->getDialect()))
+    return {};
+  SmallVector<Value> operands;
+  auto extract = dyn_cast<tensor::ExtractOp>(inner);
+  for (Value operand : extract ? ValueRange(extract.getIndices()) : inner->getOperands()) {
+    operands.push_back(evaluate(operand, op, loops, known));
+    if (!operands.back())
+      return {};
+  }
+  if (extract)
+    return remember(at(extract.getTensor(), operands));
+  if (isa<tensor::TensorDialect>(inner->getDialect()))
+    return {};
+  return remember(rebuild(inner, operands));
+}
+
+/// One index out of several, outermost first: ((a * sb) + b) * sc + c.
+Value Elements::linear(ArrayRef<Value> parts, ArrayRef<AffineExpr> extents) {
+  Value sum = constantIndex(0);
+  for (auto [part, extent] : llvm::zip(parts, extents)) {
+    if (Sizes::asConstant(extent) == 1)
+      continue;
+    // (x div s) * s + x mod s is x.
+    auto quotient = sum.getDefiningOp<arith::DivUIOp>();
+    auto rest = part.getDefiningOp<arith::RemUIOp>();
+    Value size = sizeValue(extent);
+    if (!size)
+      return {};
+    if (quotient && rest && quotient.getLhs() == rest.getLhs() &&
+        quotient.getRhs() == rest.getRhs() && rest.getRhs() == size)
+      sum = quotient.getLhs();
+    else
+      sum = make<arith::AddIOp>(make<arith::MulIOp>(sum, size), part);
+  }
+  return sum;
+}
+
+Value Elements::throughExpand(tensor::ExpandShapeOp op, ArrayRef<Value> indices) {
+  SmallVector<Value> inner;
+  for (const ReassociationIndices &group : op.getReassociationIndices()) {
+    SmallVector<Value> parts;
+    SmallVector<AffineExpr> groupSizes;
+    for (int64_t axis : group) {
+      parts.push_back(indices[axis]);
+      groupSizes.push_back(sizes.of(op.getResult(), axis));
+    }
+    inner.push_back(linear(parts, groupSizes));
+    if (!inner.back())
+      return {};
+  }
+  return at(op.getSrc(), inner);
+}
+
+Value Elements::throughCollapse(tensor::CollapseShapeOp op, ArrayRef<Value> indices) {
+  SmallVector<Value> inner(op.getSrcType().getRank());
+  for (auto [group, index] : llvm::zip(op.getReassociationIndices(), indices)) {
+    // Split off the innermost axes; the outermost gets what is left.
+    SmallVector<int64_t> wide;
+    for (int64_t axis : group) {
+      if (op.getSrcType().getDimSize(axis) == 1)
+        inner[axis] = constantIndex(0);
+      else
+        wide.push_back(axis);
+    }
+    Value rest = index;
+    while (!wide.empty()) {
+      int64_t axis = wide.pop_back_val();
+      if (wide.empty()) {
+        inner[axis] = rest;
+        break;
+      }
+      Value size = sizeValue(sizes.of(op.getSrc(), axis));
+      if (!size)
+        return {};
+      // x * size + y with y < size splits into x and y.
+      auto sum = rest.getDefiningOp<arith::AddIOp>();
+      auto product = sum ? sum.getLhs().getDefiningOp<arith::MulIOp>() : arith::MulIOp();
+      if (product && product.getRhs() == size &&
+          difference(sum.getRhs(), size).high.value_or(0) < 0) {
+        inner[axis] = sum.getRhs();
+        rest = product.getLhs();
+      } else if (difference(rest, size).high.value_or(0) < 0) {
+        inner[axis] = rest;
+        rest = constantIndex(0);
+      } else {
+        inner[axis] = make<arith::RemUIOp>(rest, size);
+        rest = make<arith::DivUIOp>(rest, size);
+      }
+    }
+  }
+  return at(op.getSrc(), inner);
+}
+
+Value Elements::throughSlice(tensor::ExtractSliceOp op, ArrayRef<Value> indices) {
+  llvm::SmallBitVector dropped = op.getDroppedDims();
+  SmallVector<Value> inner;
+  unsigned next = 0;
+  for (auto [axis, offset, stride] : llvm::enumerate(op.getMixedOffsets(), op.getMixedStrides())) {
+    auto scalar = [&](OpFoldResult size) {
+      if (std::optional<int64_t> constant = getConstantIntValue(size))
+        return constantIndex(*constant);
+      return fromOutside(cast<Value>(size));
+    };
+    Value index = dropped[axis] ? constantIndex(0) : indices[next++];
+    inner.push_back(
+        make<arith::AddIOp>(make<arith::MulIOp>(index, scalar(stride)), scalar(offset)));
+  }
+  return at(op.getSource(), inner);
+}
+
+Value Elements::throughConcat(tensor::ConcatOp op, ArrayRef<Value> indices) {
+  uint64_t axis = op.getDim();
+  Value index = indices[axis];
+  AffineExpr begin = sizes.constant(0);
+  for (Value input : op.getInputs()) {
+    AffineExpr end = begin + sizes.of(input, axis);
+    Value first = sizeValue(begin), last = sizeValue(end);
+    if (!first || !last || difference(index, first).low.value_or(-1) < 0)
+      return {};
+    if (difference(index, last).high.value_or(0) < 0) {
+      SmallVector<Value> inner(indices);
+      inner[axis] = make<arith::SubIOp>(index, first);
+      return at(input, inner);
+    }
+    begin = end;
+  }
+  return {};
+}
+
+} // namespace attune

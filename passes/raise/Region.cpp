@@ -1,0 +1,95 @@
+#include "attune/passes/raise/Region.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+
+namespace attune {
+
+/// A computation on positions alone is repeated for every element up to this many operators.
+static constexpr unsigned kMaxPositionOps = 16;
+
+const ElementOf *RegionBuilder::loadInstead(Value scalar) {
+  auto seen = loads.find(scalar);
+  if (seen != loads.end())
+    return &seen->second;
+  for (Value given : givenScalars)
+    if (elements.depends(scalar, given))
+      return nullptr;
+  // Of the tensors that hold the scalar, the one that varies with the fewest indices.
+  SmallVector<ElementOf> candidates(elements.sources(scalar));
+  if (std::optional<ElementOf> load = elements.load(scalar))
+    candidates.insert(candidates.begin(), *load);
+  auto varies = [](const ElementOf &element) {
+    return llvm::count_if(element.indices,
+                          [](Value index) { return !matchPattern(index, m_Constant()); });
+  };
+  const ElementOf *best = nullptr;
+  for (const ElementOf &candidate : candidates)
+    if (!best || varies(candidate) < varies(*best))
+      best = &candidate;
+  if (!best)
+    return nullptr;
+  bool isLoad = elements.load(scalar).has_value();
+  if (!isLoad) {
+    llvm::SetVector<Value> below = elements.loads(scalar);
+    size_t own = elements.freeIndices(scalar).size();
+    bool heldByInput =
+        llvm::any_of(below, [&](Value load) { return elements.freeIndices(load).size() >= own; });
+    if (below.empty() ? elements.cost(scalar) <= kMaxPositionOps : !heldByInput)
+      return nullptr;
+  }
+  return &(loads[scalar] = *best);
+}
+
+void RegionBuilder::plan(Value scalar) {
+  if (givenScalars.contains(scalar) || elements.isIndex(scalar) || !planned.insert(scalar).second)
+    return;
+  Operation *op = scalar.getDefiningOp();
+  if (!op) {
+    captured.insert(elements.outside(scalar));
+    return;
+  }
+  if (const ElementOf *element = loadInstead(scalar)) {
+    captured.insert(element->tensor);
+    for (Value index : SmallVector<Value>(element->indices))
+      plan(index);
+    return;
+  }
+  for (Value operand : op->getOperands())
+    plan(operand);
+}
+
+void RegionBuilder::start(OpBuilder &into, const IRMapping &arguments,
+                          ValueRange captureArguments) {
+  builder = &into;
+  values = arguments;
+  for (auto [value, argument] : llvm::zip(captured, captureArguments))
+    values.map(value, argument);
+}
+
+Value RegionBuilder::emit(Value scalar) {
+  if (Value value = values.lookupOrNull(scalar))
+    return value;
+  Operation *op = scalar.getDefiningOp();
+  if (!op)
+    return values.lookup(elements.outside(scalar));
+  Value result;
+  if (auto load = loads.find(scalar); load != loads.end()) {
+    ElementOf element = load->second;
+    SmallVector<Value> indices;
+    for (Value index : element.indices)
+      indices.push_back(emit(index));
+    result = tensor::ExtractOp::create(*builder, builder->getUnknownLoc(),
+                                       values.lookup(element.tensor), indices);
+  } else {
+    for (Value operand : op->getOperands())
+      emit(operand);
+    result = builder->clone(*op, values)->getResult(0);
+  }
+  values.map(scalar, result);
+  return result;
+}
+
+} // namespace attune

@@ -1,0 +1,217 @@
+#include "attune/passes/raise/Sizes.h"
+
+#include "attune/dialect/Attune.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace attune {
+
+AffineExpr Sizes::constant(int64_t value) { return getAffineConstantExpr(value, context); }
+
+std::optional<int64_t> Sizes::asConstant(AffineExpr expr) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return constant.getValue();
+  return std::nullopt;
+}
+
+AffineExpr Sizes::symbol(Value value) {
+  auto [entry, fresh] = ids.try_emplace(value, values.size());
+  if (fresh)
+    values.push_back(value);
+  return getAffineSymbolExpr(entry->second, context);
+}
+
+Value Sizes::symbolValue(AffineExpr expr) const {
+  auto symbol = dyn_cast<AffineSymbolExpr>(expr);
+  return symbol ? values[symbol.getPosition()] : Value();
+}
+
+bool Sizes::equal(AffineExpr a, AffineExpr b) {
+  if (a == b)
+    return true;
+  AffineExpr difference = simplifyAffineExpr(a - b, 0, numSymbols());
+  return asConstant(difference) == 0;
+}
+
+AffineExpr Sizes::of(OpFoldResult size) {
+  if (auto attr = dyn_cast<Attribute>(size))
+    return constant(cast<IntegerAttr>(attr).getInt());
+  return of(cast<Value>(size));
+}
+
+AffineExpr Sizes::of(Value tensor, int64_t axis) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  if (!type.isDynamicDim(axis))
+    return constant(type.getDimSize(axis));
+  if (AffineExpr expr = known.lookup({tensor, axis}))
+    return expr;
+  AffineExpr expr = compute(tensor, axis);
+  if (!expr) {
+    OpBuilder builder(context);
+    builder.setInsertionPointAfterValue(tensor);
+    expr = symbol(tensor::DimOp::create(builder, tensor.getLoc(), tensor, axis));
+  }
+  return known[{tensor, axis}] = expr;
+}
+
+AffineExpr Sizes::argument(BlockArgument arg, int64_t axis) {
+  StringRef name;
+  if (auto names = func.getArgAttrOfType<ArrayAttr>(arg.getArgNumber(), kDimsAttr))
+    if (axis < int64_t(names.size()))
+      name = cast<StringAttr>(names[axis]).getValue();
+  if (!name.empty())
+    if (AffineExpr expr = named.lookup(name))
+      return expr;
+  Block &entry = func.getBody().front();
+  Value extent;
+  for (auto dim : entry.getOps<tensor::DimOp>()) {
+    auto source = dyn_cast<BlockArgument>(dim.getSource());
+    std::optional<int64_t> index = dim.getConstantIndex();
+    if (!source || source.getOwner() != &entry || !index)
+      continue;
+    auto names = func.getArgAttrOfType<ArrayAttr>(source.getArgNumber(), kDimsAttr);
+    bool sameName = !name.empty() && names && cast<StringAttr>(names[*index]).getValue() == name;
+    if (sameName || (source == arg && *index == axis)) {
+      extent = dim;
+      break;
+    }
+  }
+  if (!extent) {
+    OpBuilder builder = OpBuilder::atBlockBegin(&entry);
+    extent = tensor::DimOp::create(builder, func.getLoc(), arg, axis);
+  }
+  AffineExpr expr = symbol(extent);
+  if (!name.empty())
+    named[name] = expr;
+  return expr;
+}
+
+AffineExpr Sizes::compute(Value tensor, int64_t axis) {
+  if (auto arg = dyn_cast<BlockArgument>(tensor))
+    return arg.getOwner() == &func.getBody().front() ? argument(arg, axis) : AffineExpr();
+  Operation *op = tensor.getDefiningOp();
+  return llvm::TypeSwitch<Operation *, AffineExpr>(op)
+      .Case<tensor::EmptyOp>([&](auto empty) { return of(empty.getMixedSizes()[axis]); })
+      .Case<tensor::CastOp>([&](auto cast) { return of(cast.getSource(), axis); })
+      .Case<tensor::ExpandShapeOp>(
+          [&](auto expand) { return of(expand.getMixedOutputShape()[axis]); })
+      .Case<tensor::CollapseShapeOp>([&](auto collapse) {
+        AffineExpr product = constant(1);
+        for (int64_t source : collapse.getReassociationIndices()[axis])
+          product = product * of(collapse.getSrc(), source);
+        return product;
+      })
+      .Case<tensor::ExtractSliceOp>([&](auto slice) {
+        llvm::SmallBitVector dropped = slice.getDroppedDims();
+        int64_t source = 0;
+        for (int64_t kept = -1;; ++source)
+          if (!dropped[source] && ++kept == axis)
+            break;
+        return of(slice.getMixedSizes()[source]);
+      })
+      .Case<tensor::ConcatOp>([&](auto concat) {
+        if (axis != int64_t(concat.getDim()))
+          return of(concat.getInputs().front(), axis);
+        AffineExpr sum = constant(0);
+        for (Value input : concat.getInputs())
+          sum = sum + of(input, axis);
+        return sum;
+      })
+      .Case<tensor::PadOp>([&](auto pad) {
+        return of(pad.getSource(), axis) + of(pad.getMixedLowPad()[axis]) +
+               of(pad.getMixedHighPad()[axis]);
+      })
+      .Case<NormOp, ScanOp>([&](auto op) {
+        return tensor == op->getResult(0) ? of(op.getInput(), axis) : AffineExpr();
+      })
+      .Case<AttentionOp>([&](auto attention) {
+        if (tensor != attention.getResult() || !attention.getQuery())
+          return AffineExpr();
+        return axis == 3 ? of(attention.getValue(), 3) : of(attention.getQuery(), axis);
+      })
+      .Case<DestinationStyleOpInterface>(
+          [&](auto op) { return of(op.getTiedOpOperand(cast<OpResult>(tensor))->get(), axis); })
+      .Default([](Operation *) { return AffineExpr(); });
+}
+
+AffineExpr Sizes::of(Value index) {
+  if (AffineExpr expr = indices.lookup(index))
+    return expr;
+  APInt value;
+  AffineExpr expr;
+  Operation *op = index.getDefiningOp();
+  auto binary = [&](auto combine) { return combine(of(op->getOperand(0)), of(op->getOperand(1))); };
+  auto byConstant = [&](auto combine) {
+    AffineExpr divisor = of(op->getOperand(1));
+    return asConstant(divisor).value_or(0) > 0 ? combine(of(op->getOperand(0)), divisor)
+                                               : AffineExpr();
+  };
+  if (matchPattern(index, m_ConstantInt(&value)))
+    expr = constant(value.getSExtValue());
+  else if (op)
+    expr = llvm::TypeSwitch<Operation *, AffineExpr>(op)
+               .Case<arith::AddIOp>(
+                   [&](auto) { return binary([](AffineExpr a, AffineExpr b) { return a + b; }); })
+               .Case<arith::SubIOp>(
+                   [&](auto) { return binary([](AffineExpr a, AffineExpr b) { return a - b; }); })
+               .Case<arith::MulIOp>(
+                   [&](auto) { return binary([](AffineExpr a, AffineExpr b) { return a * b; }); })
+               .Case<arith::DivUIOp, arith::FloorDivSIOp>([&](auto) {
+                 return byConstant([](AffineExpr a, AffineExpr b) { return a.floorDiv(b); });
+               })
+               .Case<arith::CeilDivUIOp, arith::CeilDivSIOp>([&](auto) {
+                 return byConstant([](AffineExpr a, AffineExpr b) { return a.ceilDiv(b); });
+               })
+               .Case<arith::RemUIOp>([&](auto) {
+                 return byConstant([](AffineExpr a, AffineExpr b) { return a % b; });
+               })
+               .Case<arith::IndexCastOp>([&](auto cast) { return of(cast.getIn()); })
+               .Case<affine::AffineApplyOp>([&](auto apply) {
+                 SmallVector<AffineExpr> operands;
+                 for (Value operand : apply.getMapOperands())
+                   operands.push_back(of(operand));
+                 AffineMap map = apply.getAffineMap();
+                 ArrayRef<AffineExpr> all(operands);
+                 return map.getResult(0).replaceDimsAndSymbols(all.take_front(map.getNumDims()),
+                                                               all.drop_front(map.getNumDims()));
+               })
+               .Case<tensor::DimOp>([&](auto dim) {
+                 std::optional<int64_t> axis = dim.getConstantIndex();
+                 auto arg = dyn_cast<BlockArgument>(dim.getSource());
+                 if (!axis || (arg && arg.getOwner() != &func.getBody().front()))
+                   return AffineExpr();
+                 return of(dim.getSource(), *axis);
+               })
+               .Default([](Operation *) { return AffineExpr(); });
+  if (!expr)
+    expr = symbol(index);
+  expr = simplifyAffineExpr(expr, 0, numSymbols());
+  return indices[index] = expr;
+}
+
+OpFoldResult Sizes::get(OpBuilder &builder, Location loc, AffineExpr expr) {
+  expr = simplifyAffineExpr(expr, 0, numSymbols());
+  if (std::optional<int64_t> value = asConstant(expr))
+    return builder.getIndexAttr(*value);
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
+    if (Value value = values[symbol.getPosition()]; value.getType().isIndex())
+      return value;
+  SmallVector<OpFoldResult> operands;
+  for (Value value : values) {
+    if (!value.getType().isIndex() && expr.isFunctionOfSymbol(operands.size()))
+      value = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
+    operands.push_back(value.getType().isIndex() ? OpFoldResult(value)
+                                                 : OpFoldResult(builder.getIndexAttr(0)));
+  }
+  return affine::makeComposedFoldedAffineApply(builder, loc, AffineMap::get(0, numSymbols(), expr),
+                                               operands);
+}
+
+} // namespace attune

@@ -1,0 +1,99 @@
+// RUN: attune-opt %s -split-input-file --attune-raise-attention --remarks-filter=attune-raise --remark-format=emitRemark 2>&1 | FileCheck %s
+
+#scores = affine_map<(b, h, n, m, d) -> (b, h, n, d)>
+#keys_t = affine_map<(b, h, n, m, d) -> (b, h, d, m)>
+#weights = affine_map<(b, h, n, m, d) -> (b, h, n, m)>
+#p = affine_map<(b, h, n, e, m) -> (b, h, n, m)>
+#v = affine_map<(b, h, n, e, m) -> (b, h, m, e)>
+#o = affine_map<(b, h, n, e, m) -> (b, h, n, e)>
+#id = affine_map<(b, h, n, m) -> (b, h, n, m)>
+#row = affine_map<(b, h, n, m) -> (b, 0, 0, m)>
+
+// Factors on queries and keys, 0 / -inf bias from a bool mask, guard against rows of NaN.
+// CHECK: remark: [Passed] AttnRaised | Category:attune-raise
+// CHECK-SAME: scale, mask region, empty rows zero
+// CHECK-LABEL: func.func @guarded
+// CHECK-SAME: %[[X:[^:]*]]: tensor<?x?x384xf32>{{.*}}, %[[MASK:[^:]*]]: tensor<?x?xi1>
+// CHECK: %[[Q:.*]] = linalg.transpose
+// CHECK: %[[K:.*]] = linalg.transpose
+// CHECK: %[[V:.*]] = linalg.transpose
+// CHECK: %[[SCALE:.*]] = arith.constant 0.1767{{[0-9]*}} : f32
+// CHECK: %[[O:[^ ]*]] = attune.attention ins(%[[Q]], %[[K]], %[[V]]
+// CHECK-SAME: scale(%[[SCALE]] : f32) captures(%[[MASK]] : tensor<?x?xi1>)
+// CHECK-NOT: score
+// CHECK: mask {
+// CHECK: ^bb0(%[[B:.*]]: index, %{{.*}}: index, %{{.*}}: index, %[[J:.*]]: index, %{{.*}}: index, %{{.*}}: index, %[[CAP:.*]]: tensor<?x?xi1>):
+// CHECK: %[[ALLOWED:.*]] = tensor.extract %[[CAP]][%[[B]], %[[J]]]
+// CHECK: attune.yield %[[ALLOWED]] : i1
+// CHECK: linalg.transpose ins(%[[O]]
+// CHECK-NOT: linalg.softmax
+func.func @guarded(%x: tensor<?x?x384xf32> {attune.dims = ["b", "s", ""]},
+                   %mask: tensor<?x?xi1> {attune.dims = ["b", "s"]}) -> tensor<?x?x12x32xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %zero = arith.constant 0.0 : f32
+  %ninf = arith.constant 0xFF800000 : f32
+  %root = arith.constant 0.420448214 : f32
+  %b = tensor.dim %x, %c0 : tensor<?x?x384xf32>
+  %s = tensor.dim %x, %c1 : tensor<?x?x384xf32>
+  %heads = tensor.expand_shape %x [[0], [1], [2, 3]] output_shape [%b, %s, 12, 32] : tensor<?x?x384xf32> into tensor<?x?x12x32xf32>
+  %e0 = tensor.empty(%b, %s) : tensor<?x12x?x32xf32>
+  %q = linalg.transpose ins(%heads : tensor<?x?x12x32xf32>) outs(%e0 : tensor<?x12x?x32xf32>) permutation = [0, 2, 1, 3]
+  %qs = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%q : tensor<?x12x?x32xf32>) outs(%e0 : tensor<?x12x?x32xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %0 = arith.mulf %in, %root : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x12x?x32xf32>
+  // Keys go through [B*H, M, D], as some exporters write them.
+  %flat = tensor.collapse_shape %q [[0, 1], [2], [3]] : tensor<?x12x?x32xf32> into tensor<?x?x32xf32>
+  %c12 = arith.constant 12 : index
+  %bh = arith.muli %b, %c12 : index
+  %e1 = tensor.empty(%bh, %s) : tensor<?x32x?xf32>
+  %flat_t = linalg.transpose ins(%flat : tensor<?x?x32xf32>) outs(%e1 : tensor<?x32x?xf32>) permutation = [0, 2, 1]
+  %kt = tensor.expand_shape %flat_t [[0, 1], [2], [3]] output_shape [%b, 12, 32, %s] : tensor<?x32x?xf32> into tensor<?x12x32x?xf32>
+  %e2 = tensor.empty(%b, %s) : tensor<?x12x32x?xf32>
+  %ks = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%kt : tensor<?x12x32x?xf32>) outs(%e2 : tensor<?x12x32x?xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %0 = arith.mulf %in, %root : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x12x32x?xf32>
+  // The bias: [B,S] -> [B,1,1,S] -> select.
+  %mask4 = tensor.expand_shape %mask [[0], [1, 2, 3]] output_shape [%b, 1, 1, %s] : tensor<?x?xi1> into tensor<?x1x1x?xi1>
+  %e3 = tensor.empty(%b, %s) : tensor<?x1x1x?xf32>
+  %bias = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%mask4 : tensor<?x1x1x?xi1>) outs(%e3 : tensor<?x1x1x?xf32>) {
+  ^bb0(%in: i1, %out: f32):
+    %0 = arith.select %in, %zero, %ninf : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x1x1x?xf32>
+  %e4 = tensor.empty(%b, %s, %s) : tensor<?x12x?x?xf32>
+  %f4 = linalg.fill ins(%zero : f32) outs(%e4 : tensor<?x12x?x?xf32>) -> tensor<?x12x?x?xf32>
+  %sc = linalg.contract indexing_maps = [#scores, #keys_t, #weights] ins(%qs, %ks : tensor<?x12x?x32xf32>, tensor<?x12x32x?xf32>) outs(%f4 : tensor<?x12x?x?xf32>) -> tensor<?x12x?x?xf32>
+  %biased = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%sc, %bias : tensor<?x12x?x?xf32>, tensor<?x1x1x?xf32>) outs(%e4 : tensor<?x12x?x?xf32>) {
+  ^bb0(%a: f32, %c: f32, %out: f32):
+    %0 = arith.addf %a, %c : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x12x?x?xf32>
+  %soft = linalg.softmax dimension(3) ins(%biased : tensor<?x12x?x?xf32>) outs(%e4 : tensor<?x12x?x?xf32>) -> tensor<?x12x?x?xf32>
+  %e5 = tensor.empty(%b, %s, %s) : tensor<?x12x?x?xi1>
+  %nan = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%soft : tensor<?x12x?x?xf32>) outs(%e5 : tensor<?x12x?x?xi1>) {
+  ^bb0(%in: f32, %out: i1):
+    %0 = arith.cmpf uno, %in, %in : f32
+    linalg.yield %0 : i1
+  } -> tensor<?x12x?x?xi1>
+  %guarded = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%nan, %soft : tensor<?x12x?x?xi1>, tensor<?x12x?x?xf32>) outs(%e4 : tensor<?x12x?x?xf32>) {
+  ^bb0(%c: i1, %in: f32, %out: f32):
+    %0 = arith.select %c, %zero, %in : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x12x?x?xf32>
+  %f0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<?x12x?x32xf32>) -> tensor<?x12x?x32xf32>
+  %ctx = linalg.contract indexing_maps = [#p, #v, #o] ins(%guarded, %q : tensor<?x12x?x?xf32>, tensor<?x12x?x32xf32>) outs(%f0 : tensor<?x12x?x32xf32>) -> tensor<?x12x?x32xf32>
+  %e6 = tensor.empty(%b, %s) : tensor<?x?x12x32xf32>
+  %back = linalg.transpose ins(%ctx : tensor<?x12x?x32xf32>) outs(%e6 : tensor<?x?x12x32xf32>) permutation = [0, 2, 1, 3]
+  return %back : tensor<?x?x12x32xf32>
+}
