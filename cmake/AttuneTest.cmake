@@ -18,7 +18,8 @@ endfunction()
 function(attune_python_test name)
   cmake_parse_arguments(arg "" "LABEL" "PATHS" ${ARGN})
   if(NOT ATTUNE_PYTHON)
-    message(FATAL_ERROR "no .venv/bin/python: run scripts/setup.sh, or set ATTUNE_PYTHON")
+    message(WARNING "test ${name} left out: no .venv/bin/python; run scripts/setup.sh or set ATTUNE_PYTHON")
+    return()
   endif()
   add_test(NAME ${name}
     COMMAND ${ATTUNE_PYTHON} -m pytest -q -p no:cacheprovider ${arg_PATHS}
