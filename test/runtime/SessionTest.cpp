@@ -195,6 +195,9 @@ TEST(Session, FlushesDenormalsOnDemandOnly) {
 }
 
 TEST(Session, WorksInAForkedChild) {
+#if __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "ThreadSanitizer refuses threads after a fork";
+#endif
   ArtifactBuilder builder(kScale, {1, 2, 3});
   Session session(builder.write(), {.threads = 2});
   expectScaled(session.run({sequence({100, 3})}), 100);
