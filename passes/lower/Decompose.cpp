@@ -19,8 +19,9 @@ struct Decompose : impl::DecomposeBase<Decompose> {
     for (mlir::Operation *op : ops) {
       mlir::OpBuilder builder(op);
       auto own = mlir::dyn_cast<DecomposeOpInterface>(op);
-      auto values = own ? own.decompose(builder)
-                        : mlir::cast<mlir::linalg::AggregatedOpInterface>(op).decomposeOperation(builder);
+      auto values =
+          own ? own.decompose(builder)
+              : mlir::cast<mlir::linalg::AggregatedOpInterface>(op).decomposeOperation(builder);
       if (mlir::failed(values)) {
         if (!own)
           op->emitOpError("unsupported: has no reference lowering here");
