@@ -17,7 +17,9 @@ struct Command {
 constexpr llvm::StringRef kUsageText = "usage: attune COMMAND [options]\n\ncommands:\n";
 
 const Command kCommands[] = {
+    {"bench", "measure the latency of a model or artifact", benchCommand},
     {"compile", "compile an ONNX model to a native shared library", compileCommand},
+    {"explain", "say which attention was recognised, and why others were not", explainCommand},
 };
 
 constexpr llvm::StringRef kNotImplemented[] = {"profile", "cost", "calibrate", "search"};

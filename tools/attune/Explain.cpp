@@ -1,0 +1,88 @@
+#include "attune/tools/attune/Options.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace attune::tools {
+
+namespace {
+bool isAboutAttention(const CompileRemark &remark) {
+  return llvm::StringRef(remark.category).contains("raise");
+}
+
+llvm::json::Value toJson(const CompileReport &report) {
+  llvm::json::Array regions;
+  for (const CompileRemark &remark : report.remarks) {
+    if (!isAboutAttention(remark))
+      continue;
+    bool raised = remark.kind == CompileRemark::Kind::Passed;
+    llvm::json::Array nodes;
+    for (const std::string &node : remark.nodes)
+      nodes.push_back(llvm::json::fixUTF8(node));
+    llvm::json::Object region{{"nodes", std::move(nodes)},
+                              {"raised", raised},
+                              {"form", raised ? llvm::json::Value("attention")
+                                              : llvm::json::Value(nullptr)},
+                              {"alternatives", llvm::json::Array{}},
+                              {"refused", raised ? llvm::json::Value(nullptr)
+                                                 : llvm::json::Value(remark.message)}};
+    regions.push_back(std::move(region));
+  }
+  llvm::json::Array kernels;
+  for (const CompileReport::Kernel &kernel : report.kernels)
+    kernels.push_back(
+        llvm::json::Object{{"name", kernel.name}, {"emitter", kernel.emitter}});
+  return llvm::json::Object{{"regions", std::move(regions)}, {"kernels", std::move(kernels)}};
+}
+
+void printText(const CompileReport &report) {
+  int64_t raised = 0, refused = 0;
+  for (const CompileRemark &remark : report.remarks) {
+    if (!isAboutAttention(remark))
+      continue;
+    bool passed = remark.kind == CompileRemark::Kind::Passed;
+    (passed ? raised : refused) += 1;
+    llvm::outs() << (passed ? "raised   " : "refused  ") << remark.name;
+    if (!remark.nodes.empty()) {
+      llvm::outs() << " at `" << remark.nodes.front() << "`";
+      if (remark.nodes.size() > 1)
+        llvm::outs() << " and " << remark.nodes.size() - 1 << " more nodes";
+    }
+    llvm::outs() << "\n         " << remark.message << "\n";
+  }
+  llvm::outs() << raised << " regions raised, " << refused << " refused\n";
+  for (const CompileReport::Kernel &kernel : report.kernels)
+    llvm::outs() << "kernel   " << llvm::left_justify(kernel.emitter, 10) << kernel.name << "\n";
+}
+} // namespace
+
+int explainCommand(Args args) {
+  CompileOptions options;
+  bool json = false;
+  std::vector<std::string> positional;
+  Options parser("explain", "MODEL.onnx [options]");
+  parser.addCompileOptions(options);
+  parser.addSwitch("json", "print one JSON object", json);
+  if (std::optional<int> code = parser.parse(args, positional))
+    return *code;
+  if (positional.size() != 1) {
+    llvm::errs() << "attune explain: expects one model, found " << positional.size() << "\n";
+    return kUsage;
+  }
+  llvm::SmallString<128> path;
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", "so", path))
+    return report(llvm::createStringError(code, "cannot create a temporary file"));
+  CompileReport result;
+  llvm::Error error = compileModel(positional[0], path, options, &result);
+  llvm::sys::fs::remove(path);
+  if (error)
+    return report(std::move(error));
+  if (json)
+    llvm::outs() << toJson(result) << "\n";
+  else
+    printText(result);
+  return kOk;
+}
+
+} // namespace attune::tools
