@@ -1,5 +1,6 @@
 #include "attune/codegen/ExportProgram.h"
 #include "attune/codegen/ScalarProgram.h"
+#include "attune/codegen/cost/Work.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -255,7 +256,7 @@ private:
         return failure();
       step.dims.push_back(*scalar);
     }
-    step.flops = scalars.constant(0);
+    step.flops = flopsOf(op);
     step.bytes = trafficOf(step);
     program.steps.push_back(std::move(step));
     return success();
@@ -269,6 +270,24 @@ private:
       return extents;
     auto reshaped = scalars.shapeOf(operand);
     return succeeded(reshaped) ? *reshaped : extents;
+  }
+
+  int64_t flopsOf(KernelOp op) {
+    for (auto [arg, dim] :
+         llvm::zip(op.getBody().getArguments().drop_front(op.getInputs().size()), op.getDims()))
+      scalars.assume(arg, dim);
+    int64_t total = scalars.constant(0);
+    for (const WorkTerm &term : countWork(op)) {
+      int64_t product = scalars.constant(static_cast<int64_t>(term.perIteration));
+      for (OpFoldResult extent : term.extents) {
+        FailureOr<int64_t> scalar = scalars.get(extent);
+        if (failed(scalar))
+          return scalars.constant(0);
+        product = scalars.instruction("mul", {product, *scalar});
+      }
+      total = scalars.instruction("add", {total, product});
+    }
+    return total;
   }
 
   int64_t trafficOf(const Program::Step &step) {

@@ -126,6 +126,18 @@ FailureOr<int64_t> ScalarProgram::get(Value value) {
   return scalar;
 }
 
+FailureOr<int64_t> ScalarProgram::get(OpFoldResult value) {
+  if (auto index = dyn_cast<Value>(value))
+    return get(index);
+  return constant(*getConstantIntValue(value));
+}
+
+void ScalarProgram::assume(Value argument, Value operand) {
+  FailureOr<int64_t> scalar = get(operand);
+  if (succeeded(scalar))
+    known[argument] = *scalar;
+}
+
 static StringRef comparison(arith::CmpIPredicate predicate, bool &swap) {
   using P = arith::CmpIPredicate;
   swap = predicate == P::sgt || predicate == P::sge || predicate == P::ugt || predicate == P::uge;
@@ -231,14 +243,10 @@ FailureOr<std::vector<int64_t>> ScalarProgram::shapeOf(Value tensor) {
     OpFoldResult extent = extents.get(tensor, axis);
     if (!extent)
       return failure();
-    if (auto value = dyn_cast<Value>(extent)) {
-      FailureOr<int64_t> scalar = get(value);
-      if (failed(scalar))
-        return failure();
-      shape.push_back(*scalar);
-    } else {
-      shape.push_back(constant(*getConstantIntValue(extent)));
-    }
+    FailureOr<int64_t> scalar = get(extent);
+    if (failed(scalar))
+      return failure();
+    shape.push_back(*scalar);
   }
   return shape;
 }

@@ -26,6 +26,9 @@ public:
   int64_t argumentDim(int64_t argument, int64_t axis);
   int64_t instruction(llvm::StringRef op, std::vector<int64_t> operands);
   llvm::FailureOr<int64_t> get(mlir::Value value);
+  llvm::FailureOr<int64_t> get(mlir::OpFoldResult value);
+  /// A block argument of a kernel has the value of its operand.
+  void assume(mlir::Value argument, mlir::Value operand);
   llvm::FailureOr<std::vector<int64_t>> shapeOf(mlir::Value tensor);
 
   /// The scalar that a `load` step defines for `value`.

@@ -10,7 +10,18 @@ using namespace mlir;
 
 namespace attune {
 
-DimResolver::DimResolver(func::FuncOp func) : func(func) {}
+DimResolver::DimResolver(func::FuncOp func) : block(&func.getBody().front()), func(func) {}
+
+DimResolver::DimResolver(KernelOp kernel) : block(&kernel.getBody().front()) {
+  auto next = kernel.getInputDims().begin();
+  for (auto [number, input] : llvm::enumerate(kernel.getInputs())) {
+    auto type = cast<RankedTensorType>(input.getType());
+    for (int64_t axis = 0; axis < type.getRank(); ++axis)
+      if (type.isDynamicDim(axis))
+        known[{block->getArgument(number), axis}] =
+            Value(block->getArgument(kernel.getInputs().size() + *next++));
+  }
+}
 
 OpFoldResult DimResolver::get(Value tensor, int64_t axis) {
   auto type = cast<RankedTensorType>(tensor.getType());
@@ -40,7 +51,7 @@ FailureOr<SmallVector<Value>> DimResolver::dynamicExtents(Value tensor) {
       values.push_back(value);
       continue;
     }
-    OpBuilder builder = OpBuilder::atBlockBegin(&func.getBody().front());
+    OpBuilder builder = OpBuilder::atBlockBegin(block);
     values.push_back(arith::ConstantIndexOp::create(builder, tensor.getLoc(),
                                                     *getConstantIntValue(extent)));
   }
@@ -58,9 +69,9 @@ void DimResolver::forwardResults(ValueRange from, ValueRange to) {
 }
 
 OpFoldResult DimResolver::argument(BlockArgument arg, int64_t axis) {
-  OpBuilder builder = OpBuilder::atBlockBegin(&func.getBody().front());
+  OpBuilder builder = OpBuilder::atBlockBegin(block);
   auto make = [&]() -> Value {
-    return tensor::DimOp::create(builder, func.getLoc(), arg, axis);
+    return tensor::DimOp::create(builder, arg.getLoc(), arg, axis);
   };
   auto names = func.getArgAttrOfType<ArrayAttr>(arg.getArgNumber(), kDimsAttr);
   StringRef symbol = names ? cast<StringAttr>(names[axis]).getValue() : StringRef();
@@ -75,7 +86,7 @@ OpFoldResult DimResolver::argument(BlockArgument arg, int64_t axis) {
 /// Replaces the `tensor.dim`s that an index value is computed from by resolved extents.
 Value DimResolver::resolved(Value index) {
   Operation *op = index.getDefiningOp();
-  if (!op || op->getBlock() != &func.getBody().front())
+  if (!op || op->getBlock() != block)
     return index;
   if (auto dim = dyn_cast<tensor::DimOp>(op)) {
     std::optional<int64_t> axis = dim.getConstantIndex();

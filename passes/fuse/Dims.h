@@ -11,6 +11,7 @@
 #ifndef ATTUNE_PASSES_FUSE_DIMS_H
 #define ATTUNE_PASSES_FUSE_DIMS_H
 
+#include "attune/dialect/Attune.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/OpDefinition.h"
 #include "llvm/ADT/DenseMap.h"
@@ -22,6 +23,8 @@ class DimResolver {
 public:
   /// Arguments that name the same symbol in `attune.dims` share one value.
   explicit DimResolver(mlir::func::FuncOp func);
+  /// For tensors inside a kernel's region: extents in terms of its `dims` block arguments.
+  explicit DimResolver(KernelOp kernel);
 
   /// The extent, or null after a diagnostic when an operator cannot say.
   mlir::OpFoldResult get(mlir::Value tensor, int64_t axis);
@@ -37,7 +40,8 @@ private:
   mlir::OpFoldResult result(mlir::OpResult value, int64_t axis);
   mlir::Value resolved(mlir::Value index);
 
-  mlir::func::FuncOp func;
+  mlir::Block *block;
+  mlir::func::FuncOp func; ///< null inside a kernel
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, mlir::OpFoldResult> known;
   llvm::StringMap<mlir::Value> symbols;
 };
