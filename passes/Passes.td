@@ -20,6 +20,22 @@ def Decompose : Pass<"attune-decompose"> {
   let statistics = [Statistic<"numDecomposed", "num-decomposed", "Number of ops decomposed">];
 }
 
+def FuseGatherProducers : Pass<"attune-fuse-gather-producers", "::mlir::func::FuncOp"> {
+  let summary = "Compute the gathered elements of an elementwise result, not all of them.";
+  let description = [{
+    An embedding table that is stored as i8 is dequantised where it is gathered, not as a whole:
+
+    ```mlir
+    %w = linalg.generic ins(%q, %s) { sitofp, mulf }          // all rows
+    %y = linalg.generic ins(%ids) { tensor.extract %w[%i, %j] }
+    // becomes
+    %y = linalg.generic ins(%ids) { extract %q[%i, %j]; sitofp; extract %s[%i, 0]; mulf }
+    ```
+    Only where all inputs of the producer are constants or the gather is its only user.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def PackWeights : Pass<"attune-pack-weights", "::mlir::func::FuncOp"> {
   let summary = "Store constant operands of contractions in column panels.";
   let description = [{

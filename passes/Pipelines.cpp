@@ -2,6 +2,7 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/Fuse.h"
 
+#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -16,7 +17,11 @@ void addCanonicalizeStage(OpPassManager &pm) {
 }
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
-void addRaiseStage(OpPassManager &pm) { (void)pm; }
+void addRaiseStage(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createRaiseAttention());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
 void addRewriteStage(OpPassManager &pm) { (void)pm; }
@@ -24,8 +29,12 @@ void addRewriteStage(OpPassManager &pm) { (void)pm; }
 // Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
 // Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine, func.
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
-  if (backend)
+  pm.addNestedPass<func::FuncOp>(createFuseGatherProducers());
+  if (backend) {
+    pm.addPass(createLinalgElementwiseOpFusionPass());
+    pm.addPass(createCanonicalizerPass());
     pm.addNestedPass<func::FuncOp>(createPackWeights());
+  }
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));
   pm.addPass(createCSEPass());
 }
