@@ -18,6 +18,8 @@ test: build
 
 format: setup
 	@git ls-files '*.cpp' '*.h' '*.hpp' | xargs clang-format-22 -i
+	@$(PYTHON) -m ruff format -q bench examples test
+	@$(PYTHON) -m ruff check -q bench examples test
 
 clean:
 	rm -rf $(BUILD)

@@ -29,7 +29,17 @@ def table(results, roofs, ours="attune"):
             f"machine, {threads} thread(s): multiply-add peak {roof['fma_gflops']:.0f} GFLOP/s, "
             f"L1 micro-kernel {roof['kernel_gflops']:.0f} GFLOP/s, memory read {roof['read_gbs']:.1f} GB/s"
         )
-    header = ["model", "dims", "threads", "runtime", "median ms", "p10", "p90", "spread", "max error"]
+    header = [
+        "model",
+        "dims",
+        "threads",
+        "runtime",
+        "median ms",
+        "p10",
+        "p90",
+        "spread",
+        "max error",
+    ]
     rows = [header + [f"time / {ours}"]]
     for result in results:
         dims = "x".join(str(d) for d in result["dims"].values())

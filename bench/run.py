@@ -77,7 +77,9 @@ def compare(workers, case, work):
         worst = 0.0
         for got, want in zip(outputs, reference):
             if got.shape != want.shape or got.dtype != want.dtype:
-                raise SystemExit(f"{peer}: output is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}")
+                raise SystemExit(
+                    f"{peer}: output is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
+                )
             gap = np.abs(got.astype(np.float64) - want.astype(np.float64)).max(initial=0.0)
             worst = max(worst, float("inf") if np.isnan(gap) else float(gap))
         if worst > case["tolerance"]:
@@ -138,7 +140,9 @@ def main():
             samples = [measure_roof(threads, options.work)]
             for name, case in cases.load(options.cases).items():
                 results.append(
-                    run_case(name, case, peers, threads, options.rounds, options.runs, Path(scratch))
+                    run_case(
+                        name, case, peers, threads, options.rounds, options.runs, Path(scratch)
+                    )
                 )
                 samples.append(measure_roof(threads, options.work))
             roofs[threads] = {k: statistics.median(s[k] for s in samples) for k in samples[0]}

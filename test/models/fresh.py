@@ -1,6 +1,6 @@
 """A transformer drawn afresh: depth, heads, head dim, activation, mask, layout and spelling.
 
-    python -m models.fresh SEED FILE.onnx     writes the model of that seed
+python -m models.fresh SEED FILE.onnx     writes the model of that seed
 """
 
 import random
@@ -29,7 +29,12 @@ def draw(seed):
     )
     mask = dice.choice(["none", "padding", "causal", "both"])
     spelling = SPELLINGS[dice.choice(sorted(SPELLINGS))]
-    if layout == "transpose" and mask in ("none", "causal") and dice.random() < 0.3 and heads % 2 == 0:
+    if (
+        layout == "transpose"
+        and mask in ("none", "causal")
+        and dice.random() < 0.3
+        and heads % 2 == 0
+    ):
         config.kv_heads = heads // 2
     case = encoder(spelling, config, seed, mask, name=f"fresh-{seed}")
     sizes = [(1, 1), (dice.randint(1, 3), dice.randint(2, 64)), (2, dice.choice([16, 31, 48, 64]))]

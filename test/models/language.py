@@ -49,9 +49,7 @@ def project(s, x, config):
         parts = g.op("Split", wide, np.array(widths), outputs=3, axis=-1)
     else:
         parts = [s.linear(x, config.width, w) for w in widths]
-    split = [
-        s.reshape(p, (p, 0), (p, 1), n, config.head_dim) for p, n in zip(parts, sizes)
-    ]
+    split = [s.reshape(p, (p, 0), (p, 1), n, config.head_dim) for p, n in zip(parts, sizes)]
     return [g.op("Transpose", p, perm=[0, 2, 1, 3]) for p in split]
 
 

@@ -97,7 +97,9 @@ def swin(spelling, config=Config(norm_first=True, head_dim=16), seed=5, size=8, 
         q, k, v = project(s, windows_of(y), config)
         bias = window_bias(g.rng, config.heads, window)
         if not shift:
-            z = s.attention(q, k, v, config.heads, config.heads, config.head_dim, bias=g.const(bias))
+            z = s.attention(
+                q, k, v, config.heads, config.heads, config.head_dim, bias=g.const(bias)
+            )
         else:
             z = masked(q, k, v, bias, shift)
         y = map_of(join(s, z, config))
@@ -154,7 +156,9 @@ def windows(spelling, config=Config(heads=2, kv_heads=2), seed=7, window=4):
 
 
 def convolution(g, x, inner, outer, kernel, stride=1, groups=1, norm=True):
-    weight = g.weight(outer, inner // groups, kernel, kernel, scale=(inner / groups * kernel**2) ** -0.5)
+    weight = g.weight(
+        outer, inner // groups, kernel, kernel, scale=(inner / groups * kernel**2) ** -0.5
+    )
     pad = [kernel // 2] * 4
     attributes = dict(kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pad, group=groups)
     if not norm:
@@ -191,7 +195,9 @@ def convnet(spelling, seed=6):
     x = g.op("AveragePool", x, kernel_shape=[2, 2], strides=[1, 1], ceil_mode=0)
     x = g.op("Flatten", g.op("GlobalAveragePool", x), axis=1)
     weight = g.weight(16, CLASSES)
-    g.output(g.op("Gemm", x, weight, g.weight(CLASSES, name="bias")), "logits", shape=["batch", CLASSES])
+    g.output(
+        g.op("Gemm", x, weight, g.weight(CLASSES, name="bias")), "logits", shape=["batch", CLASSES]
+    )
     sizes = [(1, 32, 32), (2, 33, 47), (1, 64, 20)]
     dims = [dict(batch=b, height=h, width=w) for b, h, w in sizes]
     return Case(f"convnet-{spelling.name}", g.finish(), images(), dims)

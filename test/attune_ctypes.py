@@ -1,0 +1,215 @@
+"""The runtime's C interface (runtime/attune.h) through ctypes: artifacts in, numpy arrays out.
+
+    session = Session("model.so", threads=1)
+    outputs = session.run({"input_ids": ids})       # dict of arrays, by output name
+
+`RuntimeFault` carries the runtime's message. Only what tests and benches need is declared here.
+"""
+
+import ctypes as C
+import os
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+BUILD = Path(os.environ.get("ATTUNE_BUILD", Path(__file__).resolve().parents[1] / "build"))
+
+DTYPES = {
+    0x010800: np.int8, 0x011000: np.int16, 0x012000: np.int32, 0x014000: np.int64,
+    0x010801: np.uint8, 0x011001: np.uint16, 0x012001: np.uint32, 0x014001: np.uint64,
+    0x011002: np.float16, 0x012002: np.float32, 0x014002: np.float64,
+    0x011004: ml_dtypes.bfloat16, 0x010806: np.bool_,
+}  # fmt: skip
+CODES = {np.dtype(t): code for code, t in DTYPES.items()}
+
+
+class RuntimeFault(Exception):
+    """A call that the runtime refused; `code` is its attune_code."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Tensor(C.Structure):
+    _fields_ = [
+        ("data", C.c_void_p),
+        ("device_type", C.c_int32),
+        ("device_id", C.c_int32),
+        ("ndim", C.c_int32),
+        ("dtype", C.c_uint32),
+        ("shape", C.POINTER(C.c_int64)),
+        ("strides", C.POINTER(C.c_int64)),
+        ("byte_offset", C.c_uint64),
+    ]
+
+
+class _Body(C.Union):
+    _fields_ = [("tensor", Tensor), ("reserved", C.c_uint64 * 8)]
+
+
+class Value(C.Structure):
+    _anonymous_ = ["body"]
+    _fields_ = [("size", C.c_uint32), ("kind", C.c_uint32), ("body", _Body), ("owner", C.c_void_p)]
+
+
+class Port(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("kind", C.c_uint32),
+        ("name", C.c_char_p),
+        ("dtype", C.c_uint32),
+        ("rank", C.c_int32),
+        ("shape", C.POINTER(C.c_int64)),
+        ("symbols", C.POINTER(C.c_char_p)),
+    ]
+
+
+class Signature(C.Structure):
+    _fields_ = [("size", C.c_uint32), ("threads", C.c_uint32)]
+    _fields_ += [(n, C.c_char_p) for n in ("model", "compiler", "cpu")]
+    _fields_ += [(f"{n}_count", C.c_uint32) for n in ("input", "output", "alias", "kernel", "step")]
+    _fields_ += [("reserved", C.c_uint32)]
+    _fields_ += [("inputs", C.POINTER(C.POINTER(Port))), ("outputs", C.POINTER(C.POINTER(Port)))]
+    _fields_ += [("aliases", C.c_void_p), ("kernels", C.c_void_p), ("weights_bytes", C.c_uint64)]
+
+
+class Options(C.Structure):
+    _fields_ = [(n, C.c_uint32) for n in ("size", "threads", "flush_denormals", "copy_strided")]
+    _fields_ += [("executor", C.c_void_p)]
+
+
+class RunArgs(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("reserved", C.c_uint32),
+        ("input_names", C.POINTER(C.c_char_p)),
+        ("inputs", C.POINTER(Value)),
+        ("input_count", C.c_uint64),
+        ("output_names", C.POINTER(C.c_char_p)),
+        ("outputs", C.POINTER(Value)),
+        ("output_count", C.c_uint64),
+        ("profile", C.c_void_p),
+    ]
+
+
+_P, _S = C.c_void_p, C.c_char_p
+
+
+class Api(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("version", C.c_uint32),
+        ("version_text", C.CFUNCTYPE(_S)),
+        ("status_code", C.CFUNCTYPE(C.c_int, _P)),
+        ("status_message", C.CFUNCTYPE(_S, _P)),
+        ("status_free", C.CFUNCTYPE(None, _P)),
+        ("session_open", C.CFUNCTYPE(_P, _S, C.POINTER(Options), C.POINTER(_P))),
+        ("session_close", C.CFUNCTYPE(None, _P)),
+        ("session_signature", C.CFUNCTYPE(C.POINTER(Signature), _P)),
+        ("session_run", C.CFUNCTYPE(_P, _P, C.POINTER(RunArgs))),
+        ("value_clear", C.CFUNCTYPE(None, C.POINTER(Value))),
+    ]
+
+
+def _load():
+    library = C.CDLL(str(BUILD / "lib" / "libattune_runtime.so"))
+    library.attune_get_api.restype = C.POINTER(Api)
+    library.attune_get_api.argtypes = [C.c_uint32]
+    return library.attune_get_api(1).contents
+
+
+_api = None
+
+
+def api():
+    global _api
+    _api = _api or _load()
+    return _api
+
+
+def _check(status):
+    if status:
+        code, message = api().status_code(status), api().status_message(status).decode()
+        api().status_free(status)
+        raise RuntimeFault(code, message)
+
+
+def _value_of(array):
+    value = Value(size=C.sizeof(Value), kind=1)
+    value.tensor = Tensor(
+        array.ctypes.data, 1, 0, array.ndim, CODES[array.dtype],
+        (C.c_int64 * max(array.ndim, 1))(*array.shape), None, 0,
+    )  # fmt: skip
+    return value
+
+
+def _array_of(tensor):
+    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
+    dtype = np.dtype(DTYPES[tensor.dtype])
+    count = int(np.prod(shape, dtype=np.int64))
+    if not count:
+        return np.zeros(shape, dtype)
+    data = C.string_at(tensor.data + tensor.byte_offset, count * dtype.itemsize)
+    return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+class Session:
+    handle = None
+
+    def __init__(self, path, threads=0, flush_denormals=False):
+        options = Options(C.sizeof(Options), threads, flush_denormals, 0, None)
+        handle = C.c_void_p()
+        _check(api().session_open(os.fsencode(path), C.byref(options), C.byref(handle)))
+        self.handle = handle
+        signature = api().session_signature(handle).contents
+        self.inputs = [signature.inputs[i].contents for i in range(signature.input_count)]
+        self.outputs = [signature.outputs[i].contents for i in range(signature.output_count)]
+        self.output_names = [p.name.decode() for p in self.outputs]
+
+    def run(self, feeds):
+        bound = self.bind(feeds)
+        bound.run()
+        return dict(zip(self.output_names, bound.outputs()))
+
+    def bind(self, feeds):
+        return Bound(self, feeds)
+
+    def close(self):
+        if self.handle:
+            api().session_close(self.handle)
+            self.handle = None
+
+    def __del__(self):
+        self.close()
+
+
+class Bound:
+    """A session with inputs attached, so that a benchmark repeats nothing but the call."""
+
+    def __init__(self, session, feeds):
+        self.session = session
+        self.arrays = {n: np.ascontiguousarray(a) for n, a in feeds.items()}
+        names = (C.c_char_p * max(len(feeds), 1))(*[n.encode() for n in feeds])
+        self.values = (Value * max(len(feeds), 1))(*map(_value_of, self.arrays.values()))
+        count = len(session.output_names)
+        self.results = (Value * max(count, 1))(*[Value(C.sizeof(Value), 0) for _ in range(count)])
+        self.args = RunArgs(
+            C.sizeof(RunArgs), 0, names, self.values, len(feeds), None, self.results, count, None
+        )
+
+    def run(self):
+        """Results of the run before are given back first."""
+        self.clear()
+        _check(api().session_run(self.session.handle, C.byref(self.args)))
+
+    def outputs(self):
+        return [_array_of(self.results[i].tensor) for i in range(len(self.session.output_names))]
+
+    def clear(self):
+        for result in self.results:
+            api().value_clear(C.byref(result))
+
+    def __del__(self):
+        self.clear()
