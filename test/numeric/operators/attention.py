@@ -1,8 +1,6 @@
 """Attention 23-24 and rotary embedding."""
 
-import numpy as np
-
-from .case import OpCase, bools, f32, i64, ints
+from .case import OpCase, bools, f32, i64
 
 
 def qkv(n=5, m=7, heads=4, kv_heads=4, d=8, batch=2):
