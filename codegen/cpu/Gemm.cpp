@@ -1,0 +1,374 @@
+#include "attune/codegen/cpu/Gemm.h"
+
+#include "attune/codegen/cpu/GemmPack.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+namespace {
+
+/// What follows from the specification alone.
+struct Plan {
+  Plan(const GemmSpec &spec, const CpuTarget &target)
+      : spec(spec), tile(GemmTile::of(target)), lanes(target.lanes()) {
+    group = spec.groupTiles;
+    if (!group && spec.n)
+      group = std::clamp<int64_t>((*spec.n + tile.columns() - 1) / tile.columns() / kTasks, 1, 8);
+    if (!group)
+      group = 2;
+    passes = spec.k ? std::max<int64_t>(1, (*spec.k + spec.depthBlock / 2) / spec.depthBlock) : 0;
+    depth = passes == 0 ? spec.depthBlock
+                        : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1 : 16);
+    widens = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m <= tile.rows);
+    direct = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m > tile.rows);
+  }
+  bool onePass() const { return passes == 1; }
+  /// Accumulators of a task between passes, in elements.
+  int64_t sums() const {
+    return onePass() ? 0 : (spec.rowBlock + 2 * tile.rows) * tile.columns() * group;
+  }
+  int64_t widened() const { return widens ? group * tile.columns() * depth : 0; }
+
+  static constexpr int64_t kTasks = 12; ///< wanted at least: two threads end together within 8 %
+  const GemmSpec &spec;
+  GemmTile tile;
+  int64_t lanes;
+  int64_t group;  ///< column tiles per task
+  int64_t passes; ///< over K; 0: known at run time
+  int64_t depth;  ///< K of one pass
+  bool widens;    ///< int8 panels become f32 in scratch, for several row tiles
+  bool direct;    ///< int8 panels may be read by the micro-kernel, for one row tile
+};
+
+/// How one problem falls into tasks.
+struct Split {
+  Value rowTiles, columnTiles, groups, rowBlocks, tasks;
+};
+
+class Emitter {
+public:
+  Emitter(KernelBuilder &kb, ModuleOp module, StringRef symbol, const GemmSpec &spec)
+      : kb(kb), module(module), symbol(symbol), spec(spec), plan(spec, kb.target) {}
+
+  void emit() {
+    func::FuncOp pack = kb.task(module, symbol.str() + "_pack",
+                                [&](const KernelArgs &args) { return packTask(args); });
+    func::FuncOp multiply = kb.task(module, symbol.str() + "_multiply",
+                                    [&](const KernelArgs &args) { return multiplyTask(args); });
+    kb.kernel(module, symbol, [&](const KernelArgs &args) { return kernel(args, pack, multiply); });
+  }
+
+private:
+  GemmOperands bind(const KernelArgs &args) {
+    GemmOperands g = spec.bind(kb, args);
+    if (!g.batch)
+      g.batch = kb.idx(1);
+    return g;
+  }
+  Value batchOffset(const std::function<Value(Value)> &offset, Value batch) {
+    return offset ? offset(batch) : kb.idx(0);
+  }
+  /// The first row of a row tile; tiles differ by at most one row.
+  Value tileStart(const GemmOperands &g, Value tile, Value tiles) {
+    return kb.div(kb.mul(tile, g.m), tiles);
+  }
+  bool readsRowInPlace(const GemmOperands &g) {
+    return g.aDepth.size() == 1 && getConstantIntValue(g.aDepth[0].stride) == 1;
+  }
+  Value isOneRow(const GemmOperands &g) {
+    if (!readsRowInPlace(g))
+      return kb.constI(0, kb.b.getI1Type());
+    return kb.eq(g.m, kb.idx(1));
+  }
+  Value packedRow(const GemmOperands &g, Value batch, Value row) {
+    Value line = kb.add(kb.mul(batch, g.m), row);
+    return kb.gep(g.packedA, kb.mul(line, kb.add(g.k, kPanelColumns)), kb.f32());
+  }
+
+  Split split(const GemmOperands &g) {
+    Split s;
+    s.rowTiles = kb.ceilDiv(g.m, plan.tile.rows);
+    s.columnTiles = kb.ceilDiv(g.n, plan.tile.columns());
+    s.groups = kb.ceilDiv(s.columnTiles, plan.group);
+    Value columnTasks = kb.mul(g.batch, s.groups);
+    Value wanted = ceilDiv(kb.idx(Plan::kTasks), kb.max(columnTasks, kb.idx(1)));
+    s.rowBlocks = kb.max(kb.ceilDiv(g.m, spec.rowBlock), kb.min(wanted, kb.ceilDiv(s.rowTiles, 4)));
+    s.tasks = kb.mul(columnTasks, s.rowBlocks);
+    return s;
+  }
+
+  /// Row tiles (or column panels) per packing task.
+  Value packChunk(Value count) { return kb.max(kb.div(count, 16), kb.idx(1)); }
+  Value ceilDiv(Value x, Value y) { return kb.div(kb.sub(kb.add(x, y), kb.idx(1)), y); }
+  Value packTasks(const GemmOperands &g, Value count) {
+    return kb.mul(g.batch, ceilDiv(count, packChunk(count)));
+  }
+  void packRange(const GemmOperands &g, Value task, Value count,
+                 llvm::function_ref<void(Value batch, Value item)> body) {
+    Value chunk = packChunk(count), chunks = ceilDiv(count, chunk);
+    Value first = kb.mul(kb.rem(task, chunks), chunk);
+    Value batch = kb.div(task, chunks);
+    kb.forLoop(first, kb.min(kb.add(first, chunk), count), 1,
+               [&](Value item) { body(batch, item); });
+  }
+
+  Value packTask(const KernelArgs &args) {
+    PanelPacker packer(kb, module);
+    GemmOperands g = bind(args);
+    Value tiles = kb.ceilDiv(g.m, plan.tile.rows);
+    auto packRows = [&](Value task) {
+      packRange(g, task, tiles, [&](Value batch, Value tile) {
+        Value first = tileStart(g, tile, tiles), limit = tileStart(g, kb.add(tile, 1), tiles);
+        Value source = kb.gep(g.a, batchOffset(g.aOffset, batch), kb.f32());
+        packer.pack(source, g.aRows, g.aDepth, g.k, first, limit, packedRow(g, batch, first),
+                    kb.sub(limit, first), kb.lanes());
+      });
+    };
+    if (spec.columns != GemmColumns::Strided) {
+      packRows(args.task);
+      return {};
+    }
+    Value rowTasks = packTasks(g, tiles), panels = kb.ceilDiv(g.n, kPanelColumns);
+    kb.ifThen(kb.lt(args.task, rowTasks), [&] { packRows(args.task); });
+    kb.ifThen(kb.cmp(arith::CmpIPredicate::sge, args.task, rowTasks), [&] {
+      packRange(g, kb.sub(args.task, rowTasks), panels, [&](Value batch, Value panel) {
+        Value source = kb.gep(g.b, batchOffset(g.bOffset, batch), kb.f32());
+        Value number = kb.add(kb.mul(batch, panels), panel);
+        Value dst = kb.gep(g.packedB, kb.mul(kb.mul(number, g.k), kPanelColumns), kb.f32());
+        packer.pack(source, g.bColumns, g.bDepth, g.k, kb.mul(panel, kPanelColumns), g.n, dst,
+                    kb.idx(kPanelColumns), kPanelColumns);
+      });
+    });
+    return {};
+  }
+
+  Value kernel(const KernelArgs &args, func::FuncOp pack, func::FuncOp multiply) {
+    GemmOperands g = bind(args);
+    Split s = split(g);
+    Value tiles = kb.ceilDiv(g.m, plan.tile.rows);
+    Value tasks = kb.select(isOneRow(g), kb.idx(0), packTasks(g, tiles));
+    if (spec.columns == GemmColumns::Strided) {
+      Value panels = kb.ceilDiv(g.n, kPanelColumns);
+      tasks = kb.add(packTasks(g, tiles), packTasks(g, panels));
+      kb.parallelFor(args, tasks, pack);
+      return kb.parallelFor(args, s.tasks, multiply);
+    }
+    // Waking the workers costs more than packing a few rows.
+    Value elements = kb.mul(kb.mul(g.batch, g.m), g.k);
+    kb.ifElse(
+        kb.lt(elements, kb.idx(16384)), {},
+        [&] {
+          kb.forLoop(kb.idx(0), tasks, 1, [&](Value task) {
+            Value number = arith::IndexCastOp::create(kb.b, kb.loc, kb.b.getI64Type(), task);
+            func::CallOp::create(kb.b, kb.loc, pack,
+                                 ValueRange{args.ctx, args.buffers, args.dims, number,
+                                            kb.constI(0, kb.b.getI64Type())});
+          });
+          return Values();
+        },
+        [&] {
+          kb.parallelFor(args, tasks, pack);
+          return Values();
+        });
+    return kb.parallelFor(args, s.tasks, multiply);
+  }
+
+  /// A task's part of the problem.
+  struct Part {
+    Value batch, firstTile, lastTile;     // column tiles
+    Value firstRowTile, lastRowTile, row; // row tiles, first row
+    Value sums, widened, tile;            // scratch
+    Value direct;                         // i1: int8 is read by the micro-kernel
+  };
+
+  Value alloca(int64_t elements) {
+    Value count = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getI64IntegerAttr(elements));
+    return LLVM::AllocaOp::create(kb.b, kb.loc, kb.ptr(), kb.f32(), count, 64);
+  }
+
+  Value multiplyTask(const KernelArgs &args) {
+    Part p;
+    p.tile = alloca(plan.tile.rows * plan.tile.columns());
+    GemmOperands g = bind(args);
+    Split s = split(g);
+    Value block = kb.rem(args.task, s.rowBlocks), rest = kb.div(args.task, s.rowBlocks);
+    p.firstTile = kb.mul(kb.rem(rest, s.groups), plan.group);
+    p.lastTile = kb.min(kb.add(p.firstTile, plan.group), s.columnTiles);
+    p.batch = kb.div(rest, s.groups);
+    p.firstRowTile = kb.div(kb.mul(block, s.rowTiles), s.rowBlocks);
+    p.lastRowTile = kb.div(kb.mul(kb.add(block, 1), s.rowTiles), s.rowBlocks);
+    p.row = tileStart(g, p.firstRowTile, s.rowTiles);
+    if (g.work) {
+      Value own = kb.mul(args.worker, gemmScratch(spec, kb.target).workPerWorker / 4);
+      p.sums = kb.gep(g.work, own, kb.f32());
+      p.widened = kb.gep(p.sums, kb.idx(plan.sums()), kb.f32());
+    }
+    if (plan.direct)
+      p.direct = plan.widens ? kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(plan.tile.rows))
+                             : kb.constI(1, kb.b.getI1Type());
+
+    if (plan.onePass()) {
+      pass(g, s, p, kb.idx(0), g.k, /*add=*/{}, /*last=*/{});
+    } else {
+      // A K of 0 still needs one pass, for its zeros.
+      Value end = kb.max(g.k, kb.idx(1));
+      kb.forLoop(kb.idx(0), end, plan.depth, [&](Value from) {
+        Value to = kb.min(kb.add(from, plan.depth), g.k);
+        Value add = kb.cmp(arith::CmpIPredicate::sgt, from, kb.idx(0));
+        Value last = kb.cmp(arith::CmpIPredicate::sge, kb.add(from, plan.depth), end);
+        pass(g, s, p, from, kb.sub(to, from), add, last);
+      });
+    }
+    return g.status ? g.status() : Value();
+  }
+
+  /// All tiles of the part over K in [from, from + depth).
+  void pass(const GemmOperands &g, const Split &s, const Part &p, Value from, Value depth,
+            Value add, Value last) {
+    if (plan.widens) {
+      auto widen = [&] { widenPanels(g, p, from, depth); };
+      if (plan.direct)
+        kb.ifThen(kb.eq(p.direct, kb.constI(0, kb.b.getI1Type())), widen);
+      else
+        widen();
+    }
+    Value oneRow = isOneRow(g);
+    kb.forLoop(p.firstRowTile, p.lastRowTile, 1, [&](Value rowTile) {
+      Value row = tileStart(g, rowTile, s.rowTiles);
+      Value rows = kb.sub(tileStart(g, kb.add(rowTile, 1), s.rowTiles), row);
+      Value a = packedRow(g, p.batch, row);
+      if (readsRowInPlace(g))
+        a = kb.select(oneRow, kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32()), a);
+      a = kb.gep(a, kb.mul(from, rows), kb.f32());
+      kb.forLoop(p.firstTile, p.lastTile, 1, [&](Value tile) {
+        Value memory = p.tile;
+        if (!plan.onePass()) {
+          Value before = kb.mul(kb.sub(row, p.row), plan.group);
+          Value number = kb.add(before, kb.mul(kb.sub(tile, p.firstTile), rows));
+          memory = kb.gep(p.sums, kb.mul(number, plan.tile.columns()), kb.f32());
+        }
+        multiplyTile(g, p, from, depth, tile, rows, a, memory, add);
+        auto finish = [&] { epilogue(g, p, tile, row, rows, memory); };
+        if (last)
+          kb.ifThen(last, finish);
+        else
+          finish();
+      });
+    });
+  }
+
+  Value panelsOf(const GemmOperands &g) { return kb.ceilDiv(g.n, kPanelColumns); }
+
+  /// Elements between the panels of a tile; 0 where the second lies past the end of B, so that it
+  /// is never read.
+  Value panelStride(const GemmOperands &g, Value tile, Value stride) {
+    if (plan.tile.panels == 1 || (spec.n && *spec.n % plan.tile.columns() == 0))
+      return stride;
+    Value second = kb.add(kb.mul(tile, plan.tile.panels), 1);
+    return kb.select(kb.lt(second, panelsOf(g)), stride, kb.idx(0));
+  }
+
+  void widenPanels(const GemmOperands &g, const Part &p, Value from, Value depth) {
+    Value first = kb.mul(p.firstTile, plan.tile.panels);
+    Value end = kb.min(kb.mul(p.lastTile, plan.tile.panels), panelsOf(g));
+    Type i8 = kb.b.getI8Type();
+    Value base = kb.gep(g.b, batchOffset(g.bOffset, p.batch), i8);
+    Value count = kb.mul(depth, kPanelColumns);
+    kb.forLoop(first, end, 1, [&](Value panel) {
+      Value line = kb.add(kb.mul(panel, g.k), from);
+      Value source = kb.gep(base, kb.mul(line, kPanelColumns), i8);
+      Value target = kb.gep(p.widened, kb.mul(kb.sub(panel, first), count), kb.f32());
+      func::CallOp::create(kb.b, kb.loc, gemmWiden(kb, module), ValueRange{source, target, count});
+    });
+  }
+
+  void multiplyTile(const GemmOperands &g, const Part &p, Value from, Value depth, Value tile,
+                    Value rows, Value a, Value memory, Value add) {
+    if (!add)
+      add = kb.constI(0, kb.b.getI1Type());
+    bool int8 = spec.columns == GemmColumns::I8Panels;
+    auto inPlace = [&] {
+      Type element = int8 ? Type(kb.b.getI8Type()) : kb.f32();
+      Value offset =
+          kb.mul(kb.add(kb.mul(kb.mul(tile, plan.tile.panels), g.k), from), kPanelColumns);
+      Value b;
+      if (spec.columns == GemmColumns::Strided) {
+        Value panels = kb.mul(kb.mul(p.batch, panelsOf(g)), kb.mul(g.k, kPanelColumns));
+        b = kb.gep(g.packedB, kb.add(panels, offset), element);
+      } else {
+        b = kb.gep(g.b, kb.add(batchOffset(g.bOffset, p.batch), offset), element);
+      }
+      Value stride = panelStride(g, tile, kb.mul(g.k, kPanelColumns));
+      callGemmMicro(kb, module, rows, int8, {a, b, stride, depth, memory, add});
+      return Values();
+    };
+    auto widened = [&] {
+      Value panel = kb.mul(depth, kPanelColumns);
+      Value number = kb.mul(kb.sub(tile, p.firstTile), plan.tile.panels);
+      Value b = kb.gep(p.widened, kb.mul(number, panel), kb.f32());
+      callGemmMicro(kb, module, rows, false,
+                    {a, b, panelStride(g, tile, panel), depth, memory, add});
+      return Values();
+    };
+    if (!plan.widens)
+      inPlace();
+    else if (!plan.direct)
+      widened();
+    else
+      kb.ifElse(p.direct, {}, inPlace, widened);
+  }
+
+  void epilogue(const GemmOperands &g, const Part &p, Value tile, Value row, Value rows,
+                Value memory) {
+    int64_t columns = plan.tile.columns(), lanes = plan.lanes;
+    Value column = kb.mul(tile, columns);
+    auto point = [&](Value i, Value lane, Value partial) {
+      Value sums = kb.load(kb.vec(), memory, kb.add(kb.mul(i, columns), lane));
+      g.epilogue(kb, {sums, p.batch, kb.add(row, i), kb.add(column, lane), lanes, partial});
+    };
+    auto full = [&] {
+      kb.forLoop(kb.idx(0), rows, 1, [&](Value i) {
+        for (int64_t lane = 0; lane < columns; lane += lanes)
+          point(i, kb.idx(lane), {});
+      });
+      return Values();
+    };
+    auto partial = [&] {
+      Value left = kb.sub(g.n, column);
+      kb.forLoop(kb.idx(0), rows, 1, [&](Value i) {
+        kb.forLoop(kb.idx(0), left, lanes,
+                   [&](Value lane) { point(i, lane, kb.min(kb.sub(left, lane), kb.idx(lanes))); });
+      });
+      return Values();
+    };
+    if (spec.n && *spec.n % columns == 0)
+      full();
+    else if (spec.n && *spec.n < columns)
+      partial();
+    else
+      kb.ifElse(kb.cmp(arith::CmpIPredicate::sle, kb.add(column, columns), g.n), {}, full, partial);
+  }
+
+  KernelBuilder &kb;
+  ModuleOp module;
+  StringRef symbol;
+  const GemmSpec &spec;
+  Plan plan;
+};
+
+} // namespace
+
+GemmScratch gemmScratch(const GemmSpec &spec, const CpuTarget &target) {
+  Plan plan(spec, target);
+  int64_t elements = plan.sums() + plan.widened();
+  return {elements ? static_cast<int64_t>(llvm::alignTo(4 * elements + GemmScratch::slack, 64))
+                   : 0};
+}
+
+void emitGemm(KernelBuilder &kb, ModuleOp module, StringRef symbol, const GemmSpec &spec) {
+  Emitter(kb, module, symbol, spec).emit();
+}
+
+} // namespace attune::codegen

@@ -1,0 +1,183 @@
+#include "attune/codegen/cpu/GemmMicro.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+GemmTile GemmTile::of(const CpuTarget &target) {
+  if (target.vectorBits >= 512)
+    return {14, 2};
+  if (target.vectorBits >= 256)
+    return {6, 1};
+  return {target.registers >= 32 ? 4 : 2, 1};
+}
+
+/// The private function `name`, built by `body` if the module has none yet.
+static func::FuncOp shared(KernelBuilder &kb, ModuleOp module, StringRef name,
+                           ArrayRef<Type> inputs, llvm::function_ref<void(ValueRange)> body) {
+  if (auto existing = module.lookupSymbol<func::FuncOp>(name))
+    return existing;
+  OpBuilder::InsertionGuard guard(kb.b);
+  kb.b.setInsertionPointToEnd(module.getBody());
+  auto func = func::FuncOp::create(kb.b, kb.loc, name, kb.b.getFunctionType(inputs, TypeRange()));
+  func.setPrivate();
+  // One copy each: inlining would undo the sharing.
+  func->setAttr("passthrough", kb.b.getStrArrayAttr({"noinline"}));
+  for (auto [index, type] : llvm::enumerate(inputs))
+    if (isa<LLVM::LLVMPointerType>(type))
+      func.setArgAttr(index, LLVM::LLVMDialect::getNoAliasAttrName(), kb.b.getUnitAttr());
+  kb.b.setInsertionPointToStart(func.addEntryBlock());
+  body(func.getArguments());
+  func::ReturnOp::create(kb.b, kb.loc);
+  return func;
+}
+
+/// Accumulators that keep both multiply-add units busy: they need about 10 in flight.
+static int64_t accumulatorSets(int64_t rows, int64_t vectors) {
+  int64_t sets = 1;
+  while (sets < 4 && rows * vectors * sets < 8)
+    sets *= 2;
+  return sets;
+}
+
+func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool int8) {
+  GemmTile tile = GemmTile::of(kb.target);
+  int64_t lanes = kb.lanes(), perPanel = kPanelColumns / lanes, vectors = perPanel * tile.panels;
+  int64_t sets = accumulatorSets(rows, vectors);
+  int64_t unroll = std::max<int64_t>(sets, rows * vectors > 16 ? 2 : 4);
+  std::string name = "attune_gemm_" + std::string(int8 ? "i8_" : "f32_") + std::to_string(rows);
+  SmallVector<Type> inputs = {kb.ptr(),   kb.ptr(), kb.index(),
+                              kb.index(), kb.ptr(), kb.b.getI1Type()};
+  return shared(kb, module, name, inputs, [&](ValueRange args) {
+    Value a = args[0], b = args[1], stride = args[2], depth = args[3], memory = args[4];
+    Type i8 = kb.b.getI8Type();
+    auto loadB = [&](Value offset) -> Value {
+      if (!int8)
+        return kb.load(kb.vec(), b, offset);
+      Value narrow = kb.load(kb.vec(lanes, i8), b, offset);
+      Value wide = arith::ExtSIOp::create(kb.b, kb.loc, kb.vec(lanes, kb.b.getI32Type()), narrow);
+      return arith::SIToFPOp::create(kb.b, kb.loc, kb.vec(), wide);
+    };
+    auto tileOffset = [&](int64_t row, int64_t vector) {
+      return kb.idx(row * tile.columns() + vector * lanes);
+    };
+    SmallVector<Type> types(rows * vectors, kb.vec());
+    Values acc = kb.ifElse(
+        args[5], types,
+        [&] {
+          Values loaded;
+          for (int64_t i = 0; i < rows; ++i)
+            for (int64_t v = 0; v < vectors; ++v)
+              loaded.push_back(kb.load(kb.vec(), memory, tileOffset(i, v)));
+          return loaded;
+        },
+        [&] { return Values(rows * vectors, kb.constF(0, kb.vec())); });
+    acc.append(rows * vectors * (sets - 1), kb.constF(0, kb.vec()));
+
+    auto steps = [&](Value k, ValueRange before, int64_t count) {
+      Values next(before.begin(), before.end());
+      for (int64_t s = 0; s < count; ++s) {
+        Value at = kb.add(k, s);
+        Values columns;
+        for (int64_t v = 0; v < vectors; ++v) {
+          Value offset = kb.add(kb.mul(at, kPanelColumns), v % perPanel * lanes);
+          if (v >= perPanel)
+            offset = kb.add(offset, kb.mul(stride, v / perPanel));
+          columns.push_back(loadB(offset));
+        }
+        Value *set = &next[s % sets * rows * vectors];
+        for (int64_t i = 0; i < rows; ++i) {
+          Value x = kb.splat(kb.load(kb.f32(), a, kb.add(kb.mul(at, rows), i)));
+          for (int64_t v = 0; v < vectors; ++v)
+            set[i * vectors + v] = kb.fma(x, columns[v], set[i * vectors + v]);
+        }
+      }
+      return next;
+    };
+    Value bulk = kb.mul(kb.div(depth, unroll), unroll);
+    acc = kb.forLoop(kb.idx(0), bulk, unroll, acc,
+                     [&](Value k, ValueRange it) { return steps(k, it, unroll); });
+    acc = kb.forLoop(bulk, depth, 1, acc, [&](Value k, ValueRange it) { return steps(k, it, 1); });
+
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value sum = acc[i * vectors + v];
+        for (int64_t set = 1; set < sets; ++set)
+          sum = arith::AddFOp::create(kb.b, kb.loc, sum, acc[(set * rows + i) * vectors + v]);
+        kb.store(sum, memory, tileOffset(i, v));
+      }
+  });
+}
+
+void callGemmMicro(KernelBuilder &kb, ModuleOp module, Value rows, bool int8,
+                   ValueRange arguments) {
+  kb.switchOn(rows, GemmTile::of(kb.target).rows, [&](int64_t count) {
+    func::CallOp::create(kb.b, kb.loc, gemmMicro(kb, module, count, int8), arguments);
+  });
+}
+
+/// Transposes lanes x lanes vectors by log2(lanes) rounds of two-vector shuffles.
+static Values transpose(KernelBuilder &kb, Values rows) {
+  int64_t lanes = rows.size();
+  for (int64_t half = 1; half < lanes; half *= 2) {
+    // Exchange the elements whose row and column differ in bit `half`.
+    SmallVector<int64_t> low, high;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      low.push_back(lane & half ? lanes + lane - half : lane);
+      high.push_back(lane & half ? lanes + lane : lane + half);
+    }
+    Values next(lanes);
+    for (int64_t i = 0; i < lanes; ++i)
+      if (!(i & half)) {
+        next[i] = vector::ShuffleOp::create(kb.b, kb.loc, rows[i], rows[i + half], low);
+        next[i + half] = vector::ShuffleOp::create(kb.b, kb.loc, rows[i], rows[i + half], high);
+      }
+    rows = next;
+  }
+  return rows;
+}
+
+func::FuncOp gemmTranspose(KernelBuilder &kb, ModuleOp module) {
+  int64_t lanes = kb.lanes();
+  SmallVector<Type> inputs = {kb.ptr(), kb.index(), kb.index(), kb.ptr(), kb.index()};
+  return shared(kb, module, "attune_gemm_transpose", inputs, [&](ValueRange args) {
+    Value first = args[1], count = args[2], dst = args[3], stride = args[4];
+    Values rows;
+    for (int64_t i = 0; i < lanes; ++i) {
+      Value slot = kb.gep(args[0], kb.idx(i), kb.ptr());
+      Value row = LLVM::LoadOp::create(kb.b, kb.loc, kb.ptr(), slot, 8);
+      rows.push_back(kb.gep(row, first, kb.f32()));
+    }
+    Value bulk = kb.mul(kb.div(count, lanes), lanes);
+    kb.forLoop(kb.idx(0), bulk, lanes, [&](Value k) {
+      Values loaded;
+      for (Value row : rows)
+        loaded.push_back(kb.load(kb.vec(), row, k));
+      for (auto [i, column] : llvm::enumerate(transpose(kb, loaded)))
+        kb.store(column, dst, kb.mul(kb.add(k, i), stride));
+    });
+    kb.forLoop(bulk, count, 1, [&](Value k) {
+      Value column = kb.constF(0, kb.vec());
+      for (auto [i, row] : llvm::enumerate(rows))
+        column = vector::InsertOp::create(kb.b, kb.loc, kb.load(kb.f32(), row, k), column,
+                                          ArrayRef<int64_t>{static_cast<int64_t>(i)});
+      kb.store(column, dst, kb.mul(k, stride));
+    });
+  });
+}
+
+func::FuncOp gemmWiden(KernelBuilder &kb, ModuleOp module) {
+  SmallVector<Type> inputs = {kb.ptr(), kb.ptr(), kb.index()};
+  return shared(kb, module, "attune_gemm_widen", inputs, [&](ValueRange args) {
+    int64_t lanes = kb.lanes();
+    kb.forLoop(kb.idx(0), args[2], kPanelColumns, [&](Value i) {
+      for (int64_t lane = 0; lane < kPanelColumns; lane += lanes) {
+        Value narrow = kb.load(kb.vec(lanes, kb.b.getI8Type()), args[0], kb.add(i, lane));
+        Value wide = arith::ExtSIOp::create(kb.b, kb.loc, kb.vec(lanes, kb.b.getI32Type()), narrow);
+        kb.store(arith::SIToFPOp::create(kb.b, kb.loc, kb.vec(), wide), args[1], kb.add(i, lane));
+      }
+    });
+  });
+}
+
+} // namespace attune::codegen

@@ -1,0 +1,44 @@
+//===- GemmMicro.h - The inner loops that every matrix product of a module shares
+//---------------===//
+//
+// Private functions of the kernels' module, made on first use: a register tile per number of rows,
+// transposition into panels, int8 to f32. They know nothing of shapes or epilogues, so that a
+// module with many products holds (and compiles) them once.
+//
+// Panels: A is `[K][R]` for a tile of R rows; B is `[K][16]`, f32 or i8, for every CPU. A tile is
+// `rows` x (16 * panels) and is handed over in memory, row-major: it stays in L1.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_CPU_GEMMMICRO_H
+#define ATTUNE_CODEGEN_CPU_GEMMMICRO_H
+
+#include "attune/codegen/cpu/KernelBuilder.h"
+
+namespace attune::codegen {
+
+constexpr int64_t kPanelColumns = 16;
+
+/// The register tile of a CPU: all accumulators, the B vectors and one A scalar in registers.
+struct GemmTile {
+  int64_t rows, panels;
+  int64_t columns() const { return panels * kPanelColumns; }
+  static GemmTile of(const CpuTarget &target);
+};
+
+/// tile (+)= A panel * B panels. Arguments: A, B, elements between B panels, K, tile, whether to
+/// add to what the tile holds (i1).
+mlir::func::FuncOp gemmMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t rows, bool int8);
+/// Calls the micro-kernel for the `rows` in [1, tile rows] that the value holds.
+void callGemmMicro(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value rows, bool int8,
+                   mlir::ValueRange arguments);
+
+/// dst[k * stride + i] = rows[i][first + k] for i below one vector's lanes, k in [0, count).
+/// Arguments: array of lanes() row pointers, first, count, dst, stride. Writes lanes() elements for
+/// every k in ascending order: with a stride below that, what follows the last one is overwritten.
+mlir::func::FuncOp gemmTranspose(KernelBuilder &kb, mlir::ModuleOp module);
+
+/// f32 from i8. Arguments: source, destination, count (a multiple of 16).
+mlir::func::FuncOp gemmWiden(KernelBuilder &kb, mlir::ModuleOp module);
+
+} // namespace attune::codegen
+#endif

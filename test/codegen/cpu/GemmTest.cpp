@@ -1,0 +1,272 @@
+#include "TestJit.h"
+
+#include "attune/codegen/cpu/Gemm.h"
+
+#include <cmath>
+#include <random>
+
+using namespace mlir;
+using namespace attune;
+using namespace attune::codegen;
+using namespace attune::test;
+
+namespace {
+
+struct Case {
+  GemmColumns columns = GemmColumns::F32Panels;
+  int64_t m, n, k, batch = 1;
+  bool fixed = true;        ///< N and K known when emitting
+  bool transposedA = false; ///< [K][M] instead of [M][K]
+  bool transposedB = false; ///< strided B: [N][K] instead of [K][N]
+  bool splitDepth = false;  ///< A as [2][M][K / 2]
+  int64_t depthBlock = 768;
+
+  std::string text() const {
+    return "m=" + std::to_string(m) + " n=" + std::to_string(n) + " k=" + std::to_string(k) +
+           " batch=" + std::to_string(batch) + " columns=" + std::to_string(int(columns)) +
+           (fixed ? "" : " dynamic") + (transposedA ? " A'" : "") + (transposedB ? " B'" : "") +
+           (splitDepth ? " split" : "");
+  }
+};
+
+enum Buffer { kA, kB, kBias, kC, kPackedA, kPackedB, kWork };
+
+/// c = a * b + bias[column], C dense [batch][M][N].
+GemmSpec makeSpec(const Case &c) {
+  GemmSpec spec;
+  spec.columns = c.columns;
+  spec.depthBlock = c.depthBlock;
+  if (c.fixed) {
+    spec.n = c.n;
+    spec.k = c.k;
+  }
+  spec.bind = [c](KernelBuilder &kb, const KernelArgs &args) {
+    GemmOperands g;
+    g.m = kb.dim(args, 0);
+    g.n = c.fixed ? kb.idx(c.n) : kb.dim(args, 1);
+    g.k = c.fixed ? kb.idx(c.k) : kb.dim(args, 2);
+    g.batch = kb.dim(args, 3);
+    g.a = kb.buffer(args, kA);
+    g.b = kb.buffer(args, kB);
+    Value one = kb.idx(1), aSize = kb.mul(g.m, g.k), bSize = kb.mul(g.k, g.n);
+    if (c.splitDepth) {
+      Value half = kb.div(g.k, 2);
+      g.aRows = {{g.m, half}};
+      g.aDepth = {{kb.idx(2), kb.mul(g.m, half)}, {half, one}};
+    } else if (c.transposedA) {
+      g.aRows = {{g.m, one}};
+      g.aDepth = {{g.k, g.m}};
+    } else {
+      g.aRows = {{g.m, g.k}};
+      g.aDepth = {{g.k, one}};
+    }
+    g.aOffset = [&kb, aSize](Value batch) { return kb.mul(batch, aSize); };
+    if (c.columns == GemmColumns::Strided) {
+      g.bDepth = {{g.k, c.transposedB ? one : g.n}};
+      g.bColumns = {{g.n, c.transposedB ? g.k : one}};
+      g.bOffset = [&kb, bSize](Value batch) { return kb.mul(batch, bSize); };
+      g.packedB = kb.buffer(args, kPackedB);
+    }
+    g.packedA = kb.buffer(args, kPackedA);
+    g.work = kb.buffer(args, kWork);
+    Value bias = kb.buffer(args, kBias), out = kb.buffer(args, kC), n = g.n, m = g.m;
+    g.epilogue = [=](KernelBuilder &kb, const GemmPoint &p) {
+      Value row = kb.add(kb.mul(p.batch, m), p.row);
+      Value offset = kb.add(kb.mul(row, n), p.column);
+      auto type = kb.vec(p.lanes);
+      Value b = p.partial ? kb.loadPartial(type, bias, p.column, p.partial)
+                          : kb.load(type, bias, p.column);
+      Value sum = arith::AddFOp::create(kb.b, kb.loc, p.value, b);
+      if (p.partial)
+        kb.storePartial(sum, out, offset, p.partial);
+      else
+        kb.store(sum, out, offset);
+    };
+    return g;
+  };
+  return spec;
+}
+
+struct Data {
+  std::vector<float> a, b, bias, expected;
+  std::vector<char> panels;
+};
+
+float value(int64_t i) { return float((i * 7919 + 13) % 201 - 100) / 64; }
+
+Data makeData(const Case &c) {
+  Data d;
+  bool int8 = c.columns == GemmColumns::I8Panels, strided = c.columns == GemmColumns::Strided;
+  int64_t batches = strided ? c.batch : 1;
+  auto logicalA = [&](int64_t z, int64_t i, int64_t k) { return value(z * 31 + i * c.k + k); };
+  auto logicalB = [&](int64_t z, int64_t k, int64_t j) {
+    float v = value(z * 17 + (k * c.n + j) * 3);
+    return int8 ? std::round(v * 60) : v;
+  };
+  d.a.resize(c.batch * c.m * c.k);
+  for (int64_t z = 0; z < c.batch; ++z)
+    for (int64_t i = 0; i < c.m; ++i)
+      for (int64_t k = 0; k < c.k; ++k) {
+        int64_t half = c.k / 2;
+        int64_t at = c.splitDepth    ? (k / half * c.m + i) * half + k % half
+                     : c.transposedA ? k * c.m + i
+                                     : i * c.k + k;
+        d.a[z * c.m * c.k + at] = logicalA(z, i, k);
+      }
+  if (strided) {
+    d.b.resize(batches * c.k * c.n);
+    for (int64_t z = 0; z < batches; ++z)
+      for (int64_t k = 0; k < c.k; ++k)
+        for (int64_t j = 0; j < c.n; ++j)
+          d.b[z * c.k * c.n + (c.transposedB ? j * c.k + k : k * c.n + j)] = logicalB(z, k, j);
+  } else {
+    int64_t panels = (c.n + 15) / 16;
+    d.panels.resize(panels * c.k * 16 * (int8 ? 1 : 4));
+    for (int64_t k = 0; k < c.k; ++k)
+      for (int64_t j = 0; j < c.n; ++j) {
+        int64_t at = (j / 16 * c.k + k) * 16 + j % 16;
+        if (int8)
+          reinterpret_cast<int8_t *>(d.panels.data())[at] = logicalB(0, k, j);
+        else
+          reinterpret_cast<float *>(d.panels.data())[at] = logicalB(0, k, j);
+      }
+  }
+  d.bias.resize(c.n);
+  for (int64_t j = 0; j < c.n; ++j)
+    d.bias[j] = value(j + 5);
+  d.expected.resize(c.batch * c.m * c.n);
+  for (int64_t z = 0; z < c.batch; ++z)
+    for (int64_t i = 0; i < c.m; ++i)
+      for (int64_t j = 0; j < c.n; ++j) {
+        double sum = d.bias[j];
+        for (int64_t k = 0; k < c.k; ++k)
+          sum += double(logicalA(z, i, k)) * logicalB(strided ? z : 0, k, j);
+        d.expected[(z * c.m + i) * c.n + j] = sum;
+      }
+  return d;
+}
+
+std::vector<float> run(attune_kernel_fn fn, const Case &c, Data &d, const CpuTarget &target,
+                       unsigned threads) {
+  TestContext ctx(threads);
+  // One guard element past everything that may be written.
+  std::vector<float> out(c.batch * c.m * c.n + 1, -7777.0f);
+  auto guarded = [](int64_t bytes) {
+    std::vector<char> memory(bytes + 64, 0x5a);
+    return memory;
+  };
+  auto intact = [](const std::vector<char> &memory) {
+    return std::all_of(memory.end() - 64, memory.end(), [](char byte) { return byte == 0x5a; });
+  };
+  int64_t slack = GemmScratch::slack;
+  auto packedA = guarded(4 * c.batch * c.m * (c.k + 16) + slack);
+  auto packedB = guarded(4 * c.batch * (c.n + 15) * c.k + slack);
+  auto work = guarded(gemmScratch(makeSpec(c), target).workPerWorker * threads);
+  void *b = c.columns == GemmColumns::Strided ? static_cast<void *>(d.b.data()) : d.panels.data();
+  void *buffers[] = {d.a.data(),     b,          d.bias.data(), out.data(), packedA.data(),
+                     packedB.data(), work.data()};
+  int64_t dims[] = {c.m, c.n, c.k, c.batch};
+  EXPECT_EQ(fn(&ctx, buffers, dims), 0);
+  EXPECT_EQ(out.back(), -7777.0f) << c.text();
+  EXPECT_TRUE(intact(packedA) && intact(packedB) && intact(work)) << c.text();
+  out.pop_back();
+  return out;
+}
+
+/// Compiles the kernels that differ in what is static, then runs every case on 1 and 2 threads.
+void check(llvm::ArrayRef<Case> cases) {
+  auto context = makeContext();
+  for (const CpuTarget &target : runnableTargets()) {
+    OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(context.get()));
+    KernelBuilder kb(module->getLoc(), target);
+    std::vector<std::string> names;
+    for (const Case &c : cases) {
+      names.push_back("gemm" + std::to_string(names.size()));
+      GemmSpec spec = makeSpec(c);
+      emitGemm(kb, *module, names.back(), spec);
+    }
+    std::vector<llvm::StringRef> symbols(names.begin(), names.end());
+    Library library(*module, target, symbols);
+    for (auto [c, name] : llvm::zip(cases, names)) {
+      Data d = makeData(c);
+      std::vector<float> one = run(library[name.c_str()], c, d, target, 1);
+      std::vector<float> two = run(library[name.c_str()], c, d, target, 2);
+      EXPECT_EQ(one, two) << target.cpu << ": " << c.text();
+      double scale = c.columns == GemmColumns::I8Panels ? 100 : 2;
+      double tolerance = 3e-6 * scale * (1 + std::sqrt(double(c.k)) + c.k / 64.0);
+      double worst = 0;
+      for (size_t i = 0; i < one.size(); ++i) {
+        double error = std::abs(one[i] - d.expected[i]);
+        worst = std::isnan(one[i]) ? 1e30 : std::max(worst, error);
+      }
+      EXPECT_LE(worst, tolerance) << target.cpu << ": " << c.text();
+    }
+  }
+}
+
+} // namespace
+
+TEST(Gemm, Shapes) {
+  std::vector<Case> cases;
+  for (bool fixed : {true, false})
+    for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1},
+                        {15, 7},
+                        {16, 16},
+                        {17, 33},
+                        {32, 64},
+                        {33, 1},
+                        {97, 31},
+                        {384, 48},
+                        {48, 100}})
+      cases.push_back({.m = 29, .n = n, .k = k, .fixed = fixed});
+  check(cases);
+}
+
+TEST(Gemm, Rows) {
+  std::vector<Case> cases;
+  for (int64_t m : {0, 1, 2, 3, 5, 6, 7, 13, 14, 15, 27, 28, 29, 197})
+    cases.push_back({.m = m, .n = 72, .k = 40});
+  check(cases);
+}
+
+TEST(Gemm, PassesOverDepth) {
+  std::vector<Case> cases;
+  for (int64_t k : {0, 1, 63, 64, 65, 200})
+    for (bool fixed : {true, false})
+      cases.push_back({.m = 37, .n = 70, .k = k, .fixed = fixed, .depthBlock = 64});
+  cases.push_back({.m = 1100, .n = 35, .k = 130, .depthBlock = 64});
+  check(cases);
+}
+
+TEST(Gemm, Int8) {
+  std::vector<Case> cases;
+  for (int64_t m : {0, 1, 6, 7, 14, 15, 40})
+    for (int64_t k : {31, 150})
+      cases.push_back(
+          {.columns = GemmColumns::I8Panels, .m = m, .n = 80, .k = k, .depthBlock = 64});
+  check(cases);
+}
+
+TEST(Gemm, Strided) {
+  std::vector<Case> cases;
+  for (bool transposedB : {false, true})
+    for (bool fixed : {true, false})
+      for (int64_t n : {5, 16, 33, 64})
+        cases.push_back({.columns = GemmColumns::Strided,
+                         .m = 19,
+                         .n = n,
+                         .k = 37,
+                         .batch = 3,
+                         .fixed = fixed,
+                         .transposedB = transposedB});
+  check(cases);
+}
+
+TEST(Gemm, LayoutsOfA) {
+  std::vector<Case> cases;
+  for (int64_t m : {1, 4, 23}) {
+    cases.push_back({.m = m, .n = 33, .k = 38, .batch = 2, .transposedA = true});
+    cases.push_back({.m = m, .n = 33, .k = 38, .batch = 2, .splitDepth = true});
+  }
+  check(cases);
+}
