@@ -20,6 +20,15 @@ def Decompose : Pass<"attune-decompose"> {
   let statistics = [Statistic<"numDecomposed", "num-decomposed", "Number of ops decomposed">];
 }
 
+def FuseElementwise : Pass<"attune-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Merge chains of elementwise generics.";
+  let description = [{
+    Upstream's fusion of elementwise operators, only where no element is computed twice: the producer
+    has one user, and every iteration of that user reads another element.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
+}
+
 def FuseGatherProducers : Pass<"attune-fuse-gather-producers", "::mlir::func::FuncOp"> {
   let summary = "Compute the gathered elements of an elementwise result, not all of them.";
   let description = [{

@@ -2,7 +2,6 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/Fuse.h"
 
-#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -31,7 +30,7 @@ void addRewriteStage(OpPassManager &pm) { (void)pm; }
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   pm.addNestedPass<func::FuncOp>(createFuseGatherProducers());
   if (backend) {
-    pm.addPass(createLinalgElementwiseOpFusionPass());
+    pm.addNestedPass<func::FuncOp>(createFuseElementwise());
     pm.addPass(createCanonicalizerPass());
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }

@@ -84,9 +84,27 @@ private:
     });
   }
 
+  /// Host index arithmetic must not hold on to tensors that move into kernels.
+  static LogicalResult resolveDims(Block &block, DimResolver &dims, IRRewriter &rewriter) {
+    SmallVector<tensor::DimOp> ops(block.getOps<tensor::DimOp>());
+    for (tensor::DimOp op : ops) {
+      std::optional<int64_t> axis = op.getConstantIndex();
+      if (!axis || isa<BlockArgument>(op.getSource()))
+        continue;
+      OpFoldResult extent = dims.get(op.getSource(), *axis);
+      if (!extent)
+        return failure();
+      rewriter.setInsertionPoint(op);
+      rewriter.replaceOp(op, getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), extent));
+    }
+    return success();
+  }
+
   LogicalResult formAll(func::FuncOp func, IRRewriter &rewriter) {
     DimResolver dims(func);
     Block &block = func.getBody().front();
+    if (failed(resolveDims(block, dims, rewriter)))
+      return failure();
     llvm::SmallPtrSet<Operation *, 16> done;
     SmallVector<SmallVector<Operation *>> groups;
     for (Operation &op : llvm::reverse(block)) {
@@ -99,6 +117,9 @@ private:
       if (failed(formKernel(group, dims, rewriter)))
         return failure();
     sortTopologically(&block);
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isOpTriviallyDead(&op))
+        rewriter.eraseOp(&op);
     return success();
   }
 };
