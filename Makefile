@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test clean format fresh-check
+.PHONY: setup build test demo bench docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -15,6 +15,18 @@ build: setup
 
 test: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+demo: build
+	@$(PYTHON) examples/embed.py
+
+bench: build
+	@$(PYTHON) bench/run.py $(ARGS)
+
+docs: build
+	@scripts/docs.sh
+
+fresh-check:
+	@scripts/fresh-check.sh
 
 format: setup
 	@git ls-files '*.cpp' '*.h' '*.hpp' | xargs clang-format-22 -i
