@@ -1,0 +1,180 @@
+#include "attune/frontend/onnx/Build.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+using namespace mlir;
+
+namespace attune::onnx {
+
+static Tensor ofInts(Node &node, ArrayRef<int64_t> values, Shape shape) {
+  auto type = RankedTensorType::get(staticShape(shape), IntegerType::get(node.context(), 64));
+  return Tensor::ofConstant(DenseElementsAttr::get(type, values), kInt64);
+}
+
+static Tensor ofFloats(Node &node, ArrayRef<double> values, Shape shape) {
+  SmallVector<float> floats(values.begin(), values.end());
+  auto type = RankedTensorType::get(staticShape(shape), Float32Type::get(node.context()));
+  return Tensor::ofConstant(DenseElementsAttr::get(type, ArrayRef<float>(floats)), kFloat);
+}
+
+static void convertConstant(Node &node) {
+  if (node.hasAttr("value_int"))
+    return node.setOutput(0, ofInts(node, {node.intAttr("value_int")}, {}));
+  if (node.hasAttr("value_float"))
+    return node.setOutput(0, ofFloats(node, {node.floatAttr("value_float")}, {}));
+  if (node.hasAttr("value_ints")) {
+    auto values = node.intsAttr("value_ints");
+    return node.setOutput(0, ofInts(node, values, {int64_t(values.size())}));
+  }
+  if (node.hasAttr("value_floats")) {
+    auto values = node.floatsAttr("value_floats");
+    return node.setOutput(0, ofFloats(node, values, {int64_t(values.size())}));
+  }
+  if (node.hasAttr("value_string") || node.hasAttr("value_strings"))
+    node.unsupported("a constant of strings; accepted: numbers and bool");
+  if (node.hasAttr("sparse_value"))
+    node.unsupported("a sparse constant; accepted: a dense one");
+  node.setOutput(0, node.tensorAttr("value"));
+}
+
+static void convertConstantOfShape(Node &node) {
+  Shape shape = node.extentsOf(0);
+  for (const Extent &e : shape)
+    if (node.extents().low(e) < 0)
+      node.require(node.extents().less(-1, e), "a size is negative");
+  Tensor value = node.hasAttr("value") ? node.tensorAttr("value") : scalarTensor(node, kFloat, 0);
+  node.check(value.staticSize() == 1, "attribute 'value' must have one element");
+  Extent size = 1;
+  for (const Extent &e : shape)
+    size = size * e;
+  DType dtype = value.dtype();
+  if (auto count = size.constant()) {
+    auto type = RankedTensorType::get(staticShape(shape), dtype.type(node.context()));
+    return node.setOutput(
+        0, Tensor::ofConstant(DenseElementsAttr::get(type, Attribute(value.splat())), dtype));
+  }
+  node.setOutput(0, node.tensor(filled(node, shape, value.splat()), dtype, shape));
+}
+
+/// start + i * delta in the element type.
+static void convertRange(Node &node) {
+  Tensor start = node.input(0), limit = node.input(1), delta = node.input(2);
+  DType dtype = start.dtype();
+  for (const Tensor &t : {start, limit, delta})
+    node.check(t.rank() == 0 || t.size().is(1), "an input is not a scalar");
+  Extent count;
+  Extents &extents = node.extents();
+  if (dtype.isInteger()) {
+    Extent from = node.extentsOf(0)[0], to = node.extentsOf(1)[0], step = node.extentsOf(2)[0];
+    auto constant = step.constant();
+    if (!constant)
+      node.unsupported("input 'delta' depends on data or sizes; accepted: a constant");
+    node.check(*constant != 0, "input 'delta' is 0");
+    Extent span = *constant > 0 ? to - from : from - to;
+    count = extents.max(extents.ceilDiv(span, *constant > 0 ? *constant : -*constant), 0);
+    auto known = count.constant();
+    if (known && *known <= Tensor::kMaxTracked) {
+      std::vector<Extent> elements;
+      for (int64_t i = 0; i < *known; ++i)
+        elements.push_back(from + i * step);
+      return node.setOutput(0, node.contents(elements, dtype, {count}));
+    }
+  } else {
+    double from = node.constantFloat(0), to = node.constantFloat(1), step = node.constantFloat(2);
+    node.check(step != 0, "input 'delta' is 0");
+    double exact = std::ceil((to - from) / step);
+    node.check(exact < 1e15, "the range has no finite length");
+    count = int64_t(std::max(0.0, exact));
+  }
+  Shape shape = {count};
+  auto scalarOf = [&](const Tensor &t) { return reshape(node, t, {}); };
+  Value values[2];
+  TypedAttr splats[2] = {start.splat(), delta.splat()};
+  SmallVector<Value> operands;
+  SmallVector<AffineMap> maps;
+  for (auto [i, t] : llvm::enumerate({start, delta}))
+    if (!splats[i]) {
+      operands.push_back(node.value(scalarOf(t)));
+      maps.push_back(AffineMap::get(1, 0, node.context()));
+    }
+  Value result = generic(
+      node, operands, maps, shape, dtype.type(node.context()),
+      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        for (int i = 0; i < 2; ++i) {
+          if (splats[i]) {
+            values[i] = arith::ConstantOp::create(b, loc, splats[i]);
+          } else {
+            values[i] = args.front();
+            args = args.drop_front();
+          }
+        }
+        Value index = linalg::IndexOp::create(b, loc, 0);
+        Value i64 = arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
+        Value i = castElement(b, loc, i64, kInt64, dtype);
+        if (dtype.isFloat())
+          return arith::AddFOp::create(b, loc, values[0],
+                                       arith::MulFOp::create(b, loc, i, values[1]));
+        return arith::AddIOp::create(b, loc, values[0],
+                                     arith::MulIOp::create(b, loc, i, values[1]));
+      });
+  node.setOutput(0, node.tensor(result, dtype, shape));
+}
+
+static void convertIdentity(Node &node) { node.setOutput(0, node.input(0)); }
+
+static void convertCast(Node &node) {
+  // Both matter for float8 targets only, which castTo refuses.
+  node.dropAttr("saturate");
+  node.dropAttr("round_mode");
+  node.setOutput(0, castTo(node, node.input(0), int(node.intAttr("to"))));
+}
+
+static void convertCastLike(Node &node) {
+  node.dropAttr("saturate");
+  node.dropAttr("round_mode");
+  node.setOutput(0, castTo(node, node.input(0), node.dtype(1)));
+}
+
+static void convertShape(Node &node) {
+  const Tensor input = node.input(0);
+  int64_t rank = input.rank();
+  int64_t start = node.intAttr("start", 0), end = node.intAttr("end", rank);
+  start = std::clamp(start < 0 ? start + rank : start, int64_t(0), rank);
+  end = std::clamp(end < 0 ? end + rank : end, start, rank);
+  std::vector<Extent> sizes(input.shape().begin() + start, input.shape().begin() + end);
+  node.setOutput(0, node.contents(sizes, kInt64, {int64_t(sizes.size())}));
+}
+
+static void convertSize(Node &node) {
+  node.setOutput(0, node.contents({node.input(0).size()}, kInt64, {}));
+}
+
+static void convertDropout(Node &node) {
+  node.dropAttr("seed");
+  node.dropAttr("ratio");
+  if (node.has(2)) {
+    auto training = node.constantInts(2);
+    if (training.size() != 1 || training[0] != 0)
+      node.unsupported("training mode; accepted: inference");
+  }
+  Tensor input = node.input(0);
+  node.setOutput(0, input);
+  if (node.wants(1)) {
+    Value ones = filled(node, input.shape(), scalarAttr(node.context(), kBool, 1));
+    node.setOutput(1, node.tensor(ones, kBool, input.shape()));
+  }
+}
+
+void registerConstants(Registry &registry) {
+  registry.add("Cast", 6, convertCast);
+  registry.add("CastLike", 15, convertCastLike);
+  registry.add("Constant", 1, convertConstant);
+  registry.add("ConstantOfShape", 9, convertConstantOfShape);
+  registry.add("Dropout", 7, convertDropout);
+  registry.add("Identity", 1, convertIdentity);
+  registry.add("Range", 11, convertRange);
+  registry.add("Shape", 1, convertShape);
+  registry.add("Size", 1, convertSize);
+}
+
+} // namespace attune::onnx

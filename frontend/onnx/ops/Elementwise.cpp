@@ -1,0 +1,634 @@
+#include "attune/frontend/onnx/Build.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace attune::onnx {
+
+namespace {
+/// Builds scalar code for elements of one type; short names keep the table below readable.
+struct Scalar {
+  OpBuilder &b;
+  Location loc;
+  DType dtype;
+
+  Type type() const { return dtype.type(b.getContext()); }
+  Value c(double v) const { return scalar(b, loc, type(), v); }
+  bool isFloat() const { return dtype.isFloat(); }
+  template <typename Op, typename... Args> Value op(Args... args) const {
+    return b.createOrFold<Op>(loc, args...);
+  }
+  template <typename F, typename I> Value either(Value x, Value y) const {
+    return isFloat() ? op<F>(x, y) : op<I>(x, y);
+  }
+  Value add(Value x, Value y) const { return either<arith::AddFOp, arith::AddIOp>(x, y); }
+  Value sub(Value x, Value y) const { return either<arith::SubFOp, arith::SubIOp>(x, y); }
+  Value mul(Value x, Value y) const { return either<arith::MulFOp, arith::MulIOp>(x, y); }
+  Value div(Value x, Value y) const;
+  Value mod(Value x, Value y, bool signOfDividend) const;
+  Value max(Value x, Value y) const {
+    return dtype.isUnsigned() ? op<arith::MaxUIOp>(x, y)
+                              : either<arith::MaximumFOp, arith::MaxSIOp>(x, y);
+  }
+  Value min(Value x, Value y) const {
+    return dtype.isUnsigned() ? op<arith::MinUIOp>(x, y)
+                              : either<arith::MinimumFOp, arith::MinSIOp>(x, y);
+  }
+  Value select(Value condition, Value x, Value y) const {
+    return op<arith::SelectOp>(condition, x, y);
+  }
+  Value cmp(arith::CmpFPredicate f, arith::CmpIPredicate s, arith::CmpIPredicate u, Value x,
+            Value y) const {
+    return isFloat() ? op<arith::CmpFOp>(f, x, y)
+                     : op<arith::CmpIOp>(dtype.isUnsigned() || dtype.isBool() ? u : s, x, y);
+  }
+  Value eq(Value x, Value y) const {
+    return cmp(arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq, arith::CmpIPredicate::eq, x, y);
+  }
+  Value lt(Value x, Value y) const {
+    return cmp(arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt, arith::CmpIPredicate::ult, x,
+               y);
+  }
+  Value le(Value x, Value y) const {
+    return cmp(arith::CmpFPredicate::OLE, arith::CmpIPredicate::sle, arith::CmpIPredicate::ule, x,
+               y);
+  }
+};
+
+/// Division that cannot trap: x / 0 = 0 and the smallest integer / -1 wraps, as numpy does.
+struct SafeDivisor {
+  Value zero, minusOne, safe;
+  SafeDivisor(const Scalar &s, Value y) {
+    zero = s.eq(y, s.c(0));
+    minusOne = s.dtype.isUnsigned() ? zero : s.eq(y, s.c(-1));
+    Value special = s.dtype.isUnsigned() ? zero : s.op<arith::OrIOp>(zero, minusOne);
+    safe = s.select(special, s.c(1), y);
+  }
+};
+
+Value Scalar::div(Value x, Value y) const {
+  if (isFloat())
+    return op<arith::DivFOp>(x, y);
+  SafeDivisor d(*this, y);
+  if (dtype.isUnsigned())
+    return select(d.zero, c(0), op<arith::DivUIOp>(x, d.safe));
+  Value quotient = select(d.minusOne, sub(c(0), x), op<arith::DivSIOp>(x, d.safe));
+  return select(d.zero, c(0), quotient);
+}
+
+Value Scalar::mod(Value x, Value y, bool signOfDividend) const {
+  if (isFloat())
+    return op<arith::RemFOp>(x, y);
+  SafeDivisor d(*this, y);
+  if (dtype.isUnsigned())
+    return select(d.zero, c(0), op<arith::RemUIOp>(x, d.safe));
+  // With a divisor of 1 in place of 0 and -1 the remainder is 0.
+  Value rest = op<arith::RemSIOp>(x, d.safe);
+  if (signOfDividend)
+    return rest;
+  Value differs = lt(op<arith::XOrIOp>(rest, y), c(0));
+  Value nonZero = op<arith::CmpIOp>(arith::CmpIPredicate::ne, rest, c(0));
+  return select(op<arith::AndIOp>(differs, nonZero), add(rest, y), rest);
+}
+} // namespace
+
+//===--------------------------------------------------------------------------------------------===//
+// Running a body
+//===--------------------------------------------------------------------------------------------===//
+
+using ScalarFn = llvm::function_ref<Value(const Scalar &, ValueRange)>;
+
+/// All inputs and the output have one type.
+static Tensor sameType(Node &node, ArrayRef<Tensor> inputs, ScalarFn fn,
+                       ExtentFn symbolic = nullptr) {
+  DType dtype = inputs[0].dtype();
+  for (const Tensor &input : inputs)
+    node.check(input.dtype() == dtype, "inputs have element types " + dtype.name() + " and " +
+                                           input.dtype().name() + "; accepted: one type");
+  return elementwise(
+      node, inputs, dtype,
+      [&](OpBuilder &b, Location loc, ValueRange args) { return fn(Scalar{b, loc, dtype}, args); },
+      dtype.isInteger() ? symbolic : ExtentFn());
+}
+
+/// Floats only; 16-bit floats are computed in f32 and rounded once.
+static void unaryFloat(Node &node, ScalarFn fn) {
+  Tensor input = node.input(0);
+  DType dtype = input.dtype();
+  if (!dtype.isFloat() || dtype.bits() == 8)
+    node.unsupported("element type " + dtype.name() +
+                     "; accepted: float16, bfloat16, float, double");
+  DType wide = dtype.bits() < 32 ? kFloat : dtype;
+  node.setOutput(0, elementwise(node, {input}, dtype,
+                                [&](OpBuilder &b, Location loc, ValueRange args) {
+                                  Value x = castElement(b, loc, args[0], dtype, wide);
+                                  Value y = fn(Scalar{b, loc, wide}, x);
+                                  return castElement(b, loc, y, wide, dtype);
+                                }));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Arithmetic
+//===--------------------------------------------------------------------------------------------===//
+
+enum class Arith { Add, Sub, Mul, Div };
+
+template <Arith kind> static void convertArith(Node &node) {
+  auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    switch (kind) {
+    case Arith::Add:
+      return a[0] + a[1];
+    case Arith::Sub:
+      return a[0] - a[1];
+    case Arith::Mul:
+      return a[0] * a[1];
+    case Arith::Div:
+      // Truncation and flooring agree where nothing is negative.
+      if (extents.nonNegative(a[0]) && extents.low(a[1]) > 0)
+        return extents.floorDiv(a[0], a[1]);
+      return extents.divideExactly(a[0], a[1]);
+    }
+  };
+  node.setOutput(0, sameType(
+                        node, node.inputs(),
+                        [](const Scalar &s, ValueRange a) {
+                          switch (kind) {
+                          case Arith::Add:
+                            return s.add(a[0], a[1]);
+                          case Arith::Sub:
+                            return s.sub(a[0], a[1]);
+                          case Arith::Mul:
+                            return s.mul(a[0], a[1]);
+                          case Arith::Div:
+                            return s.div(a[0], a[1]);
+                          }
+                        },
+                        symbolic));
+}
+
+static void convertMod(Node &node) {
+  bool fmod = node.flagAttr("fmod");
+  bool isFloat = node.dtype(0).isFloat();
+  node.check(fmod || !isFloat, "attribute 'fmod' is 0; accepted for floats: 1");
+  auto symbolic = [&](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    if (extents.nonNegative(a[0]) && extents.low(a[1]) > 0)
+      return extents.mod(a[0], a[1]);
+    return std::nullopt;
+  };
+  node.setOutput(0, sameType(
+                        node, node.inputs(),
+                        [&](const Scalar &s, ValueRange a) { return s.mod(a[0], a[1], fmod); },
+                        symbolic));
+}
+
+static Value powElement(OpBuilder &b, Location loc, Value x, Value y, DType base, DType exponent) {
+  if (base.isInteger() && exponent.isInteger()) {
+    Value n = castElement(b, loc, y, exponent, base);
+    return math::IPowIOp::create(b, loc, x, n);
+  }
+  // Integers to a float power, and 16-bit floats, go through a wider float.
+  DType wide = base.isInteger() || base.bits() == 64 ? DType(11) : kFloat;
+  Value p = math::PowFOp::create(b, loc, castElement(b, loc, x, base, wide),
+                                 castElement(b, loc, y, exponent, wide));
+  return castElement(b, loc, p, wide, base);
+}
+
+static void convertPow(Node &node) {
+  Tensor base = node.input(0), exponent = node.input(1);
+  auto constant = exponent.constantFloats(1);
+  if (constant && constant->size() == 1 && (*constant)[0] == 2 && base.dtype().bits() >= 32) {
+    // Broadcasting against one element cannot add axes only if its rank is not larger.
+    if (exponent.rank() <= base.rank())
+      return node.setOutput(
+          0, sameType(node, {base}, [](const Scalar &s, ValueRange a) { return s.mul(a[0], a[0]); }));
+  }
+  node.setOutput(0, elementwise(node, {base, exponent}, base.dtype(),
+                                [&](OpBuilder &b, Location loc, ValueRange a) {
+                                  return powElement(b, loc, a[0], a[1], base.dtype(),
+                                                    exponent.dtype());
+                                }));
+}
+
+enum class Variadic { Max, Min, Sum, Mean };
+
+template <Variadic kind> static void convertVariadic(Node &node) {
+  auto inputs = node.inputs();
+  node.check(!inputs.empty(), "there is no input");
+  auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    Extent e = a[0];
+    for (const Extent &next : a.drop_front())
+      e = kind == Variadic::Max   ? extents.max(e, next)
+          : kind == Variadic::Min ? extents.min(e, next)
+                                  : e + next;
+    return e;
+  };
+  auto body = [&](const Scalar &s, ValueRange a) {
+    Value v = a[0];
+    for (Value next : a.drop_front())
+      v = kind == Variadic::Max   ? s.max(v, next)
+          : kind == Variadic::Min ? s.min(v, next)
+                                  : s.add(v, next);
+    return kind == Variadic::Mean ? s.div(v, s.c(a.size())) : v;
+  };
+  node.setOutput(0, sameType(node, inputs, body, kind == Variadic::Mean ? ExtentFn() : symbolic));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Comparisons and logic
+//===--------------------------------------------------------------------------------------------===//
+
+enum class Compare { Equal, Less, LessOrEqual, Greater, GreaterOrEqual };
+
+template <Compare kind> static void convertCompare(Node &node) {
+  Tensor x = node.input(0), y = node.input(1);
+  DType dtype = x.dtype();
+  node.check(y.dtype() == dtype, "inputs have element types " + dtype.name() + " and " +
+                                     y.dtype().name() + "; accepted: one type");
+  auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    switch (kind) {
+    case Compare::Equal:
+      return extents.equal(a[0], a[1]);
+    case Compare::Less:
+      return extents.less(a[0], a[1]);
+    case Compare::LessOrEqual:
+      return extents.less(a[0], a[1] + 1);
+    case Compare::Greater:
+      return extents.less(a[1], a[0]);
+    case Compare::GreaterOrEqual:
+      return extents.less(a[1], a[0] + 1);
+    }
+  };
+  auto body = [&](OpBuilder &b, Location loc, ValueRange a) {
+    Scalar s{b, loc, dtype};
+    switch (kind) {
+    case Compare::Equal:
+      return s.eq(a[0], a[1]);
+    case Compare::Less:
+      return s.lt(a[0], a[1]);
+    case Compare::LessOrEqual:
+      return s.le(a[0], a[1]);
+    case Compare::Greater:
+      return s.lt(a[1], a[0]);
+    case Compare::GreaterOrEqual:
+      return s.le(a[1], a[0]);
+    }
+  };
+  node.setOutput(0, elementwise(node, {x, y}, kBool, body, dtype.isInteger() ? symbolic : ExtentFn()));
+}
+
+enum class Logic { And, Or, Xor };
+
+template <Logic kind> static void convertLogic(Node &node) {
+  auto body = [](const Scalar &s, ValueRange a) {
+    return kind == Logic::And  ? s.op<arith::AndIOp>(a[0], a[1])
+           : kind == Logic::Or ? s.op<arith::OrIOp>(a[0], a[1])
+                               : s.op<arith::XOrIOp>(a[0], a[1]);
+  };
+  auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    return kind == Logic::And  ? extents.min(a[0], a[1])
+           : kind == Logic::Or ? extents.max(a[0], a[1])
+                               : Extent(1) - extents.equal(a[0], a[1]);
+  };
+  bool isBool = node.dtype(0).isBool();
+  node.setOutput(0, sameType(node, node.inputs(), body, isBool ? symbolic : ExtentFn()));
+}
+
+static void convertNot(Node &node) {
+  auto body = [](const Scalar &s, ValueRange a) { return s.op<arith::XOrIOp>(a[0], s.c(1)); };
+  auto symbolic = [](Extents &, ArrayRef<Extent> a) -> std::optional<Extent> {
+    return Extent(1) - a[0];
+  };
+  node.setOutput(0, sameType(node, {node.input(0)}, body, symbolic));
+}
+
+static void convertBitwiseNot(Node &node) {
+  node.setOutput(0, sameType(node, {node.input(0)}, [](const Scalar &s, ValueRange a) {
+                   return s.op<arith::XOrIOp>(a[0], s.c(-1));
+                 }));
+}
+
+static void convertBitShift(Node &node) {
+  std::string direction = node.stringAttr("direction");
+  node.check(direction == "LEFT" || direction == "RIGHT",
+             "attribute 'direction' is '" + direction + "'; accepted: LEFT, RIGHT");
+  node.setOutput(0, sameType(node, node.inputs(), [&](const Scalar &s, ValueRange a) {
+                   // A shift by the width or more is undefined in arith and 0 here.
+                   Value width = s.c(s.dtype.bits()), zero = s.c(0);
+                   Value fits = s.lt(a[1], width);
+                   Value n = s.select(fits, a[1], zero);
+                   Value v = direction == "LEFT" ? s.op<arith::ShLIOp>(a[0], n)
+                                                 : s.op<arith::ShRUIOp>(a[0], n);
+                   return s.select(fits, v, zero);
+                 }));
+}
+
+static void convertWhere(Node &node) {
+  Tensor condition = node.input(0), x = node.input(1), y = node.input(2);
+  node.check(condition.dtype().isBool(), "the condition has element type " +
+                                             condition.dtype().name() + "; accepted: bool");
+  node.check(x.dtype() == y.dtype(), "the choices have element types " + x.dtype().name() +
+                                         " and " + y.dtype().name() + "; accepted: one type");
+  auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    return extents.select(a[0], a[1], a[2]);
+  };
+  auto body = [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+    return arith::SelectOp::create(b, loc, a[0], a[1], a[2]);
+  };
+  node.setOutput(0, elementwise(node, {condition, x, y}, x.dtype(), body,
+                                x.dtype().isInteger() ? symbolic : ExtentFn()));
+}
+
+static void convertIsNaN(Node &node) {
+  node.setOutput(0, elementwise(node, {node.input(0)}, kBool,
+                                [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                                  return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO,
+                                                               a[0], a[0]);
+                                }));
+}
+
+static void convertIsInf(Node &node) {
+  bool positive = node.flagAttr("detect_positive"), negative = node.flagAttr("detect_negative");
+  double inf = std::numeric_limits<double>::infinity();
+  DType dtype = node.dtype(0);
+  node.setOutput(0, elementwise(node, {node.input(0)}, kBool,
+                                [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                                  Scalar s{b, loc, dtype}, bits{b, loc, kBool};
+                                  Value p = positive ? s.eq(a[0], s.c(inf)) : bits.c(0);
+                                  Value n = negative ? s.eq(a[0], s.c(-inf)) : bits.c(0);
+                                  return bits.op<arith::OrIOp>(p, n);
+                                }));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Unary on any number
+//===--------------------------------------------------------------------------------------------===//
+
+static void convertNeg(Node &node) {
+  auto body = [](const Scalar &s, ValueRange a) {
+    return s.isFloat() ? s.op<arith::NegFOp>(a[0]) : s.sub(s.c(0), a[0]);
+  };
+  auto symbolic = [](Extents &, ArrayRef<Extent> a) -> std::optional<Extent> {
+    return Extent(0) - a[0];
+  };
+  node.setOutput(0, sameType(node, {node.input(0)}, body, symbolic));
+}
+
+static void convertAbs(Node &node) {
+  auto body = [](const Scalar &s, ValueRange a) -> Value {
+    if (s.dtype.isUnsigned())
+      return a[0];
+    return s.isFloat() ? s.op<math::AbsFOp>(a[0]) : s.op<math::AbsIOp>(a[0]);
+  };
+  auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    return extents.max(a[0], Extent(0) - a[0]);
+  };
+  node.setOutput(0, sameType(node, {node.input(0)}, body, symbolic));
+}
+
+static void convertSign(Node &node) {
+  node.setOutput(0, sameType(node, {node.input(0)}, [](const Scalar &s, ValueRange a) {
+                   Value zero = s.c(0), one = s.c(1);
+                   Value positive = s.lt(zero, a[0]);
+                   if (s.dtype.isUnsigned())
+                     return s.select(positive, one, zero);
+                   // Neither positive nor negative: 0 or NaN, which stay.
+                   Value negative = s.lt(a[0], zero);
+                   return s.select(positive, one, s.select(negative, s.c(-1), a[0]));
+                 }));
+}
+
+static void convertRelu(Node &node) {
+  node.setOutput(0, sameType(node, {node.input(0)}, [](const Scalar &s, ValueRange a) {
+                   return s.max(a[0], s.c(0));
+                 }));
+}
+
+static void convertClip(Node &node) {
+  Tensor input = node.input(0);
+  std::vector<Tensor> operands = {input};
+  bool hasMin = node.has(1), hasMax = node.has(2);
+  if (hasMin)
+    operands.push_back(node.input(1));
+  if (hasMax)
+    operands.push_back(node.input(2));
+  for (const Tensor &bound : ArrayRef(operands).drop_front())
+    node.check(bound.size().is(1) && bound.rank() <= input.rank(), "a bound is not a scalar");
+  auto body = [&](const Scalar &s, ValueRange a) -> Value {
+    Value v = a[0];
+    if (hasMin)
+      v = s.max(v, a[1]);
+    return hasMax ? s.min(v, a.back()) : v;
+  };
+  auto symbolic = [&](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
+    Extent v = a[0];
+    if (hasMin)
+      v = extents.max(v, a[1]);
+    return hasMax ? extents.min(v, a.back()) : v;
+  };
+  node.setOutput(0, sameType(node, operands, body, symbolic));
+}
+
+static void convertClip6(Node &node) {
+  double inf = std::numeric_limits<double>::infinity();
+  double low = node.floatAttr("min", -inf), high = node.floatAttr("max", inf);
+  node.setOutput(0, sameType(node, {node.input(0)}, [&](const Scalar &s, ValueRange a) {
+                   return s.min(s.max(a[0], s.c(low)), s.c(high));
+                 }));
+}
+
+static void convertPRelu(Node &node) {
+  node.setOutput(0, sameType(node, node.inputs(), [](const Scalar &s, ValueRange a) {
+                   return s.select(s.lt(a[0], s.c(0)), s.mul(a[0], a[1]), a[0]);
+                 }));
+}
+
+static void convertShrink(Node &node) {
+  double bias = node.floatAttr("bias"), lambda = node.floatAttr("lambd");
+  node.setOutput(0, sameType(node, {node.input(0)}, [&](const Scalar &s, ValueRange a) {
+                   Value x = a[0], shift = s.c(bias);
+                   Value high = s.select(s.lt(s.c(lambda), x), s.sub(x, shift), s.c(0));
+                   return s.select(s.lt(x, s.c(-lambda)), s.add(x, shift), high);
+                 }));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Float functions
+//===--------------------------------------------------------------------------------------------===//
+
+template <typename Op> static void convertMath(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) { return s.op<Op>(a[0]); });
+}
+
+static Value sigmoid(const Scalar &s, Value x) {
+  Value e = s.op<math::ExpOp>(s.op<arith::NegFOp>(x));
+  return s.div(s.c(1), s.add(s.c(1), e));
+}
+
+static Value softplus(const Scalar &s, Value x) {
+  // log(1 + e^x) without overflow.
+  Value tail = s.op<math::Log1pOp>(s.op<math::ExpOp>(s.op<arith::NegFOp>(s.op<math::AbsFOp>(x))));
+  return s.add(s.max(x, s.c(0)), tail);
+}
+
+static Value gelu(const Scalar &s, Value x, bool viaTanh) {
+  Value half = s.mul(s.c(0.5), x);
+  if (!viaTanh)
+    return s.mul(half, s.add(s.c(1), s.op<math::ErfOp>(s.mul(x, s.c(std::sqrt(0.5))))));
+  Value cube = s.mul(s.mul(x, x), x);
+  Value inner = s.mul(s.c(std::sqrt(2 / M_PI)), s.add(x, s.mul(s.c(0.044715), cube)));
+  return s.mul(half, s.add(s.c(1), s.op<math::TanhOp>(inner)));
+}
+
+static void convertGelu(Node &node) {
+  std::string kind = node.stringAttr("approximate");
+  node.check(kind == "none" || kind == "tanh",
+             "attribute 'approximate' is '" + kind + "'; accepted: none, tanh");
+  unaryFloat(node,
+             [&](const Scalar &s, ValueRange a) { return gelu(s, a[0], kind == "tanh"); });
+}
+
+static void convertReciprocal(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) { return s.div(s.c(1), a[0]); });
+}
+static void convertSigmoid(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) { return sigmoid(s, a[0]); });
+}
+static void convertSoftplus(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) { return softplus(s, a[0]); });
+}
+static void convertMish(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) {
+    return s.mul(a[0], s.op<math::TanhOp>(softplus(s, a[0])));
+  });
+}
+static void convertSoftsign(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) {
+    return s.div(a[0], s.add(s.c(1), s.op<math::AbsFOp>(a[0])));
+  });
+}
+static void convertSwish(Node &node) {
+  double alpha = node.floatAttr("alpha");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) {
+    return s.mul(a[0], sigmoid(s, s.mul(s.c(alpha), a[0])));
+  });
+}
+static void convertLeakyRelu(Node &node) {
+  double alpha = node.floatAttr("alpha");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) {
+    return s.select(s.lt(a[0], s.c(0)), s.mul(s.c(alpha), a[0]), a[0]);
+  });
+}
+static void convertElu(Node &node) {
+  double alpha = node.floatAttr("alpha");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) {
+    Value negative = s.mul(s.c(alpha), s.op<math::ExpM1Op>(a[0]));
+    return s.select(s.lt(a[0], s.c(0)), negative, a[0]);
+  });
+}
+static void convertSelu(Node &node) {
+  double alpha = node.floatAttr("alpha"), gamma = node.floatAttr("gamma");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) {
+    Value negative = s.mul(s.c(alpha), s.op<math::ExpM1Op>(a[0]));
+    return s.mul(s.c(gamma), s.select(s.le(a[0], s.c(0)), negative, a[0]));
+  });
+}
+static void convertCelu(Node &node) {
+  double alpha = node.floatAttr("alpha");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) {
+    Value e = s.op<math::ExpM1Op>(s.div(a[0], s.c(alpha)));
+    return s.add(s.max(a[0], s.c(0)), s.min(s.c(0), s.mul(s.c(alpha), e)));
+  });
+}
+static void convertThresholdedRelu(Node &node) {
+  double alpha = node.floatAttr("alpha");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) {
+    return s.select(s.lt(s.c(alpha), a[0]), a[0], s.c(0));
+  });
+}
+static Value hardSigmoid(const Scalar &s, Value x, double alpha, double beta) {
+  Value line = s.add(s.mul(s.c(alpha), x), s.c(beta));
+  return s.max(s.c(0), s.min(s.c(1), line));
+}
+static void convertHardSigmoid(Node &node) {
+  double alpha = node.floatAttr("alpha"), beta = node.floatAttr("beta");
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) { return hardSigmoid(s, a[0], alpha, beta); });
+}
+static void convertHardSwish(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) {
+    return s.mul(a[0], hardSigmoid(s, a[0], 1.0 / 6, 0.5));
+  });
+}
+
+void registerElementwise(Registry &registry) {
+  registry.add("Abs", 6, convertAbs);
+  registry.add("Acos", 7, convertMath<math::AcosOp>);
+  registry.add("Acosh", 9, convertMath<math::AcoshOp>);
+  registry.add("Add", 7, convertArith<Arith::Add>);
+  registry.add("And", 7, convertLogic<Logic::And>);
+  registry.add("Asin", 7, convertMath<math::AsinOp>);
+  registry.add("Asinh", 9, convertMath<math::AsinhOp>);
+  registry.add("Atan", 7, convertMath<math::AtanOp>);
+  registry.add("Atanh", 9, convertMath<math::AtanhOp>);
+  registry.add("BitShift", 11, convertBitShift);
+  registry.add("BitwiseAnd", 18, convertLogic<Logic::And>);
+  registry.add("BitwiseNot", 18, convertBitwiseNot);
+  registry.add("BitwiseOr", 18, convertLogic<Logic::Or>);
+  registry.add("BitwiseXor", 18, convertLogic<Logic::Xor>);
+  registry.add("Ceil", 6, convertMath<math::CeilOp>);
+  registry.add("Celu", 12, convertCelu);
+  registry.add("Clip", 6, convertClip6, 10);
+  registry.add("Clip", 11, convertClip);
+  registry.add("Cos", 7, convertMath<math::CosOp>);
+  registry.add("Cosh", 9, convertMath<math::CoshOp>);
+  registry.add("Div", 7, convertArith<Arith::Div>);
+  registry.add("Elu", 6, convertElu);
+  registry.add("Equal", 7, convertCompare<Compare::Equal>);
+  registry.add("Erf", 9, convertMath<math::ErfOp>);
+  registry.add("Exp", 6, convertMath<math::ExpOp>);
+  registry.add("Floor", 6, convertMath<math::FloorOp>);
+  registry.add("Gelu", 20, convertGelu);
+  registry.add("Greater", 7, convertCompare<Compare::Greater>);
+  registry.add("GreaterOrEqual", 12, convertCompare<Compare::GreaterOrEqual>);
+  registry.add("HardSigmoid", 6, convertHardSigmoid);
+  registry.add("HardSwish", 14, convertHardSwish);
+  registry.add("IsInf", 10, convertIsInf);
+  registry.add("IsNaN", 9, convertIsNaN);
+  registry.add("LeakyRelu", 6, convertLeakyRelu);
+  registry.add("Less", 7, convertCompare<Compare::Less>);
+  registry.add("LessOrEqual", 12, convertCompare<Compare::LessOrEqual>);
+  registry.add("Log", 6, convertMath<math::LogOp>);
+  registry.add("Max", 8, convertVariadic<Variadic::Max>);
+  registry.add("Mean", 8, convertVariadic<Variadic::Mean>);
+  registry.add("Min", 8, convertVariadic<Variadic::Min>);
+  registry.add("Mish", 18, convertMish);
+  registry.add("Mod", 10, convertMod);
+  registry.add("Mul", 7, convertArith<Arith::Mul>);
+  registry.add("Neg", 6, convertNeg);
+  registry.add("Not", 1, convertNot);
+  registry.add("Or", 7, convertLogic<Logic::Or>);
+  registry.add("PRelu", 7, convertPRelu);
+  registry.add("Pow", 7, convertPow);
+  registry.add("Reciprocal", 6, convertReciprocal);
+  registry.add("Relu", 6, convertRelu);
+  registry.add("Round", 11, convertMath<math::RoundEvenOp>);
+  registry.add("Selu", 6, convertSelu);
+  registry.add("Shrink", 9, convertShrink);
+  registry.add("Sigmoid", 6, convertSigmoid);
+  registry.add("Sign", 9, convertSign);
+  registry.add("Sin", 7, convertMath<math::SinOp>);
+  registry.add("Sinh", 9, convertMath<math::SinhOp>);
+  registry.add("Softplus", 1, convertSoftplus);
+  registry.add("Softsign", 1, convertSoftsign);
+  registry.add("Sqrt", 6, convertMath<math::SqrtOp>);
+  registry.add("Sub", 7, convertArith<Arith::Sub>);
+  registry.add("Sum", 8, convertVariadic<Variadic::Sum>);
+  registry.add("Swish", 24, convertSwish);
+  registry.add("Tan", 7, convertMath<math::TanOp>);
+  registry.add("Tanh", 6, convertMath<math::TanhOp>);
+  registry.add("ThresholdedRelu", 10, convertThresholdedRelu);
+  registry.add("Where", 9, convertWhere);
+  registry.add("Xor", 7, convertLogic<Logic::Xor>);
+}
+
+} // namespace attune::onnx
