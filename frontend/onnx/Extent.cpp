@@ -334,6 +334,20 @@ Value Extents::value(OpBuilder &builder, Location loc, const Extent &e) {
   return build(builder, loc, e, local[builder.getInsertionBlock()]);
 }
 
+Value Extents::condition(OpBuilder &builder, Location loc, const Extent &e) {
+  if (e.terms().size() == 1 && e.terms()[0].factor == 1 && e.terms()[0].atoms.size() == 1) {
+    const Atom atom = atoms[e.terms()[0].atoms[0]];
+    if (atom.kind == Kind::Equal || atom.kind == Kind::Less) {
+      Value a = value(builder, loc, atom.a), b = value(builder, loc, atom.b);
+      auto predicate =
+          atom.kind == Kind::Equal ? arith::CmpIPredicate::eq : arith::CmpIPredicate::slt;
+      return arith::CmpIOp::create(builder, loc, predicate, a, b);
+    }
+  }
+  Value number = value(builder, loc, e), zero = value(builder, loc, 0);
+  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, number, zero);
+}
+
 Value Extents::build(OpBuilder &builder, Location loc, const Extent &e, ValueMap &known) {
   if (auto it = known.find(e); it != known.end())
     return it->second;

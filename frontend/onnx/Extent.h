@@ -104,6 +104,8 @@ public:
   /// Where constants and arithmetic over dim symbols go.
   mlir::Operation *header() const { return headerEnd; }
   mlir::Value value(mlir::OpBuilder &builder, mlir::Location loc, const Extent &e);
+  /// `e` != 0 as an i1.
+  mlir::Value condition(mlir::OpBuilder &builder, mlir::Location loc, const Extent &e);
   mlir::OpFoldResult ofr(mlir::OpBuilder &builder, mlir::Location loc, const Extent &e);
   std::string str(const Extent &e) const;
   /// True if the extent is computed from dim symbols only.

@@ -20,7 +20,7 @@ importModel(llvm::StringRef path, mlir::MLIRContext &context, const ImportOption
     });
     if (mlir::succeeded(mlir::verify(*module)))
       return module;
-    return llvm::createStringError(std::errc::state_not_recoverable,
+    return llvm::createStringError(std::make_error_code(std::errc::state_not_recoverable),
                                    "internal error, please report: the importer built invalid IR "
                                    "for " + path.str() + ": " + details);
   } catch (const ImportError &error) {
@@ -28,7 +28,7 @@ importModel(llvm::StringRef path, mlir::MLIRContext &context, const ImportOption
   } catch (const std::exception &error) {
     message = "cannot import " + path.str() + ": " + error.what();
   }
-  return llvm::createStringError(std::errc::invalid_argument, message);
+  return llvm::createStringError(std::make_error_code(std::errc::invalid_argument), message);
 }
 
 } // namespace attune::onnx

@@ -247,9 +247,7 @@ void Node::require(const Extent &condition, const llvm::Twine &message) {
     return;
   OpBuilder header(extents().header());
   OpBuilder &place = early ? header : builder();
-  Value number = extents().value(place, loc(), condition);
-  Value zero = arith::ConstantIndexOp::create(place, loc(), 0);
-  Value holds = arith::CmpIOp::create(place, loc(), arith::CmpIPredicate::ne, number, zero);
+  Value holds = extents().condition(place, loc(), condition);
   cf::AssertOp::create(place, loc(), holds, describe(*this) + message.str());
 }
 

@@ -148,6 +148,6 @@ struct Validator {
 };
 } // namespace
 
-void validate(::onnx::ModelProto &model) { Validator{model}.run(); }
+void validate(::onnx::ModelProto &model) { Validator{model, {}, {}, {}}.run(); }
 
 } // namespace attune::onnx

@@ -92,9 +92,9 @@ static void convertRange(Node &node) {
   TypedAttr splats[2] = {start.splat(), delta.splat()};
   SmallVector<Value> operands;
   SmallVector<AffineMap> maps;
-  for (auto [i, t] : llvm::enumerate({start, delta}))
+  for (int i = 0; i < 2; ++i)
     if (!splats[i]) {
-      operands.push_back(node.value(scalarOf(t)));
+      operands.push_back(node.value(scalarOf(i == 0 ? start : delta)));
       maps.push_back(AffineMap::get(1, 0, node.context()));
     }
   Value result = generic(

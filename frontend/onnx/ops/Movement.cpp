@@ -1,0 +1,382 @@
+#include "attune/frontend/onnx/Build.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+
+namespace attune::onnx {
+
+/// Element (i0, i1, ...) of the result is the input's at the indices that `at` computes, which must
+/// be in range.
+static Tensor remap(Node &node, const Tensor &input, const Shape &shape,
+                    llvm::function_ref<SmallVector<Value>(OpBuilder &, Location, ValueRange)> at) {
+  Value source = node.value(input);
+  Value result = generic(node, {}, {}, shape, input.dtype().type(node.context()),
+                         [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                           SmallVector<Value> indices;
+                           for (size_t axis = 0; axis < shape.size(); ++axis)
+                             indices.push_back(linalg::IndexOp::create(b, loc, axis));
+                           return tensor::ExtractOp::create(b, loc, source, at(b, loc, indices));
+                         });
+  return node.tensor(result, input.dtype(), shape);
+}
+
+static void convertTranspose(Node &node) {
+  Tensor input = node.input(0);
+  std::vector<int64_t> reversed;
+  for (int64_t axis = input.rank() - 1; axis >= 0; --axis)
+    reversed.push_back(axis);
+  auto perm = node.intsAttr("perm", reversed);
+  node.check(int64_t(perm.size()) == input.rank() &&
+                 int64_t(node.normaliseAxes(perm, input.rank()).size()) == input.rank(),
+             "attribute 'perm' is not a permutation of the axes");
+  for (int64_t &axis : perm)
+    axis = node.normaliseAxis(axis, input.rank());
+  node.setOutput(0, transpose(node, input, perm));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Slice
+//===--------------------------------------------------------------------------------------------===//
+
+/// A position counted from the end if negative. Huge values stand for the ends.
+static Extent position(Extents &extents, const Extent &e, const Extent &size) {
+  constexpr int64_t huge = int64_t(1) << 31;
+  if (auto c = e.constant(); c && *c >= huge - 1)
+    return extents.max(size, e);
+  if (auto c = e.constant(); c && *c <= -huge)
+    return -1;
+  return extents.select(extents.less(e, 0), e + size, e);
+}
+
+static void convertSlice(Node &node) {
+  Tensor input = node.input(0);
+  Extents &extents = node.extents();
+  Shape starts, ends, steps;
+  std::vector<int64_t> axes;
+  if (node.version() < 10) {
+    for (int64_t v : node.intsAttr("starts"))
+      starts.push_back(v);
+    for (int64_t v : node.intsAttr("ends"))
+      ends.push_back(v);
+    axes = node.hasAttr("axes") ? node.intsAttr("axes") : axes;
+  } else {
+    starts = node.extentsOf(1);
+    ends = node.extentsOf(2);
+    if (node.has(3))
+      axes = node.constantInts(3);
+    if (node.has(4))
+      steps = node.extentsOf(4);
+  }
+  if (axes.empty())
+    axes.assign(llvm::seq<int64_t>(0, starts.size()).begin(),
+                llvm::seq<int64_t>(0, starts.size()).end());
+  if (steps.empty())
+    steps.assign(starts.size(), Extent(1));
+  node.check(ends.size() == starts.size() && axes.size() == starts.size() &&
+                 steps.size() == starts.size(),
+             "starts, ends, axes and steps have different lengths");
+  node.normaliseAxes(axes, input.rank());
+
+  SmallVector<SliceRange> ranges;
+  for (const Extent &size : input.shape())
+    ranges.push_back({0, size, 1});
+  bool backwards = false;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t axis = node.normaliseAxis(axes[i], input.rank());
+    const Extent &size = input.dim(axis);
+    auto step = steps[i].constant();
+    if (!step)
+      node.unsupported("the step of axis " + llvm::Twine(axis) +
+                       " depends on data; accepted: a constant");
+    node.check(*step != 0, "the step of axis " + llvm::Twine(axis) + " is 0");
+    Extent from = position(extents, starts[i], size), to = position(extents, ends[i], size);
+    Extent count;
+    if (*step > 0) {
+      from = extents.min(extents.max(from, 0), size);
+      to = extents.min(extents.max(to, 0), size);
+      // Against the end: the size itself keeps the expression small.
+      count = extents.max(extents.ceilDiv(to - from, *step), 0);
+    } else {
+      from = extents.min(extents.max(from, 0), size - 1);
+      to = extents.min(extents.max(to, -1), size - 1);
+      count = extents.max(extents.ceilDiv(from - to, Extent(0) - *step), 0);
+      backwards = true;
+    }
+    ranges[axis] = {from, count, *step};
+  }
+  if (!backwards)
+    return node.setOutput(0, slice(node, input, ranges));
+
+  Shape shape;
+  bool isStatic = true;
+  for (const SliceRange &r : ranges) {
+    shape.push_back(r.size);
+    isStatic &= r.size.constant() && r.offset.constant();
+  }
+  if (input.contents() && isStatic && input.rank() == 1) {
+    std::vector<Extent> elements;
+    for (int64_t i = 0; i < *shape[0].constant(); ++i)
+      elements.push_back((
+          *input.contents())[*ranges[0].offset.constant() + i * *ranges[0].step.constant()]);
+    return node.setOutput(0, node.contents(elements, input.dtype(), shape));
+  }
+  SmallVector<Value> offsets, strides;
+  for (const SliceRange &r : ranges) {
+    offsets.push_back(node.index(r.offset));
+    strides.push_back(node.index(r.step));
+  }
+  node.setOutput(0, remap(node, input, shape, [&](OpBuilder &b, Location loc, ValueRange i) {
+                   SmallVector<Value> at;
+                   for (size_t axis = 0; axis < shape.size(); ++axis) {
+                     Value moved = arith::MulIOp::create(b, loc, i[axis], strides[axis]);
+                     at.push_back(arith::AddIOp::create(b, loc, offsets[axis], moved));
+                   }
+                   return at;
+                 }));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Concat and Split
+//===--------------------------------------------------------------------------------------------===//
+
+static void convertConcat(Node &node) {
+  auto inputs = node.inputs();
+  node.check(!inputs.empty(), "there is no input");
+  int64_t axis = node.normaliseAxis(node.intAttr("axis"), inputs[0].rank());
+  for (const Tensor &t : inputs)
+    node.check(t.rank() == inputs[0].rank() && t.dtype() == inputs[0].dtype(),
+               "inputs differ in rank or element type");
+  node.setOutput(0, concat(node, inputs, axis));
+}
+
+static void convertSplit(Node &node) {
+  Tensor input = node.input(0);
+  int64_t axis = node.normaliseAxis(node.intAttr("axis", 0), input.rank());
+  const Extent &size = input.dim(axis);
+  int64_t count = node.numOutputs();
+  Shape sizes;
+  if (node.version() >= 13 && node.has(1)) {
+    sizes = node.extentsOf(1);
+  } else if (node.version() < 13 && node.hasAttr("split")) {
+    for (int64_t v : node.intsAttr("split"))
+      sizes.push_back(v);
+  } else {
+    int64_t parts = node.version() >= 18 ? node.intAttr("num_outputs") : count;
+    node.check(parts == count, "attribute 'num_outputs' is " + llvm::Twine(parts) + " for " +
+                                   llvm::Twine(count) + " outputs");
+    Extent chunk = node.extents().ceilDiv(size, parts);
+    if (node.version() < 18)
+      node.requireEqual(chunk * parts, size, "the axis does not split into equal parts");
+    for (int64_t i = 0; i < parts; ++i)
+      sizes.push_back(i + 1 < parts ? chunk : size - chunk * (parts - 1));
+  }
+  node.check(int64_t(sizes.size()) == count, "there are " + llvm::Twine(sizes.size()) +
+                                                 " sizes for " + llvm::Twine(count) + " outputs");
+  Extent sum;
+  for (const Extent &e : sizes)
+    sum = sum + e;
+  node.requireEqual(sum, size, "the sizes of the parts do not add up");
+  SmallVector<SliceRange> ranges;
+  for (const Extent &e : input.shape())
+    ranges.push_back({0, e, 1});
+  Extent offset;
+  for (int64_t i = 0; i < count; ++i) {
+    ranges[axis] = {offset, sizes[i], 1};
+    node.setOutput(i, slice(node, input, ranges));
+    offset = offset + sizes[i];
+  }
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Pad
+//===--------------------------------------------------------------------------------------------===//
+
+static Value padSource(OpBuilder &b, Location loc, const std::string &mode, Value i, Value n) {
+  // `i` counts from the first element of the source, negative before it.
+  auto constant = [&](int64_t v) -> Value { return arith::ConstantIndexOp::create(b, loc, v); };
+  auto floorMod = [&](Value x, Value m) -> Value {
+    Value q = arith::FloorDivSIOp::create(b, loc, x, m);
+    return arith::SubIOp::create(b, loc, x, arith::MulIOp::create(b, loc, q, m));
+  };
+  Value zero = constant(0), one = constant(1);
+  Value last = arith::SubIOp::create(b, loc, n, one);
+  if (mode == "edge")
+    return arith::MaxSIOp::create(b, loc, zero, arith::MinSIOp::create(b, loc, i, last));
+  if (mode == "wrap")
+    return floorMod(i, arith::MaxSIOp::create(b, loc, n, one));
+  // reflect: a wave of period 2 (n - 1).
+  Value period = arith::MulIOp::create(b, loc, last, constant(2));
+  Value m = floorMod(i, arith::MaxSIOp::create(b, loc, period, one));
+  Value mirrored = arith::SubIOp::create(b, loc, period, m);
+  return arith::MinSIOp::create(b, loc, m, mirrored);
+}
+
+static void convertPad(Node &node) {
+  Tensor input = node.input(0);
+  Extents &extents = node.extents();
+  std::string mode = node.stringAttr("mode", "constant");
+  node.check(mode == "constant" || mode == "reflect" || mode == "edge" || mode == "wrap",
+             "attribute 'mode' is '" + mode + "'; accepted: constant, reflect, edge, wrap");
+  int64_t rank = input.rank();
+  Shape pads;
+  std::vector<int64_t> axes(llvm::seq<int64_t>(0, rank).begin(), llvm::seq<int64_t>(0, rank).end());
+  TypedAttr fill = scalarAttr(node.context(), input.dtype(), 0);
+  Value fillValue;
+  if (node.version() < 11) {
+    for (int64_t v : node.intsAttr("pads"))
+      pads.push_back(v);
+    fill = scalarAttr(node.context(), input.dtype(), node.floatAttr("value", 0.0));
+  } else {
+    pads = node.extentsOf(1);
+    if (node.has(2)) {
+      Tensor value = node.input(2);
+      node.check(value.size().is(1), "the padding value is not a scalar");
+      if (value.splat())
+        fill = value.splat();
+      else
+        fillValue = tensor::ExtractOp::create(node.builder(), node.loc(),
+                                              node.value(reshape(node, value, {})), ValueRange());
+    }
+    if (node.has(3))
+      axes = node.constantInts(3);
+  }
+  node.normaliseAxes(axes, rank);
+  node.check(pads.size() == 2 * axes.size(), "there are " + llvm::Twine(pads.size()) +
+                                                 " paddings for " + llvm::Twine(axes.size()) +
+                                                 " axes");
+  // Negative padding crops first.
+  SmallVector<Extent> low(rank, Extent(0)), high(rank, Extent(0));
+  SmallVector<SliceRange> ranges;
+  for (const Extent &e : input.shape())
+    ranges.push_back({0, e, 1});
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t axis = node.normaliseAxis(axes[i], rank);
+    const Extent &before = pads[i], &after = pads[i + axes.size()];
+    low[axis] = extents.max(before, 0);
+    high[axis] = extents.max(after, 0);
+    Extent cropBefore = low[axis] - before, cropAfter = high[axis] - after;
+    ranges[axis] = {cropBefore, input.dim(axis) - cropBefore - cropAfter, 1};
+  }
+  Tensor cropped = slice(node, input, ranges);
+  Shape shape;
+  bool any = false;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    shape.push_back(cropped.dim(axis) + low[axis] + high[axis]);
+    any |= !low[axis].is(0) || !high[axis].is(0);
+  }
+  if (!any)
+    return node.setOutput(0, cropped);
+
+  if (mode != "constant") {
+    SmallVector<Value> before, sizes;
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      if (low[axis].is(0) && high[axis].is(0)) {
+        before.push_back(Value());
+        sizes.push_back(Value());
+        continue;
+      }
+      node.require(extents.less(0, cropped.dim(axis)), "an empty axis cannot be padded");
+      before.push_back(node.index(low[axis]));
+      sizes.push_back(node.index(cropped.dim(axis)));
+    }
+    return node.setOutput(0, remap(node, cropped, shape,
+                                   [&](OpBuilder &b, Location loc, ValueRange i) {
+                                     SmallVector<Value> at(i);
+                                     for (int64_t axis = 0; axis < rank; ++axis)
+                                       if (before[axis])
+                                         at[axis] = padSource(
+                                             b, loc, mode,
+                                             arith::SubIOp::create(b, loc, i[axis], before[axis]),
+                                             sizes[axis]);
+                                     return at;
+                                   }));
+  }
+  if (!fillValue)
+    fillValue = arith::ConstantOp::create(node.builder(), node.loc(), fill);
+  auto type = RankedTensorType::get(staticShape(shape), input.dtype().type(node.context()));
+  Value padded = tensor::PadOp::create(node.builder(), node.loc(), type, node.value(cropped),
+                                       node.ofrs(low), node.ofrs(high), fillValue);
+  node.setOutput(0, node.tensor(padded, input.dtype(), shape));
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Trilu and the space/depth pair
+//===--------------------------------------------------------------------------------------------===//
+
+static void convertTrilu(Node &node) {
+  Tensor input = node.input(0);
+  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 2 or more");
+  bool upper = node.flagAttr("upper");
+  Value k = node.index(node.has(1) ? node.extentsOf(1)[0] : Extent(0));
+  int64_t rank = input.rank();
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(rank, node.context());
+  Type element = input.dtype().type(node.context());
+  Value result = generic(
+      node, {node.value(input)}, {identity}, input.shape(), element,
+      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        Value i = linalg::IndexOp::create(b, loc, rank - 2);
+        Value j = linalg::IndexOp::create(b, loc, rank - 1);
+        Value diagonal = arith::AddIOp::create(b, loc, i, k);
+        auto predicate = upper ? arith::CmpIPredicate::sge : arith::CmpIPredicate::sle;
+        Value keep = arith::CmpIOp::create(b, loc, predicate, j, diagonal);
+        return arith::SelectOp::create(b, loc, keep, args[0], scalar(b, loc, element, 0));
+      });
+  node.setOutput(0, node.tensor(result, input.dtype(), input.shape()));
+}
+
+static Extent divided(Node &node, const Extent &size, int64_t by) {
+  Extent quotient = node.extents().floorDiv(size, by);
+  node.requireEqual(quotient * by, size, "a size is not a multiple of " + llvm::Twine(by));
+  return quotient;
+}
+
+static void convertDepthToSpace(Node &node) {
+  Tensor input = node.input(0);
+  int64_t block = node.intAttr("blocksize");
+  std::string mode = node.stringAttr("mode", "DCR");
+  node.check(mode == "DCR" || mode == "CRD",
+             "attribute 'mode' is '" + mode + "'; accepted: DCR, CRD");
+  node.check(block > 0 && block < (1 << 15), "attribute 'blocksize' is " + llvm::Twine(block));
+  node.check(input.rank() == 4, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 4");
+  const Shape &s = input.shape();
+  Extent depth = divided(node, s[1], block * block);
+  bool dcr = mode == "DCR";
+  Shape split = dcr ? Shape{s[0], block, block, depth, s[2], s[3]}
+                    : Shape{s[0], depth, block, block, s[2], s[3]};
+  std::vector<int64_t> perm =
+      dcr ? std::vector<int64_t>{0, 3, 4, 1, 5, 2} : std::vector<int64_t>{0, 1, 4, 2, 5, 3};
+  Tensor moved = transpose(node, reshape(node, input, split), perm);
+  node.setOutput(0, reshape(node, moved, {s[0], depth, s[2] * block, s[3] * block}));
+}
+
+static void convertSpaceToDepth(Node &node) {
+  Tensor input = node.input(0);
+  int64_t block = node.intAttr("blocksize");
+  node.check(block > 0 && block < (1 << 15), "attribute 'blocksize' is " + llvm::Twine(block));
+  if (node.stringAttr("mode", "DCR") != "DCR")
+    node.unsupported("attribute 'mode' is CRD; accepted: DCR");
+  node.check(input.rank() == 4, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 4");
+  const Shape &s = input.shape();
+  Extent h = divided(node, s[2], block), w = divided(node, s[3], block);
+  Tensor split = reshape(node, input, {s[0], s[1], h, block, w, block});
+  Tensor moved = transpose(node, split, {0, 3, 5, 1, 2, 4});
+  node.setOutput(0, reshape(node, moved, {s[0], s[1] * (block * block), h, w}));
+}
+
+void registerMovement(Registry &registry) {
+  registry.add("Concat", 4, convertConcat);
+  registry.add("DepthToSpace", 1, convertDepthToSpace);
+  registry.add("Pad", 2, convertPad);
+  registry.add("Slice", 1, convertSlice);
+  registry.add("SpaceToDepth", 1, convertSpaceToDepth);
+  registry.add("Split", 2, convertSplit);
+  registry.add("Transpose", 1, convertTranspose);
+  registry.add("Trilu", 14, convertTrilu);
+}
+
+} // namespace attune::onnx

@@ -1,0 +1,115 @@
+#include "attune/frontend/onnx/Build.h"
+
+#include "attune/dialect/Attune.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace attune::onnx {
+
+/// What exponentials are computed in.
+static DType wideType(Node &node, DType dtype) {
+  if (!dtype.isFloat() || dtype.bits() == 8)
+    node.unsupported("element type " + dtype.name() +
+                     "; accepted: float16, bfloat16, float, double");
+  return dtype.bits() < 32 ? kFloat : dtype;
+}
+
+static Tensor softmaxAlong(Node &node, const Tensor &input, int64_t axis) {
+  DType wide = wideType(node, input.dtype());
+  Tensor x = castTo(node, input, wide);
+  Value init = empty(node, x.shape(), wide.type(node.context()));
+  auto op = linalg::SoftmaxOp::create(node.builder(), node.loc(), TypeRange{init.getType()},
+                                      node.value(x), init, uint64_t(axis));
+  return castTo(node, node.tensor(op->getResult(0), wide, x.shape()), input.dtype());
+}
+
+/// x - max - log(sum(exp(x - max)))
+static Tensor logSoftmaxAlong(Node &node, const Tensor &input, int64_t axis) {
+  DType wide = wideType(node, input.dtype());
+  Tensor x = castTo(node, input, wide);
+  double inf = std::numeric_limits<double>::infinity();
+  auto binary = [&](const Tensor &a, const Tensor &b, BodyFn body) {
+    return elementwise(node, {a, b}, wide, body);
+  };
+  Tensor max = reduce(node, x, {axis}, wide, scalarAttr(node.context(), wide, -inf),
+                      [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                        return arith::MaximumFOp::create(b, loc, acc, v);
+                      });
+  Tensor shifted = binary(x, keepDims(node, max, {axis}),
+                          [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                            return arith::SubFOp::create(b, loc, a[0], a[1]);
+                          });
+  Tensor sum = reduce(node, shifted, {axis}, wide, scalarAttr(node.context(), wide, 0),
+                      [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                        return arith::AddFOp::create(b, loc, acc, math::ExpOp::create(b, loc, v));
+                      });
+  Tensor result = binary(shifted, keepDims(node, sum, {axis}),
+                         [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                           return arith::SubFOp::create(b, loc, a[0],
+                                                        math::LogOp::create(b, loc, a[1]));
+                         });
+  return castTo(node, result, input.dtype());
+}
+
+using AlongFn = Tensor (*)(Node &, const Tensor &, int64_t);
+
+template <AlongFn along> static void convertAlong(Node &node) {
+  Tensor input = node.input(0);
+  int64_t axis = node.normaliseAxis(node.intAttr("axis"), std::max<int64_t>(input.rank(), 1));
+  node.setOutput(0, along(node, input, axis));
+}
+
+/// Before opset 13 all axes from `axis` on are one.
+template <AlongFn along> static void convertFlattened(Node &node) {
+  Tensor input = node.input(0);
+  int64_t axis = node.normaliseAxis(node.intAttr("axis"), input.rank());
+  Shape flat = {1, 1};
+  for (int64_t i = 0; i < input.rank(); ++i)
+    flat[i >= axis] = flat[i >= axis] * input.dim(i);
+  node.setOutput(0, reshape(node, along(node, reshape(node, input, flat), 1), input.shape()));
+}
+
+static void convertLayerNormalization(Node &node) {
+  Tensor input = node.input(0), scale = node.input(1);
+  int64_t axis = node.normaliseAxis(node.intAttr("axis"), input.rank());
+  double epsilon = node.floatAttr("epsilon");
+  int64_t stash = node.intAttr("stash_type");
+  if (stash != 1)
+    node.unsupported("attribute 'stash_type' is " + llvm::Twine(stash) + "; accepted: 1");
+  Tensor bias = node.has(2) ? node.input(2) : Tensor();
+  // The statistics are f32, also for f64, as stash_type says.
+  if (input.dtype().bits() == 64)
+    node.unsupported("element type double; accepted: float16, bfloat16, float");
+  for (const Tensor &t : {scale, bias})
+    if (t)
+      node.check(broadcastShape(node, {input.shape(), t.shape()}) == input.shape(),
+                 "scale or bias does not broadcast to the input");
+  auto typeOf = [&](DType dtype, const Shape &shape) {
+    return RankedTensorType::get(staticShape(shape), dtype.type(node.context()));
+  };
+  Shape statistics = input.shape();
+  std::fill(statistics.begin() + axis, statistics.end(), Extent(1));
+  Type statisticType = typeOf(kFloat, statistics);
+  auto op = NormOp::create(node.builder(), node.loc(), typeOf(input.dtype(), input.shape()),
+                           node.wants(1) ? statisticType : Type(),
+                           node.wants(2) ? statisticType : Type(), node.value(input),
+                           node.value(scale), bias ? node.value(bias) : Value(), NormKind::Layer,
+                           axis, /*groups=*/1, APFloat(epsilon));
+  node.setOutput(0, node.tensor(op.getResult(), input.dtype(), input.shape()));
+  if (node.wants(1))
+    node.setOutput(1, node.tensor(op.getMean(), kFloat, statistics));
+  if (node.wants(2))
+    node.setOutput(2, node.tensor(op.getInvStd(), kFloat, statistics));
+}
+
+void registerNormalization(Registry &registry) {
+  registry.add("LayerNormalization", 17, convertLayerNormalization);
+  registry.add("LogSoftmax", 1, convertFlattened<logSoftmaxAlong>, 12);
+  registry.add("LogSoftmax", 13, convertAlong<logSoftmaxAlong>);
+  registry.add("Softmax", 1, convertFlattened<softmaxAlong>, 12);
+  registry.add("Softmax", 13, convertAlong<softmaxAlong>);
+}
+
+} // namespace attune::onnx
