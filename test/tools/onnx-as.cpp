@@ -10,11 +10,12 @@ int main(int argc, char **argv) {
     std::cerr << "usage: onnx-as IN.onnxtxt -o OUT.onnx\n";
     return 2;
   }
-  std::stringstream text;
-  text << std::ifstream(argv[1]).rdbuf();
+  std::stringstream stream;
+  stream << std::ifstream(argv[1]).rdbuf();
+  std::string text = stream.str();
   try {
     onnx::ModelProto model;
-    onnx::OnnxParser parser(text.str().c_str());
+    onnx::OnnxParser parser(text.c_str());
     auto status = parser.Parse(model);
     if (!status.IsOK()) {
       std::cerr << argv[1] << ": " << status.ErrorMessage() << "\n";
