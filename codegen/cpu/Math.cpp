@@ -1,5 +1,6 @@
 #include "attune/codegen/cpu/Math.h"
 
+#include "attune/codegen/cpu/HalfFloats.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -68,6 +69,7 @@ void populateExpandMathPatterns(RewritePatternSet &patterns, const CpuTarget &ta
   MLIRContext *context = patterns.getContext();
   if (!target.fma)
     patterns.add<ExpandFma<vector::FMAOp>, ExpandFma<math::FmaOp>>(context);
+  populateExpandHalfFloatPatterns(patterns, target);
   using P = arith::CmpFPredicate;
   patterns.add<ExpandMinMax<arith::MaximumFOp>>(context, P::OGT, true);
   patterns.add<ExpandMinMax<arith::MinimumFOp>>(context, P::OLT, true);

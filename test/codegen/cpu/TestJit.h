@@ -62,7 +62,10 @@ class Library {
 public:
   Library(mlir::ModuleOp module, const codegen::CpuTarget &target,
           llvm::ArrayRef<llvm::StringRef> symbols) {
-    llvm::cantFail(codegen::lowerToLLVM(module, target));
+    if (llvm::Error error = codegen::lowerToLLVM(module, target)) {
+      ADD_FAILURE() << llvm::toString(std::move(error));
+      return;
+    }
     auto object = llvm::cantFail(codegen::emitObject(module, target));
     llvm::SmallString<128> path;
     llvm::sys::fs::createTemporaryFile("attune-test", "so", path);

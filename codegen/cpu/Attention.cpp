@@ -1,0 +1,280 @@
+#include "attune/codegen/cpu/AttentionForms.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+static constexpr double kInf = std::numeric_limits<double>::infinity();
+
+//===- Shared by both forms
+//-----------------------------------------------------------------------===//
+
+Value AttentionContext::at(const AttentionTensor &tensor, Value b, Value h, Value row,
+                           Value column) const {
+  Value offset = kb.add(kb.mul(b, tensor.strides[0]), kb.mul(h, tensor.strides[1]));
+  if (tensor.offset)
+    offset = kb.add(offset, tensor.offset);
+  if (row)
+    offset = kb.add(offset, kb.mul(row, tensor.strides[2]));
+  if (column)
+    offset = kb.add(offset, kb.mul(column, tensor.strides[3]));
+  return kb.gep(tensor.base, offset, tensor.element);
+}
+
+Value AttentionContext::kvHead(Value h) const {
+  if (values.heads == values.kvHeads)
+    return h;
+  return kb.div(h, kb.div(values.heads, values.kvHeads));
+}
+
+Value AttentionContext::queryOffset(Value b) const {
+  return values.queryOffset ? values.queryOffset(b) : Value();
+}
+
+Value AttentionContext::keyLength(Value b) const {
+  if (!values.keyLength)
+    return values.keys;
+  return kb.max(kb.idx(0), kb.min(values.keys, values.keyLength(b)));
+}
+
+KeyRange AttentionContext::range(Value b, Value h, Value first, Value last, Value keys) const {
+  KeyRange range{kb.idx(0), keys, kb.idx(0), keys};
+  if (spec.range)
+    range = spec.range(kb, b, h, first, last, keys);
+  else if (spec.mask)
+    range.fullHi = kb.idx(0);
+  // Full for no key at all must not be read as full for an empty interval at 0.
+  if (allKeys()) {
+    range.lo = kb.idx(0);
+    range.hi = values.keys;
+  }
+  return range;
+}
+
+Value AttentionContext::allowed(const AttentionPoint &point, Value keys) const {
+  Value allowed = spec.mask ? spec.mask(kb, point) : Value();
+  if (allKeys() && values.keyLength) {
+    Value inside;
+    if (point.lanesAreKeys) {
+      auto type = kb.vec(point.lanes, kb.b.getI32Type());
+      Value room = arith::IndexCastOp::create(kb.b, kb.loc, kb.b.getI32Type(),
+                                              kb.min(kb.idx(point.lanes), kb.sub(keys, point.m)));
+      inside = arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt, kb.laneIds(type),
+                                     kb.splat(room, point.lanes));
+    } else {
+      inside = kb.splat(kb.lt(point.m, keys), point.lanes);
+    }
+    if (allowed && !isa<VectorType>(allowed.getType()))
+      allowed = kb.splat(allowed, point.lanes);
+    allowed = allowed ? arith::AndIOp::create(kb.b, kb.loc, allowed, inside).getResult() : inside;
+  }
+  return allowed;
+}
+
+Value AttentionContext::disallowed() const { return kb.constF(softmax() ? -kInf : 0, kb.vec()); }
+
+Value AttentionContext::factor(Value sum) const {
+  Type type = sum.getType();
+  Value one = kb.constF(1, type);
+  auto reciprocal = [&](Value x) -> Value { return arith::DivFOp::create(kb.b, kb.loc, one, x); };
+  switch (spec.weighting) {
+  case Weighting::None:
+    return one;
+  case Weighting::Sum: {
+    Value eps = kb.constF(spec.eps, type);
+    if (spec.epsMode == EpsMode::Add)
+      return reciprocal(arith::AddFOp::create(kb.b, kb.loc, sum, eps));
+    return reciprocal(maxDroppingNaN(kb, eps, sum));
+  }
+  case Weighting::Count:
+    return reciprocal(maxDroppingNaN(kb, one, sum));
+  case Weighting::Softmax:
+    break;
+  }
+  Value empty =
+      arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OEQ, sum, kb.constF(0, type));
+  double value = spec.emptyRow == EmptyRow::Zero ? 0 : std::numeric_limits<double>::quiet_NaN();
+  return kb.select(empty, kb.constF(value, type), reciprocal(sum));
+}
+
+Value AttentionContext::scaled(Value output, Value factor) const {
+  Value product = arith::MulFOp::create(kb.b, kb.loc, output, factor);
+  if (!softmax() || spec.emptyRow != EmptyRow::Zero)
+    return product;
+  // Weights of 0 do not silence an infinite value; an empty row has no values at all.
+  Value zero = kb.constF(0, output.getType());
+  Value empty = arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OEQ, factor, zero);
+  return kb.select(empty, zero, product);
+}
+
+//===- Kernel and tasks
+//---------------------------------------------------------------------------===//
+
+AttentionTile AttentionTile::choose(const CpuTarget &target, int64_t headDim, int64_t valueDim) {
+  if (target.registers >= 32)
+    return {2, 12, 8, 96, 4};
+  return {3, 4, 4, 96, 4};
+}
+
+namespace {
+
+/// How the queries of a head are cut, from the shapes alone.
+struct Split {
+  Value wide;   ///< panels of full width
+  Value narrow; ///< 1 if a last panel is one register wide
+  Value panels; ///< wide panels per task
+  Value tasks;  ///< per head
+};
+
+Split splitQueries(KernelBuilder &kb, const AttentionValues &values, const AttentionTile &tile) {
+  int64_t lanes = kb.lanes(), width = tile.vectors * lanes;
+  Split split;
+  Value rest = kb.rem(values.queries, kb.idx(width));
+  Value short_ = arith::AndIOp::create(
+      kb.b, kb.loc, kb.lt(kb.idx(0), rest),
+      kb.cmp(arith::CmpIPredicate::sle, rest, kb.idx(tile.vectors > 1 ? lanes : 0)));
+  split.narrow = kb.select(short_, kb.idx(1), kb.idx(0));
+  split.wide = kb.sub(kb.ceilDiv(values.queries, width), split.narrow);
+  Value all = kb.mul(kb.mul(values.batch, values.heads), split.wide);
+  split.panels = kb.max(kb.idx(1), kb.min(kb.idx(tile.panels), kb.div(all, 96)));
+  split.tasks = kb.add(kb.div(kb.sub(kb.add(split.wide, split.panels), kb.idx(1)), split.panels),
+                       split.narrow);
+  return split;
+}
+
+struct Emitter {
+  KernelBuilder &kb;
+  ModuleOp module;
+  const AttentionSpec &spec;
+  AttentionTile tile;
+  int64_t scratchBuffer, sharedBytes, workerBytes;
+
+  func::FuncOp panelTask(const std::string &name);
+  func::FuncOp rowTask(const std::string &name);
+  func::FuncOp mergeTask(const std::string &name);
+  /// The worker's own part of the scratch buffer, and the part that all tasks share.
+  Value workerScratch(const KernelArgs &args);
+  Value partials(const KernelArgs &args);
+};
+
+} // namespace
+
+Value Emitter::partials(const KernelArgs &args) {
+  Type i64 = kb.b.getI64Type();
+  Value address = LLVM::PtrToIntOp::create(kb.b, kb.loc, i64, kb.buffer(args, scratchBuffer));
+  address = arith::AndIOp::create(kb.b, kb.loc,
+                                  arith::AddIOp::create(kb.b, kb.loc, address, kb.constI(63, i64)),
+                                  kb.constI(-64, i64));
+  return LLVM::IntToPtrOp::create(kb.b, kb.loc, kb.ptr(), address);
+}
+
+Value Emitter::workerScratch(const KernelArgs &args) {
+  return kb.gep(partials(args), kb.add(kb.mul(args.worker, workerBytes), sharedBytes),
+                kb.b.getI8Type());
+}
+
+func::FuncOp Emitter::panelTask(const std::string &name) {
+  return kb.task(module, name, [&](const KernelArgs &args) {
+    AttentionValues values = spec.values(kb, args);
+    AttentionContext context{kb, spec, values};
+    Split split = splitQueries(kb, values, tile);
+    Value head = kb.div(args.task, split.tasks);
+    Value b = kb.div(head, values.heads), h = kb.rem(head, values.heads);
+    // Later queries first: under a causal mask they have the most keys.
+    Value block = kb.sub(kb.sub(split.tasks, kb.idx(1)), kb.rem(args.task, split.tasks));
+    int64_t width = tile.vectors * kb.lanes();
+    Value first = kb.mul(kb.mul(block, split.panels), width);
+    PanelForm form(context, tile, workerScratch(args));
+    auto wide = [&] {
+      Value end = kb.min(kb.mul(split.wide, width), values.queries);
+      Value count = kb.min(kb.mul(split.panels, width), kb.sub(end, first));
+      form.run(b, h, first, count, tile.vectors);
+      return Values();
+    };
+    if (tile.vectors == 1) {
+      wide();
+    } else {
+      Value last = kb.eq(kb.add(block, split.narrow), split.tasks);
+      kb.ifElse(
+          last, {},
+          [&] {
+            Value start = kb.mul(split.wide, width);
+            form.run(b, h, start, kb.sub(values.queries, start), 1);
+            return Values();
+          },
+          wide);
+    }
+    return spec.status ? spec.status(kb) : Value();
+  });
+}
+
+func::FuncOp Emitter::rowTask(const std::string &name) {
+  return kb.task(module, name, [&](const KernelArgs &args) {
+    AttentionValues values = spec.values(kb, args);
+    AttentionContext context{kb, spec, values};
+    RowForm form(context, workerScratch(args), partials(args));
+    Value chunks = form.chunks();
+    Value head = kb.div(args.task, chunks);
+    form.run(kb.div(head, values.kvHeads), kb.rem(head, values.kvHeads), kb.rem(args.task, chunks));
+    return spec.status ? spec.status(kb) : Value();
+  });
+}
+
+func::FuncOp Emitter::mergeTask(const std::string &name) {
+  return kb.task(module, name, [&](const KernelArgs &args) -> Value {
+    AttentionValues values = spec.values(kb, args);
+    AttentionContext context{kb, spec, values};
+    RowForm form(context, workerScratch(args), partials(args));
+    form.merge(kb.div(args.task, values.heads), kb.rem(args.task, values.heads));
+    return {};
+  });
+}
+
+AttentionScratch emitAttention(KernelBuilder &kb, ModuleOp module, StringRef symbol,
+                               const AttentionSpec &spec, int64_t scratchBuffer) {
+  AttentionTile tile =
+      spec.tile.value_or(AttentionTile::choose(kb.target, spec.headDim, spec.valueDim));
+  auto bytes = [](int64_t floats) { return (4 * floats + 63) / 64 * 64; };
+  int64_t perWorker = bytes(std::max(PanelForm::scratchFloats(spec, tile, kb.lanes()),
+                                     RowForm::scratchFloats(spec, kb.lanes())));
+  int64_t partials = bytes(RowForm::partialFloats(spec, kb.lanes()));
+  Emitter emitter{kb, module, spec, tile, scratchBuffer, partials, perWorker};
+  std::string name = symbol.str();
+  func::FuncOp panels = emitter.panelTask(name + "_panels"), rows, merge;
+  kb.kernel(module, symbol, [&](const KernelArgs &args) -> Value {
+    AttentionValues values = spec.values(kb, args);
+    Value heads = kb.mul(values.batch, values.heads);
+    auto runPanels = [&] {
+      Split split = splitQueries(kb, values, tile);
+      return kb.parallelFor(args, kb.mul(heads, split.tasks), panels);
+    };
+    if (!RowForm::supports(spec, values))
+      return runPanels();
+    rows = emitter.rowTask(name + "_rows");
+    merge = emitter.mergeTask(name + "_merge");
+    auto runRows = [&] {
+      AttentionContext context{kb, spec, values};
+      Value chunks = RowForm(context, {}, {}).chunks();
+      Value kvHeads = kb.mul(values.batch, values.kvHeads);
+      Value status = kb.parallelFor(args, kb.mul(kvHeads, chunks), rows);
+      Value merges = arith::AndIOp::create(
+          kb.b, kb.loc, kb.lt(kb.idx(1), chunks),
+          kb.eq(arith::IndexCastOp::create(kb.b, kb.loc, kb.index(), status), kb.idx(0)));
+      return kb.ifElse(
+          merges, {kb.b.getI32Type()},
+          [&]() -> Values { return {kb.parallelFor(args, heads, merge)}; },
+          [&]() -> Values { return {status}; });
+    };
+    return kb
+        .ifElse(RowForm::applies(kb, values), {kb.b.getI32Type()}, runRows,
+                [&]() -> Values { return {runPanels()}; })
+        .front();
+  });
+  return {perWorker, partials + 64};
+}
+
+} // namespace attune::codegen
