@@ -24,6 +24,31 @@ Value Elements::addIndex(AffineExpr extent) {
   return index;
 }
 
+SmallVector<Value> Elements::addIndices(Value tensor) {
+  SmallVector<Value> indices;
+  for (int64_t axis = 0; axis < cast<RankedTensorType>(tensor.getType()).getRank(); ++axis)
+    indices.push_back(addIndex(sizes.of(tensor, axis)));
+  return indices;
+}
+
+Value Elements::tensorAt(Value scalar, ArrayRef<Value> indices, RankedTensorType type) {
+  auto fits = [&](const ElementOf &element) {
+    if (!element.tensor || element.tensor.getType() != type)
+      return false;
+    for (auto [axis, own, wanted] : llvm::enumerate(element.indices, indices))
+      if (type.getDimSize(axis) != 1 &&
+          (own != wanted || !sizes.equal(sizes.of(element.tensor, axis), extentOf(wanted))))
+        return false;
+    return true;
+  };
+  if (std::optional<ElementOf> element = load(scalar); element && fits(*element))
+    return element->tensor;
+  for (const ElementOf &element : sources(scalar))
+    if (fits(element))
+      return element.tensor;
+  return {};
+}
+
 Value Elements::constantIndex(int64_t value) {
   return make<arith::ConstantOp>(builder.getIndexAttr(value));
 }
@@ -271,6 +296,46 @@ Value Elements::throughLinalg(linalg::LinalgOp op, unsigned result, ArrayRef<Val
       return {};
   }
   return evaluate(op.getBlock()->getTerminator()->getOperand(result), op, loops, known);
+}
+
+std::optional<Elements::Reduced> Elements::reduced(const ElementOf &result, ArrayRef<Value> inner) {
+  auto op = result.tensor.getDefiningOp<linalg::LinalgOp>();
+  if (!op || op.getNumDpsInits() != 1 || op.getNumReductionLoops() != inner.size() ||
+      !op.hasPureTensorSemantics())
+    return std::nullopt;
+  AffineMap out = op.getIndexingMapMatchingResult(op->getResult(0));
+  if (!out.isProjectedPermutation())
+    return std::nullopt;
+  SmallVector<Value> loops(op.getNumLoops());
+  for (auto [axis, index] : llvm::zip(out.getResults(), result.indices))
+    loops[cast<AffineDimExpr>(axis).getPosition()] = index;
+  auto next = inner.begin();
+  for (Value &loop : loops) {
+    if (loop)
+      continue;
+    if (next == inner.end())
+      return std::nullopt;
+    loop = *next++;
+  }
+  Operation *combine = op.getBlock()->getTerminator()->getOperand(0).getDefiningOp();
+  if (!isa_and_nonnull<arith::AddFOp, arith::MaximumFOp, arith::MaxNumFOp>(combine))
+    return std::nullopt;
+  bool isSum = isa<arith::AddFOp>(combine);
+  BlockArgument sum = op.getBlock()->getArguments().back();
+  unsigned own = combine->getOperand(0) == sum ? 1 : 0;
+  if (combine->getOperand(1 - own) != sum)
+    return std::nullopt;
+  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  FloatAttr start;
+  if (!fill || !matchPattern(fill.getInputs()[0], m_Constant(&start)) ||
+      !(isSum ? start.getValue().isZero()
+              : start.getValue().isInfinity() && start.getValue().isNegative()))
+    return std::nullopt;
+  IRMapping known;
+  Value element = evaluate(combine->getOperand(own), op, loops, known);
+  if (!element)
+    return std::nullopt;
+  return Reduced{element, isSum};
 }
 
 Value Elements::evaluate(Value value, linalg::LinalgOp op, ArrayRef<Value> loops,

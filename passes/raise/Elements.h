@@ -55,6 +55,22 @@ public:
   /// Operators of the function that were looked through, each with the element it gave.
   llvm::ArrayRef<std::pair<mlir::Operation *, mlir::Value>> inlined() const { return visited; }
 
+  /// The element that a reduction combines at its free indices and these positions along the axes
+  /// it runs over; null unless it is a float sum from 0 or maximum from -inf.
+  struct Reduced {
+    mlir::Value element;
+    bool isSum;
+  };
+  std::optional<Reduced> reduced(const ElementOf &result, llvm::ArrayRef<mlir::Value> inner);
+
+  /// Free indices for all axes of a tensor.
+  llvm::SmallVector<mlir::Value> addIndices(mlir::Value tensor);
+  /// A tensor of this type with the scalar at `indices`, nearest to the inputs first, or null.
+  mlir::Value tensorAt(mlir::Value scalar, llvm::ArrayRef<mlir::Value> indices,
+                       mlir::RankedTensorType type);
+  /// At most this many scalar operators are made; then elements stay loads.
+  void setBudget(unsigned operators) { budget = operators; }
+
   bool depends(mlir::Value scalar, mlir::Value on);
   /// Loads below a scalar (and the scalar itself), those of indices included, each once.
   llvm::SetVector<mlir::Value> loads(mlir::Value scalar);
