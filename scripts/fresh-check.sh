@@ -32,7 +32,8 @@ done
 mount --bind /proc "$root/proc"
 mount --bind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
-git clone -q --no-hardlinks . "$root/root/attune"
+mkdir -p "$root/srv"
+git clone -q --no-hardlinks . "$root/srv/attune"
 
 environment=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8)
 while read -r variable; do
@@ -41,6 +42,6 @@ done < <(env | grep -E '^(PIP_|SSL_|CURL_CA|REQUESTS_CA|https?_proxy|HTTPS?_PROX
 for command in "make demo" "make test"; do
   echo "fresh-check: $command"
   SECONDS=0
-  chroot "$root" env -i "${environment[@]}" sh -c "cd /root/attune && $command"
+  chroot "$root" env -i "${environment[@]}" sh -c "cd /srv/attune && $command"
   echo "fresh-check: $command took $SECONDS s"
 done
