@@ -3,7 +3,7 @@
 #include "attune/codegen/cost/Work.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/AsmState.h"
 #include "llvm/ADT/StringExtras.h"
@@ -171,6 +171,8 @@ private:
     }
     if (auto load = dyn_cast<tensor::ExtractOp>(op))
       return addLoad(load);
+    if (auto assertion = dyn_cast<cf::AssertOp>(op))
+      return addCheck(assertion);
     if (auto terminator = dyn_cast<func::ReturnOp>(op))
       return addReturn(terminator);
     if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp, tensor::DimOp>(op) ||
@@ -300,6 +302,14 @@ private:
         total = scalars.instruction("add", {total, bytes});
     }
     return total;
+  }
+
+  LogicalResult addCheck(cf::AssertOp assertion) {
+    FailureOr<int64_t> condition = scalars.get(assertion.getArg());
+    if (failed(condition))
+      return failure();
+    program.checks.push_back({*condition, assertion.getMsg().str()});
+    return success();
   }
 
   LogicalResult addLoad(tensor::ExtractOp load) {

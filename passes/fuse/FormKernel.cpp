@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -33,7 +34,7 @@ bool isRematerialised(Operation *op) {
 }
 
 bool isHostOp(Operation *op) {
-  if (isa<KernelOp, tensor::DimOp, tensor::ExtractOp>(op) || op->hasTrait<OpTrait::IsTerminator>())
+  if (isa<KernelOp, tensor::DimOp, tensor::ExtractOp, cf::AssertOp>(op) || op->hasTrait<OpTrait::IsTerminator>())
     return true;
   if (op->hasTrait<OpTrait::ConstantLike>())
     return true;
