@@ -5,6 +5,7 @@ of the LLVM installation (FileCheck, not, mlir-runner).
 """
 
 import os
+import sys
 
 import lit.formats
 
@@ -18,3 +19,4 @@ config.environment["PATH"] = os.pathsep.join(
     [config.tools_dir, config.test_tools_dir, config.llvm_tools_dir, os.environ["PATH"]]
 )
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --dump-input=fail"
+config.substitutions.append(("%python", sys.executable))

@@ -50,10 +50,72 @@ static void convertOpset(::onnx::ModelProto &model) {
   }
 }
 
+static std::string describe(const ::onnx::TypeProto &type) {
+  if (!type.has_tensor_type())
+    return "?";
+  std::string text = DType(type.tensor_type().elem_type()).name() + "[", separator;
+  for (const auto &dim : type.tensor_type().shape().dim()) {
+    text += separator + (dim.has_dim_value()           ? std::to_string(dim.dim_value())
+                         : dim.dim_param().empty() ? "?"
+                                                       : dim.dim_param());
+    separator = ", ";
+  }
+  return text + "]";
+}
+
+/// ", its inputs are ..." for the node that a message names.
+static std::string inputTypes(const ::onnx::ModelProto &model, const std::string &message) {
+  ::onnx::ModelProto lenient = model;
+  ::onnx::shape_inference::InferShapes(lenient);
+  std::map<std::string, std::string> types;
+  const auto &graph = lenient.graph();
+  for (const auto *values : {&graph.input(), &graph.value_info(), &graph.output()})
+    for (const auto &value : *values)
+      types[value.name()] = describe(value.type());
+  for (const auto &tensor : graph.initializer()) {
+    ::onnx::TypeProto type;
+    type.mutable_tensor_type()->set_elem_type(tensor.data_type());
+    for (int64_t size : tensor.dims())
+      type.mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(size);
+    types[tensor.name()] = describe(type);
+  }
+  for (const auto &node : graph.node()) {
+    if (message.find("node '" + node.name() + "'") == std::string::npos)
+      continue;
+    std::string text;
+    for (const auto &input : node.input())
+      text += (text.empty() ? "; its inputs: " : ", ") + types[input];
+    return text;
+  }
+  return "";
+}
+
+static void infer(::onnx::ModelProto &model) {
+  // No data propagation: it spends an object per element of every vector, weights included, and
+  // the converters evaluate shape arithmetic themselves.
+  ::onnx::ShapeInferenceOptions strict(/*check_type_val=*/true, /*strict_mode_val=*/1,
+                                       /*data_prop_val=*/false);
+  std::string message;
+  try {
+    ::onnx::shape_inference::InferShapes(model, ::onnx::OpSchemaRegistry::Instance(), strict);
+    return;
+  } catch (const std::exception &error) {
+    message = clean(error.what());
+  }
+  try {
+    message += inputTypes(model, message);
+  } catch (const std::exception &) {
+    // The message stands without them.
+  }
+  throw ImportError("types or shapes do not fit: " + message);
+}
+
 void normalise(::onnx::ModelProto &model) {
   guarded("not a valid ONNX model", [&] {
     ::onnx::checker::check_function_call_cycles(model);
-    ::onnx::checker::check_model(model);
+    // A function may import another opset than the model: inlining converts it.
+    ::onnx::checker::check_model(model, /*full_check=*/false,
+                                 /*skip_opset_compatibility_check=*/true);
   });
   guarded("cannot inline the model's functions", [&] {
     if (model.functions_size())
@@ -61,11 +123,7 @@ void normalise(::onnx::ModelProto &model) {
   });
   convertOpset(model);
   validate(model);
-  guarded("types or shapes do not fit", [&] {
-    ::onnx::ShapeInferenceOptions strict(/*check_type_val=*/true, /*strict_mode_val=*/1,
-                                         /*data_prop_val=*/true);
-    ::onnx::shape_inference::InferShapes(model, ::onnx::OpSchemaRegistry::Instance(), strict);
-  });
+  infer(model);
 }
 
 } // namespace attune::onnx

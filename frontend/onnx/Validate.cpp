@@ -140,10 +140,34 @@ struct Validator {
     const auto &known = ::onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map();
     if (!known.count(domain))
       return;
-    if (!::onnx::OpSchemaRegistry::Schema(node.op_type(), opset->second, domain))
-      throw ImportError("unsupported: node '" + node.name() + "': operator " + node.op_type() +
+    const auto *schema =
+        ::onnx::OpSchemaRegistry::Schema(node.op_type(), opset->second, domain);
+    if (schema)
+      return checkCall(node, *schema);
+    throw ImportError("unsupported: node '" + node.name() + "': operator " + node.op_type() +
                         " does not exist in opset " + std::to_string(opset->second) +
                         " of domain '" + (domain.empty() ? "ai.onnx" : domain) + "'");
+  }
+
+  static void checkCall(const NodeProto &node, const ::onnx::OpSchema &schema) {
+    auto checkCount = [&](const char *what, int found, int least, int most) {
+      if (found < least || found > most)
+        throw ImportError(describe(node) + " has " + std::to_string(found) + " " + what +
+                          "; accepted: " + std::to_string(least) +
+                          (most == least                             ? ""
+                           : most == std::numeric_limits<int>::max() ? " or more"
+                                                                     : " to " + std::to_string(most)));
+    };
+    checkCount("inputs", node.input_size(), schema.min_input(), schema.max_input());
+    checkCount("outputs", node.output_size(), schema.min_output(), schema.max_output());
+    for (const auto &attribute : node.attribute())
+      if (!schema.attributes().count(attribute.name())) {
+        std::string known;
+        for (const auto &[name, unused] : schema.attributes())
+          known += (known.empty() ? "" : ", ") + name;
+        throw ImportError(describe(node) + " has an attribute '" + attribute.name() +
+                          "'; accepted: " + (known.empty() ? "none" : known));
+      }
   }
 };
 } // namespace

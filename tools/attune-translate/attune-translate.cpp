@@ -20,8 +20,7 @@ static cl::list<std::string> shapes("shape", cl::desc("Fix the shape of an input
                                     cl::value_desc("x=1x128"), cl::cat(category));
 static cl::list<std::string> functions("functions", cl::desc("Model with function bodies to use"),
                                        cl::value_desc("f.onnx"), cl::cat(category));
-static cl::opt<int> elide("elide", cl::desc("Print constants larger than this many elements as ..."),
-                          cl::value_desc("n"), cl::init(64), cl::cat(category));
+static cl::opt<bool> full("full", cl::desc("Print constants of any size"), cl::cat(category));
 static cl::opt<bool> debugInfo("locations", cl::desc("Print node names as locations"),
                                cl::cat(category));
 
@@ -73,8 +72,11 @@ int main(int argc, char **argv) {
   if (code)
     return usage("cannot write " + output + ": " + code.message());
   mlir::OpPrintingFlags flags;
-  flags.elideLargeElementsAttrs(elide);
-  flags.elideLargeResourceString(elide);
+  if (!full) {
+    flags.elideLargeElementsAttrs(64);
+    // 0: the text of a resource is not even made.
+    flags.elideLargeResourceString(0);
+  }
   flags.enableDebugInfo(debugInfo, /*prettyForm=*/debugInfo);
   (*module)->print(file.os(), flags);
   file.keep();

@@ -78,8 +78,17 @@ Value Scalar::div(Value x, Value y) const {
 }
 
 Value Scalar::mod(Value x, Value y, bool signOfDividend) const {
-  if (isFloat())
-    return op<arith::RemFOp>(x, y);
+  if (isFloat()) {
+    Value rest = op<arith::RemFOp>(x, y);
+    if (signOfDividend)
+      return rest;
+    // A zero takes the divisor's sign; every other remainder moves into the divisor's range.
+    Value zero = c(0);
+    Value isZero = eq(rest, zero);
+    Value differs = op<arith::XOrIOp>(lt(rest, zero), lt(y, zero));
+    Value moved = select(differs, add(rest, y), rest);
+    return select(isZero, op<math::CopySignOp>(zero, y), moved);
+  }
   SafeDivisor d(*this, y);
   if (dtype.isUnsigned())
     return select(d.zero, c(0), op<arith::RemUIOp>(x, d.safe));
@@ -169,8 +178,9 @@ template <Arith kind> static void convertArith(Node &node) {
 
 static void convertMod(Node &node) {
   bool fmod = node.flagAttr("fmod");
-  bool isFloat = node.dtype(0).isFloat();
-  node.check(fmod || !isFloat, "attribute 'fmod' is 0; accepted for floats: 1");
+  // Floats without fmod are defined from opset 28 on.
+  node.check(fmod || !node.dtype(0).isFloat() || node.version() >= 28,
+             "attribute 'fmod' is 0; accepted for floats: 1");
   auto symbolic = [&](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
     if (extents.nonNegative(a[0]) && extents.low(a[1]) > 0)
       return extents.mod(a[0], a[1]);
