@@ -18,7 +18,6 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
-#include <numeric>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -104,7 +103,11 @@ public:
   attune_dtype dtype() const { return block->dtype; }
   const std::vector<int64_t> &shape() const { return block->shape; }
   uint64_t elements() const {
-    return std::accumulate(shape().begin(), shape().end(), uint64_t(1), std::multiplies<>());
+    uint64_t count = 1;
+    for (int64_t extent : shape())
+      if (extent < 0 || __builtin_mul_overflow(count, uint64_t(extent), &count))
+        throw Error(ATTUNE_ERROR_ARGUMENT, "negative extent, or too many elements");
+    return count;
   }
   /// In bytes.
   uint64_t size() const {

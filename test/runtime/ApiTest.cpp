@@ -89,4 +89,10 @@ TEST(Api, WrapperRefusesAnotherElementType) {
             "the tensor's elements are f32");
 }
 
+TEST(Api, WrapperRefusesImpossibleShapes) {
+  EXPECT_NE(failure([] { Tensor(ATTUNE_F32, {-1}); }, ATTUNE_ERROR_ARGUMENT), "");
+  int64_t large = int64_t(1) << 40;
+  EXPECT_NE(failure([&] { Tensor(ATTUNE_F32, {large, large}); }, ATTUNE_ERROR_ARGUMENT), "");
+}
+
 } // namespace
