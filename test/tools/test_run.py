@@ -1,15 +1,14 @@
 """`attune run`: tensors from and to files as NumPy and ONNX have them, and one message per mistake."""
 
+import functools
 import os
-import pathlib
 import shutil
 import subprocess
 
+import attune_cli
 import numpy as np
 import onnx
 import pytest
-
-ATTUNE = pathlib.Path(os.environ["ATTUNE_BUILD"], "bin", "attune")
 
 # y = x + b; both [n, 4]
 MODEL = """
@@ -31,8 +30,7 @@ func.func @main(%x: tensor<?x4xf32> {attune.name = "x", attune.dims = ["n", ""]}
 """
 
 
-def attune(*args):
-    return subprocess.run([ATTUNE, *args], capture_output=True, text=True)
+attune = functools.partial(attune_cli.attune, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,8 @@ constexpr llvm::StringRef kUsageText = "usage: attune COMMAND [options]\n\ncomma
 const Command kCommands[] = {
     {"bench", "measure the latency of a model or artifact", benchCommand},
     {"compile", "compile an ONNX model to a native shared library", compileCommand},
-<<<<<<< HEAD
     {"explain", "say which attention was recognised, and why others were not", explainCommand},
-=======
     {"run", "run a model on tensors from files", runCommand},
->>>>>>> b2c0365 (attune run; .npy and TensorProto files)
 };
 
 constexpr llvm::StringRef kNotImplemented[] = {"profile", "cost", "calibrate", "search"};
