@@ -1,5 +1,6 @@
 #include "attune/runtime/ThreadPool.h"
 #include "attune/runtime/Cpu.h"
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <chrono>
@@ -53,6 +54,7 @@ static_assert(sizeof(std::atomic<uintptr_t>) == 8 && std::endian::native == std:
 struct Pool {
   Worker workers[kMaxWorkers];
   std::atomic<unsigned> count{0};
+  std::atomic<unsigned> limit{kMaxWorkers}; // lower once the system has refused a thread
 };
 
 // Constant-initialised and never destroyed: usable from constructors and at exit.
@@ -166,13 +168,15 @@ void afterForkInChild() {
 
 } // namespace
 
-unsigned poolReserve(unsigned threads) {
-  unsigned wanted = threads > kMaxWorkers ? kMaxWorkers : threads - 1;
+/// The pool with as many of `workers` workers as the system grants; null if there is no memory.
+static Pool *reserve(unsigned workers) {
   Pool *current = pool.load(std::memory_order_acquire);
-  if (current && current->count.load(std::memory_order_acquire) >= wanted)
-    return threads;
-  if (wanted == 0)
-    return 1;
+  auto enough = [&] {
+    return current && current->count.load(std::memory_order_acquire) >=
+                          std::min(workers, current->limit.load(std::memory_order_relaxed));
+  };
+  if (enough())
+    return current;
   std::lock_guard lock(growth);
   static bool registered = false;
   if (!registered) {
@@ -183,22 +187,21 @@ unsigned poolReserve(unsigned threads) {
   if (!current) {
     current = new (std::nothrow) Pool;
     if (!current)
-      return 1;
+      return nullptr;
     pool.store(current, std::memory_order_release);
   }
-  unsigned count = current->count.load(std::memory_order_relaxed);
-  while (count < wanted && startWorker(&current->workers[count]))
-    current->count.store(++count, std::memory_order_release);
-  return count + 1 < threads ? count + 1 : threads;
+  for (unsigned count = current->count.load(std::memory_order_relaxed); !enough();) {
+    if (startWorker(&current->workers[count]))
+      current->count.store(++count, std::memory_order_release);
+    else
+      current->limit.store(count, std::memory_order_relaxed);
+  }
+  return current;
 }
 
 void poolRun(unsigned count, void (*run)(void *, uint32_t), void *argument) {
-  Pool *current = pool.load(std::memory_order_acquire);
-  if (count > 1 && !current) { // first use, or a forked child
-    poolReserve(count);
-    current = pool.load(std::memory_order_acquire);
-  }
-  if (count <= 1 || !current)
+  Pool *current = count > 1 ? reserve(count - 1) : nullptr;
+  if (!current)
     return run(argument, 0);
 
   Job job{run, argument, floatControl()};

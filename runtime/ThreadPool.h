@@ -21,10 +21,6 @@ namespace attune::rt {
 /// on a thread of its own; returns when all have returned. The job itself shares out the work.
 void poolRun(unsigned count, void (*job)(void *argument, uint32_t i), void *argument);
 
-/// Makes sure that `threads` - 1 workers exist; the number of threads that there are, caller
-/// included, which is less only if the system refuses more.
-unsigned poolReserve(unsigned threads);
-
 /// While one lives, workers expect more jobs soon.
 class PoolActive {
 public:

@@ -44,6 +44,28 @@ TEST(Pool, RunsEveryTaskOnce) {
   }
 }
 
+TEST(Pool, GrowsToWhatACallerAsksFor) {
+  // Tasks that wait for each other need a thread each.
+  auto meet = [](attune_ctx *, void *const *buffers, const int64_t *dims, int64_t,
+                 int64_t) -> int32_t {
+    auto &arrived = *static_cast<std::atomic<int64_t> *>(buffers[0]);
+    ++arrived;
+    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (arrived < dims[0]) {
+      if (std::chrono::steady_clock::now() > deadline)
+        return 1;
+      std::this_thread::yield();
+    }
+    return 0;
+  };
+  for (int64_t threads : {2, 9, 5}) {
+    std::atomic<int64_t> arrived{0};
+    void *buffers[] = {&arrived};
+    Context ctx(unsigned(threads), nullptr);
+    EXPECT_EQ(ctx.parallel_for(&ctx, threads, meet, buffers, &threads), 0) << threads;
+  }
+}
+
 TEST(Pool, WakesAfterSleep) {
   Context ctx(3, nullptr);
   for (int i = 0; i < 10; ++i) {

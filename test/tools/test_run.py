@@ -113,12 +113,15 @@ def mistakes(inputs, tmp_path):
                     "Fortran order; numpy.ascontiguousarray gives the C order that is accepted"),
         "text": (given + [f"--inputs=b={other}/text.npy"],
                  f"cannot read `{other}/text.npy`: it is not a complete .npy file"),
-        "output is a file": (given + [f"--outputs={other}/text.npy"], f"cannot create `{other}/text.npy`: "),
+        "output below a file": (given + [f"--outputs={other}/text.npy/out"],
+                                f"cannot create `{other}/text.npy/out`: Not a directory"),
+        "output is a file": (given + [f"--outputs={other}/text.npy"],
+                             f"cannot write `{other}/text.npy/output_0.pb`: Not a directory"),
     }  # fmt: skip
 
 
 CASES = ["no inputs", "no such name", "no folder", "no file", "other folder", "dtype", "shape", "symbol",
-         "fortran", "text", "output is a file"]  # fmt: skip
+         "fortran", "text", "output below a file", "output is a file"]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)

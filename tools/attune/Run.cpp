@@ -73,8 +73,6 @@ llvm::Expected<std::vector<Tensor>> readInputs(const attune_signature &signature
 
 static llvm::Error writeOutputs(const attune_signature &signature, StringRef folder,
                                 llvm::ArrayRef<Tensor> outputs) {
-  if (std::error_code code = llvm::sys::fs::create_directories(folder))
-    return llvm::createStringError(code, "cannot create `" + folder + "`: " + code.message());
   std::vector<FileContent> files;
   for (auto [i, output] : llvm::enumerate(outputs)) {
     std::string path = (folder + "/output_" + llvm::Twine(i)).str();
@@ -106,6 +104,10 @@ static llvm::Error run(StringRef artifact, llvm::ArrayRef<std::string> specs, St
     llvm::Expected<std::vector<Tensor>> inputs = readInputs(signature, specs);
     if (!inputs)
       return inputs.takeError();
+    // A place that cannot be written to is better known before a long run.
+    if (!folder.empty())
+      if (std::error_code code = llvm::sys::fs::create_directories(folder))
+        return llvm::createStringError(code, "cannot create `" + folder + "`: " + code.message());
     std::vector<Tensor> outputs = session.run(*inputs);
     if (!folder.empty())
       if (llvm::Error error = writeOutputs(signature, folder, outputs))
