@@ -8,6 +8,7 @@
 #ifndef ATTUNE_DIALECT_ATTUNE_H
 #define ATTUNE_DIALECT_ATTUNE_H
 
+#include "attune/dialect/Work.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"

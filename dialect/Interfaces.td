@@ -14,4 +14,35 @@ def Attune_DecomposeInterface : OpInterface<"DecomposeOpInterface"> {
   ];
 }
 
+def Attune_WorkInterface : OpInterface<"WorkOpInterface"> {
+  let cppNamespace = "::attune";
+  let description = [{
+    What the operator computes, for the cost model. Extents are symbolic, so that one count serves
+    every size: `extent(tensor, axis)` gives them for operands and results, as a constant, an index
+    value, or null if unknown (the caller leaves such terms out).
+  }];
+  let methods = [
+    InterfaceMethod<"The arithmetic, as a sum of boxes of equal iterations.",
+      "::llvm::SmallVector<::attune::WorkTerm>", "getWork", (ins "::attune::ExtentOf":$extent)>,
+    InterfaceMethod<"The box of iterations that can run at the same time without any exchange.",
+      "::llvm::SmallVector<::mlir::OpFoldResult>", "getParallelExtents", (ins "::attune::ExtentOf":$extent),
+      /*methodBody=*/"", /*defaultImplementation=*/[{
+        return ::attune::getExtents($_op->getResult(0), extent);
+      }]>
+  ];
+}
+
+def Attune_SearchInterface : OpInterface<"SearchOpInterface"> {
+  let cppNamespace = "::attune";
+  let description = [{
+    Integers of the operator's architecture that a search may change, with the values that keep the
+    rest of the model valid.
+  }];
+  let methods = [
+    InterfaceMethod<"The knobs; none by default.",
+      "::llvm::SmallVector<::attune::SearchKnob>", "getSearchKnobs", (ins),
+      /*methodBody=*/"", /*defaultImplementation=*/"return {};">
+  ];
+}
+
 #endif

@@ -1,9 +1,7 @@
 #include "attune/codegen/cost/Work.h"
 
 #include "attune/passes/fuse/Dims.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 
@@ -19,12 +17,13 @@ public:
     for (Operation &op : kernel.getBody().front())
       ops.push_back(&op);
     for (Operation *op : ops) {
-      if (auto attention = dyn_cast<AttentionOp>(op))
-        count(attention);
+      if (auto own = dyn_cast<WorkOpInterface>(op))
+        llvm::append_range(
+            terms, own.getWork([&](Value tensor, int64_t axis) { return dims.get(tensor, axis); }));
       else if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
         count(linalgOp);
-      else if (isa<NormOp, ScanOp, linalg::SoftmaxOp>(op))
-        add(WorkTerm::Class::Arithmetic, 6, extents(op->getOperand(0)));
+      else if (isa<linalg::SoftmaxOp>(op))
+        count(cast<linalg::SoftmaxOp>(op));
     }
     return std::move(terms);
   }
@@ -34,32 +33,12 @@ private:
   DimResolver dims;
   SmallVector<WorkTerm> terms;
 
-  SmallVector<OpFoldResult> extents(Value tensor) {
-    SmallVector<OpFoldResult> list;
-    for (int64_t axis = 0; axis < cast<RankedTensorType>(tensor.getType()).getRank(); ++axis)
-      list.push_back(dims.get(tensor, axis));
-    return list;
-  }
-
-  void add(WorkTerm::Class kind, double perIteration, SmallVector<OpFoldResult> box) {
-    if (perIteration > 0 && llvm::none_of(box, [](OpFoldResult extent) { return !extent; }))
-      terms.push_back({kind, perIteration, std::move(box)});
-  }
-
-  /// Two products per pair of query and key, of D and E multiply-adds each, and one exponential.
-  void count(AttentionOp op) {
-    SmallVector<OpFoldResult> value = extents(op.getValue());
-    SmallVector<OpFoldResult> pairs = extents(op.getResult());
-    pairs[3] = value[2];
-    add(WorkTerm::Class::Transcendental, 1, pairs);
-    SmallVector<OpFoldResult> weighted = pairs;
-    weighted.push_back(value[3]);
-    add(WorkTerm::Class::Fma, 2, weighted);
-    if (op.getQuery()) {
-      SmallVector<OpFoldResult> scored = pairs;
-      scored.push_back(extents(op.getQuery())[3]);
-      add(WorkTerm::Class::Fma, 2, scored);
-    }
+  /// Maximum, difference, sum, quotient and one exponential per element.
+  void count(linalg::SoftmaxOp op) {
+    SmallVector<OpFoldResult> elements = getExtents(
+        op.getInput(), [&](Value tensor, int64_t axis) { return dims.get(tensor, axis); });
+    addWork(terms, WorkTerm::Class::Arithmetic, 4, elements);
+    addWork(terms, WorkTerm::Class::Transcendental, 1, elements);
   }
 
   void count(linalg::LinalgOp op) {
@@ -74,18 +53,10 @@ private:
         if (auto dim = dyn_cast<AffineDimExpr>(expr); dim && !loops[dim.getPosition()])
           loops[dim.getPosition()] = dims.get(operand.get(), axis);
     }
-    double flops = 0, transcendental = 0;
-    for (Operation &inner : op.getBlock()->without_terminator()) {
-      if (isa<math::MathDialect>(inner.getDialect()))
-        transcendental += 1;
-      else if (inner.getNumResults() == 1 && isa<FloatType>(inner.getResult(0).getType()) &&
-               isa<arith::ArithDialect>(inner.getDialect()) && inner.getNumOperands() > 1)
-        flops += 1;
-    }
-    bool contraction = linalg::isaContractionOpInterface(op);
-    add(contraction ? WorkTerm::Class::Fma : WorkTerm::Class::Arithmetic, contraction ? 2 : flops,
-        loops);
-    add(WorkTerm::Class::Transcendental, transcendental, loops);
+    if (linalg::isaContractionOpInterface(op))
+      addWork(terms, WorkTerm::Class::Fma, 2, loops);
+    else
+      addBodyWork(terms, *op.getBlock(), loops);
   }
 };
 

@@ -1,4 +1,4 @@
-//===- Work.h - What a kernel computes ------------------------------------------------------------===//
+//===- Work.h - What a kernel computes --------------------------------------------------------===//
 //
 // Counts the arithmetic of an `attune.kernel` region as a sum of products of extents, so that the
 // same count serves any size: the oracle evaluates it, the host program stores it per step.
@@ -11,13 +11,7 @@
 
 namespace attune::codegen {
 
-/// `perIteration` operations, once per point of the box of `extents`.
-struct WorkTerm {
-  enum class Class { Fma, Arithmetic, Transcendental };
-  Class kind;
-  double perIteration; ///< flops; a multiply-add counts two
-  llvm::SmallVector<mlir::OpFoldResult> extents; ///< constants or index values of the region
-};
+using attune::WorkTerm;
 
 /// The work of a kernel's region. May add index arithmetic to the region.
 llvm::SmallVector<WorkTerm> countWork(KernelOp kernel);

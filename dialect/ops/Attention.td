@@ -8,6 +8,8 @@ def Attune_AttentionOp : Attune_Op<"attention", [
     AttrSizedOperandSegments, AttrSizedResultSegments, Pure, IsolatedFromAbove,
     SingleBlock,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
+    DeclareOpInterfaceMethods<Attune_SearchInterface, ["getSearchKnobs"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "attention with a score region, a mask region and a choice of weighting";
   let description = [{

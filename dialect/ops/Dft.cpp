@@ -154,3 +154,16 @@ LogicalResult DftOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTy
   refineShapes(builder, getOperation(), dims);
   return success();
 }
+
+/// The sum of the definition: one multiply-add per sample and part, for a real or complex sample.
+SmallVector<WorkTerm> DftOp::getWork(ExtentOf extent) {
+  SmallVector<WorkTerm> terms;
+  SmallVector<OpFoldResult> loops = getExtents(getResult(), extent);
+  loops.push_back(extent(getInput(), getAxis()));
+  addWork(terms, WorkTerm::Class::Fma, 2.0 * getInputType().getShape().back(), loops);
+  // Two tables of twiddle factors, of one turn each.
+  OpFoldResult turn = getOnesided() && !getInverse() ? extent(getInput(), getAxis())
+                                                     : extent(getResult(), getAxis());
+  addWork(terms, WorkTerm::Class::Transcendental, 2, turn);
+  return terms;
+}

@@ -6,6 +6,7 @@ include "attune/dialect/Interfaces.td"
 
 def Attune_DftOp : Attune_Op<"dft", [Pure,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_WorkInterface>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "discrete Fourier transform along one axis";
   let description = [{

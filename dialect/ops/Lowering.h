@@ -1,5 +1,4 @@
-//===- Lowering.h - Vocabulary of reference lowerings
-//-------------------------------------------===//
+//===- Lowering.h - Vocabulary of reference lowerings -----------------------------------------===//
 //
 // A thin layer over `linalg.generic` for the `decompose` methods. Extents are `OpFoldResult`s, so
 // static and dynamic shapes take the same path. Internal to `dialect/`.

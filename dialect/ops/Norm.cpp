@@ -279,3 +279,24 @@ LogicalResult NormOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
   refineShapes(builder, getOperation(), dims);
   return success();
 }
+
+//===-- Work ----------------------------------------------------------------------------------===//
+
+/// Per element: the sum of the mean, the difference, its square and their sum, the quotient, scale
+/// and bias. Per row: a square root.
+SmallVector<WorkTerm> NormOp::getWork(ExtentOf extent) {
+  SmallVector<WorkTerm> terms;
+  bool rms = getKind() == NormKind::RMS;
+  double perElement = (rms ? 0 : 2) + 2 + 1 + (getScale() ? 1 : 0) + (getBias() ? 1 : 0);
+  addWork(terms, WorkTerm::Class::Arithmetic, perElement, getExtents(getInput(), extent));
+  addWork(terms, WorkTerm::Class::Transcendental, 1, getParallelExtents(extent));
+  return terms;
+}
+
+SmallVector<OpFoldResult> NormOp::getParallelExtents(ExtentOf extent) {
+  SmallVector<OpFoldResult> extents = getExtents(getInput(), extent);
+  extents.truncate(getAxis());
+  if (getKind() == NormKind::Group)
+    extents.push_back(IntegerAttr::get(IndexType::get(getContext()), getGroups()));
+  return extents;
+}

@@ -118,3 +118,15 @@ LogicalResult ScanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
   dims.push_back(tensor::getMixedSizes(builder, getLoc(), getInput()));
   return success();
 }
+
+SmallVector<WorkTerm> ScanOp::getWork(ExtentOf extent) {
+  SmallVector<WorkTerm> terms;
+  addWork(terms, WorkTerm::Class::Arithmetic, 1, getExtents(getInput(), extent));
+  return terms;
+}
+
+SmallVector<OpFoldResult> ScanOp::getParallelExtents(ExtentOf extent) {
+  SmallVector<OpFoldResult> extents = getExtents(getInput(), extent);
+  extents.erase(extents.begin() + getAxis());
+  return extents;
+}

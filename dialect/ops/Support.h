@@ -1,5 +1,4 @@
-//===- Support.h - What the implementations of the ops share
-//------------------------------------===//
+//===- Support.h - What the implementations of the ops share ----------------------------------===//
 //
 // Internal to `dialect/`: custom syntax that the generated op definitions call, and the vocabulary
 // of reference lowerings.

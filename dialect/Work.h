@@ -1,0 +1,51 @@
+//===- Work.h - Work and search knobs of an operator ------------------------------------------===//
+//
+// The vocabulary of `WorkOpInterface` and `SearchOpInterface`: what an op computes as a function of
+// its extents, and which integers of it an architecture search may change.
+//
+//   for (const WorkTerm &term : op.getWork(extentOf))
+//     flops += term.perIteration * product(term.extents);
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_DIALECT_WORK_H
+#define ATTUNE_DIALECT_WORK_H
+
+#include "mlir/IR/Block.h"
+#include "mlir/IR/OpDefinition.h"
+
+#include <string>
+
+namespace attune {
+
+/// `perIteration` operations, once per point of the box of `extents`.
+struct WorkTerm {
+  /// Multiply-adds, other arithmetic (comparisons too), functions like exp and square roots.
+  enum class Class { Fma, Arithmetic, Transcendental };
+  Class kind;
+  double perIteration;                           ///< a multiply-add counts two
+  llvm::SmallVector<mlir::OpFoldResult> extents; ///< constants or index values
+};
+
+/// The extent of one axis of a tensor; null if unknown.
+using ExtentOf = llvm::function_ref<mlir::OpFoldResult(mlir::Value tensor, int64_t axis)>;
+
+/// All extents of `tensor`.
+llvm::SmallVector<mlir::OpFoldResult> getExtents(mlir::Value tensor, ExtentOf extent);
+
+/// Adds a term, unless an extent is unknown or there is nothing to do.
+void addWork(llvm::SmallVector<WorkTerm> &terms, WorkTerm::Class kind, double perIteration,
+             llvm::ArrayRef<mlir::OpFoldResult> extents);
+
+/// Adds the float arithmetic of a scalar body that runs once per point of `extents`.
+void addBodyWork(llvm::SmallVector<WorkTerm> &terms, mlir::Block &body,
+                 llvm::ArrayRef<mlir::OpFoldResult> extents);
+
+/// An integer of the architecture, its value now and the values it may take.
+struct SearchKnob {
+  std::string name;
+  int64_t current;
+  llvm::SmallVector<int64_t> values;
+};
+
+} // namespace attune
+#endif
