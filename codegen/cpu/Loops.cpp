@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -26,6 +27,24 @@ using namespace mlir;
 namespace attune::codegen {
 namespace {
 
+/// A splat constant as data in the artifact would be as large as the tensor.
+struct SplatToFill : OpRewritePattern<arith::ConstantOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(arith::ConstantOp op, PatternRewriter &rewriter) const override {
+    auto splat = dyn_cast<DenseElementsAttr>(op.getValue());
+    auto type = dyn_cast<RankedTensorType>(op.getType());
+    if (!type || !splat || !splat.isSplat())
+      return rewriter.notifyMatchFailure(op, "not a splat tensor");
+    auto value = arith::ConstantOp::create(rewriter, op.getLoc(), type.getElementType(),
+                                           splat.getSplatValue<TypedAttr>());
+    Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(),
+                                          type.getElementType());
+    rewriter.replaceOpWithNewOp<linalg::FillOp>(op, ValueRange{value}, ValueRange{empty});
+    return success();
+  }
+};
+
 /// The kernel's region as a function of memrefs and index values, scalar loops inside:
 /// (inputs, results, dims, scratch) -> i32. The kernel function proper unpacks pointers in front of it.
 class LoopsBody {
@@ -38,6 +57,20 @@ public:
       return op.emitError("internal: reference lowering does not bufferize");
     replaceAsserts();
     return moveAllocations();
+  }
+
+  /// Constant tables that the reference lowering made, under names of this kernel.
+  void moveGlobals(ModuleOp target) {
+    for (auto global : llvm::make_early_inc_range(module.getOps<memref::GlobalOp>())) {
+      std::string fresh = (name + "_" + global.getSymName()).str();
+      func.walk([&](memref::GetGlobalOp use) {
+        if (use.getName() == global.getSymName())
+          use.setName(fresh);
+      });
+      global.setSymName(fresh);
+      global->remove();
+      target.push_back(global);
+    }
   }
 
   func::FuncOp func;
@@ -99,6 +132,7 @@ private:
 
     RewritePatternSet patterns(module.getContext());
     tensor::populateDecomposeTensorConcatPatterns(patterns);
+    patterns.add<SplatToFill>(module.getContext());
     if (failed(applyPatternsGreedily(module, std::move(patterns))))
       return failure();
     SmallVector<linalg::UnPackOp> unpacks;
@@ -116,14 +150,30 @@ private:
     lower.addPass(bufferization::createOneShotBufferizePass(options));
     lower.addPass(createCanonicalizerPass());
     lower.addPass(createCSEPass());
-    lower.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
-    lower.addPass(memref::createFoldMemRefAliasOpsPass());
-    lower.addPass(memref::createExpandStridedMetadataPass());
-    lower.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());
-    lower.addPass(memref::createResolveShapedTypeResultDimsPass());
-    lower.addPass(createCanonicalizerPass());
-    lower.addPass(createCSEPass());
-    return lower.run(module);
+    if (failed(lower.run(module)))
+      return failure();
+    copiesToLoops();
+
+    PassManager loops(module->getName());
+    loops.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+    loops.addPass(memref::createFoldMemRefAliasOpsPass());
+    loops.addPass(memref::createExpandStridedMetadataPass());
+    loops.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());
+    loops.addPass(memref::createResolveShapedTypeResultDimsPass());
+    loops.addPass(createCanonicalizerPass());
+    loops.addPass(createCSEPass());
+    return loops.run(module);
+  }
+
+  /// A strided `memref.copy` would become a call into MLIR's own run time.
+  void copiesToLoops() {
+    SmallVector<memref::CopyOp> copies;
+    module.walk([&](memref::CopyOp copy) { copies.push_back(copy); });
+    for (memref::CopyOp copy : copies) {
+      OpBuilder b(copy);
+      linalg::makeMemRefCopyOp(b, copy.getLoc(), copy.getSource(), copy.getTarget());
+      copy.erase();
+    }
   }
 
   /// A failed `cf.assert` sets the kernel's result; the access behind it is clamped by its maker.
@@ -287,6 +337,7 @@ public:
     LoopsBody body(op, *temporary, symbol);
     if (failed(body.build()))
       return failure();
+    body.moveGlobals(module);
     KernelBuilder kb(op.getLoc(), target);
     kb.kernel(module, symbol, [&](const KernelArgs &args) {
       Values dims;
