@@ -1,0 +1,54 @@
+#include "attune/codegen/cpu/RowwiseCode.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+namespace {
+
+/// Elementwise operators, gathers, reductions, norms and softmax that share their outer axes.
+class RowwiseEmitter : public KernelEmitter {
+public:
+  StringRef name() const override { return "rowwise"; }
+
+  bool matches(KernelOp op, const CpuTarget &target) const override {
+    OwningOpRef<ModuleOp> trial(ModuleOp::create(op.getLoc()));
+    return build(op, *trial, "trial", target) != nullptr;
+  }
+
+  FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
+                                const CpuTarget &target) const override {
+    std::shared_ptr<RowwisePlan> plan = build(op, module, symbol, target);
+    if (!plan)
+      return op.emitError("internal: the row-wise emitter does not take this kernel");
+    EmittedKernel kernel;
+    KernelBuilder kb(op.getLoc(), target);
+    Size bytes = RowwiseCode(*plan, kb).scratchBytes();
+    if (!bytes.is(0))
+      kernel.scratch.push_back([plan, bytes](OpBuilder &b, Location loc, ValueRange dims,
+                                             Value threads) {
+        return hostExpr(plan->kernel, bytes, /*perWorker=*/true)(b, loc, dims, threads);
+      });
+    return kernel;
+  }
+
+private:
+  static std::shared_ptr<RowwisePlan> build(KernelOp op, ModuleOp module, StringRef symbol,
+                                            const CpuTarget &target) {
+    std::shared_ptr<RowwisePlan> plan = RowwisePlan::make(op, target);
+    if (!plan)
+      return nullptr;
+    KernelBuilder kb(op.getLoc(), target);
+    RowwiseCode code(*plan, kb);
+    func::FuncOp task = code.buildTask(module, (symbol + "_rows").str());
+    if (code.failed)
+      return nullptr;
+    code.buildKernel(module, symbol, task);
+    return plan;
+  }
+};
+
+} // namespace
+
+std::unique_ptr<KernelEmitter> createRowwiseEmitter() { return std::make_unique<RowwiseEmitter>(); }
+
+} // namespace attune::codegen

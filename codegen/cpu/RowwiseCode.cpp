@@ -1,0 +1,677 @@
+#include "attune/codegen/cpu/RowwiseCode.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+//===--------------------------------------------------------------------------------------------===//
+// Values at a point
+//===--------------------------------------------------------------------------------------------===//
+
+RowwiseCode::PointKey RowwiseCode::keyOf(ArrayRef<Lane> point) {
+  PointKey key;
+  for (const Lane &index : point)
+    key.emplace_back(index.scalar.getAsOpaquePointer(), index.vector.getAsOpaquePointer(),
+                     index.step);
+  return key;
+}
+
+void RowwiseCode::remember(Value tensor, const Point &point, const Lane &value) {
+  memo.back()[{tensor.getAsOpaquePointer(), keyOf(point)}] = value;
+}
+
+const Lane *RowwiseCode::recall(Value tensor, const Point &point) {
+  auto key = std::pair(tensor.getAsOpaquePointer(), keyOf(point));
+  for (auto &scope : llvm::reverse(memo))
+    if (auto it = scope.find(key); it != scope.end())
+      return &it->second;
+  return nullptr;
+}
+
+void RowwiseCode::scoped(llvm::function_ref<void()> body) {
+  memo.emplace_back();
+  body();
+  memo.pop_back();
+}
+
+Lane RowwiseCode::fail(Type type) {
+  failed = true;
+  Type element = getElementTypeOrSelf(type);
+  return Lane(isa<FloatType>(element) ? kb.constF(0, element) : kb.constI(0, element));
+}
+
+RowwiseCode::Point RowwiseCode::pointOf(Value tensor) {
+  Point point;
+  for (int64_t axis = 0; axis < cast<RankedTensorType>(tensor.getType()).getRank(); ++axis) {
+    int axisClass = plan.classOf(tensor, axis);
+    auto it = at.find(axisClass);
+    if (plan.isUnit(axisClass))
+      point.push_back(zero);
+    else if (it != at.end())
+      point.push_back(it->second);
+    else
+      point.push_back(fail(kb.index()));
+  }
+  return point;
+}
+
+Lane RowwiseCode::eval(Value tensor, const Point &point) {
+  if (const Lane *known = recall(tensor, point))
+    return *known;
+  Type element = getElementTypeOrSelf(tensor.getType());
+  Lane value;
+  if (isUniform(tensor)) {
+    Operation *op = tensor.getDefiningOp();
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      auto attribute = cast<DenseElementsAttr>(constant.getValue()).getSplatValue<TypedAttr>();
+      value = Lane(arith::ConstantOp::create(kb.b, kb.loc, attribute));
+    } else {
+      value = Lane(scope->get(op->getOperand(0)));
+    }
+  } else if (plan.kept.contains(tensor)) {
+    value = loadKept(tensor, point);
+  } else {
+    std::optional<View> view = readView(*plan.sizes, tensor);
+    std::optional<int64_t> input = view ? plan.sizes->inputNumber(view->root) : std::nullopt;
+    Operation *op = tensor.getDefiningOp();
+    if (input)
+      value = lanes->load(element, scope->input(*input), lanes->offset(*view, point), true);
+    else if (op && isComputed(op))
+      value = evalComputed(cast<OpResult>(tensor), point);
+    else if (op)
+      value = evalView(op, point);
+    else
+      value = fail(element);
+  }
+  remember(tensor, point, value);
+  return value;
+}
+
+Lane RowwiseCode::evalAffine(AffineExpr expr, ArrayRef<Lane> loops) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return loops[dim.getPosition()];
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return constant.getValue() == 0 ? Lane(zero) : Lane(kb.idx(constant.getValue()));
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!binary)
+    return fail(kb.index());
+  Lane x = evalAffine(binary.getLHS(), loops), y = evalAffine(binary.getRHS(), loops);
+  if (expr.getKind() == AffineExprKind::Add)
+    return lanes->add(x, y);
+  if (expr.getKind() == AffineExprKind::Mul && y.uniform())
+    return lanes->mul(x, y.scalar);
+  return fail(kb.index());
+}
+
+SmallVector<Lane> RowwiseCode::evalOperands(linalg::LinalgOp op, ArrayRef<Lane> loops) {
+  SmallVector<Lane> values;
+  for (OpOperand &operand : op->getOpOperands()) {
+    // Accumulators are not part of the element that a reduction adds.
+    bool unused = op.getMatchingBlockArgument(&operand).use_empty() ||
+                  (op.isDpsInit(&operand) && op.getNumReductionLoops() > 0);
+    Point point;
+    if (!unused)
+      for (AffineExpr expr : op.getMatchingIndexingMap(&operand).getResults())
+        point.push_back(evalAffine(expr, loops));
+    values.push_back(unused ? Lane() : eval(operand.get(), point));
+  }
+  return values;
+}
+
+Lane RowwiseCode::evalComputed(OpResult value, const Point &point) {
+  auto op = cast<linalg::LinalgOp>(value.getOwner());
+  // The result of a reduction is never computed where it is used.
+  if (op.getNumReductionLoops() > 0)
+    return fail(value.getType());
+  SmallVector<Lane> loops(op.getNumLoops(), Lane(zero));
+  AffineMap map = op.getMatchingIndexingMap(op.getDpsInitOperand(value.getResultNumber()));
+  for (auto [axis, expr] : llvm::enumerate(map.getResults()))
+    loops[cast<AffineDimExpr>(expr).getPosition()] = point[axis];
+  FailureOr<SmallVector<Lane>> results =
+      lanes->clone(*op.getBlock(), evalOperands(op, loops), loops);
+  if (llvm::failed(results))
+    return fail(value.getType());
+  return (*results)[value.getResultNumber()];
+}
+
+/// The element of a reduction at the current point, before it is combined.
+Lane RowwiseCode::evalElement(Root &root) {
+  auto op = root.value.getDefiningOp<linalg::LinalgOp>();
+  unsigned number = cast<OpResult>(root.value).getResultNumber();
+  std::optional<Reduction> reduction = Reduction::match(op, number);
+  SmallVector<Lane> loops;
+  for (int64_t loop = 0; loop < op.getNumLoops(); ++loop) {
+    int axisClass = plan.classes.of(op, loop);
+    auto it = at.find(axisClass);
+    loops.push_back(plan.isUnit(axisClass) ? Lane(zero)
+                    : it != at.end()       ? it->second
+                                           : fail(kb.index()));
+  }
+  FailureOr<SmallVector<Lane>> element =
+      lanes->clone(*op.getBlock(), evalOperands(op, loops), loops, reduction->element);
+  return llvm::failed(element) ? fail(reduction->type()) : element->front();
+}
+
+Lane RowwiseCode::initialOf(Root &root) {
+  auto op = root.value.getDefiningOp<linalg::LinalgOp>();
+  OpOperand *init = op.getDpsInitOperand(cast<OpResult>(root.value).getResultNumber());
+  return eval(init->get(), pointOf(root.value));
+}
+
+Lane RowwiseCode::evalView(Operation *op, const Point &point) {
+  Point source;
+  Value from = op->getNumOperands() ? op->getOperand(0) : Value();
+  if (isa<tensor::CastOp>(op)) {
+    source = point;
+  } else if (auto transpose = dyn_cast<linalg::TransposeOp>(op)) {
+    source.resize(point.size());
+    for (auto [axis, input] : llvm::enumerate(transpose.getPermutation()))
+      source[input] = point[axis];
+  } else if (auto broadcast = dyn_cast<linalg::BroadcastOp>(op)) {
+    for (size_t axis = 0; axis < point.size(); ++axis)
+      if (!llvm::is_contained(broadcast.getDimensions(), static_cast<int64_t>(axis)))
+        source.push_back(point[axis]);
+  } else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
+    llvm::SmallBitVector dropped = slice.getDroppedDims();
+    unsigned next = 0;
+    for (unsigned axis = 0; axis < dropped.size(); ++axis) {
+      MaybeSize start = plan.sizes->of(slice.getMixedOffsets()[axis]);
+      MaybeSize step = plan.sizes->of(slice.getMixedStrides()[axis]);
+      if (!start || !step)
+        return fail(op->getResult(0).getType());
+      Lane index(zero);
+      if (!dropped[axis])
+        index = step->is(1) ? point[next] : lanes->mul(point[next], scope->get(*step));
+      if (!dropped[axis])
+        ++next;
+      source.push_back(start->is(0) ? index : lanes->add(index, Lane(scope->get(*start))));
+    }
+  } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
+    std::optional<SmallVector<Size>> extents = plan.sizes->extents(expand.getResult());
+    if (!extents)
+      return fail(op->getResult(0).getType());
+    for (const auto &group : expand.getReassociationIndices()) {
+      Lane index(zero);
+      bool first = true;
+      for (int64_t axis : group) {
+        if ((*extents)[axis].is(1))
+          continue;
+        index = first ? point[axis]
+                      : lanes->add(lanes->mul(index, scope->get((*extents)[axis])), point[axis]);
+        first = false;
+      }
+      source.push_back(index);
+    }
+  } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    std::optional<SmallVector<Size>> extents = plan.sizes->extents(collapse.getSrc());
+    if (!extents)
+      return fail(op->getResult(0).getType());
+    source.assign(extents->size(), Lane(zero));
+    for (auto [axis, group] : llvm::enumerate(collapse.getReassociationIndices())) {
+      SmallVector<int64_t> longer;
+      for (int64_t member : group)
+        if (!(*extents)[member].is(1))
+          longer.push_back(member);
+      Lane rest = point[axis];
+      for (int64_t member : llvm::reverse(longer)) {
+        if (member == longer.front()) {
+          source[member] = rest;
+          continue;
+        }
+        if (!rest.uniform())
+          return fail(op->getResult(0).getType());
+        Value extent = scope->get((*extents)[member]);
+        source[member] = Lane(kb.rem(rest.scalar, extent));
+        rest = Lane(kb.div(rest.scalar, extent));
+      }
+    }
+  } else {
+    return fail(op->getResult(0).getType());
+  }
+  return eval(from, source);
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Kept values
+//===--------------------------------------------------------------------------------------------===//
+
+/// The element offset of `point` in the buffer of a kept value; nothing if it lies in another row.
+std::optional<Lane> RowwiseCode::keptOffset(Value tensor, const Point &point) {
+  ArrayRef<int> inner = plan.kept.find(tensor)->second;
+  SmallVector<Size> extents;
+  for (int axisClass : inner)
+    extents.push_back(axisClass == plan.lane && plan.laneBlock ? Size(plan.laneBlock)
+                                                               : plan.extents.at(axisClass));
+  SmallVector<Size> strides = rowMajorStrides(extents);
+  Lane offset(zero);
+  for (auto [axis, index] : llvm::enumerate(point)) {
+    int axisClass = plan.classOf(tensor, axis);
+    if (plan.isUnit(axisClass))
+      continue;
+    auto current = at.find(axisClass);
+    bool isCurrent = current != at.end() && current->second.scalar == index.scalar &&
+                     current->second.step == index.step && !index.vector;
+    if (llvm::is_contained(plan.rows, axisClass)) {
+      if (!isCurrent)
+        return std::nullopt;
+      continue;
+    }
+    Lane local = index;
+    if (axisClass == plan.lane && plan.laneBlock) {
+      if (!isCurrent)
+        return std::nullopt;
+      local = Lane::linear(kb.sub(index.scalar, blockStart), index.step);
+    }
+    const Size &stride = strides[llvm::find(inner, axisClass) - inner.begin()];
+    offset = lanes->add(offset, lanes->mul(local, scope->get(stride)));
+  }
+  return offset;
+}
+
+Lane RowwiseCode::loadKept(Value tensor, const Point &point) {
+  Type element = getElementTypeOrSelf(tensor.getType());
+  if (!ready.contains(tensor)) {
+    // In its own stage: computed at this very point, or the plan is wrong.
+    if (tensor.getDefiningOp<linalg::LinalgOp>().getNumReductionLoops() == 0 &&
+        keyOf(point) == keyOf(pointOf(tensor)))
+      return evalComputed(cast<OpResult>(tensor), point);
+    return fail(element);
+  }
+  std::optional<Lane> offset = keptOffset(tensor, point);
+  return offset ? lanes->load(element, buffers[tensor], *offset) : fail(element);
+}
+
+void RowwiseCode::storeKept(Value tensor, const Lane &value) {
+  std::optional<Lane> offset = keptOffset(tensor, pointOf(tensor));
+  if (!offset)
+    failed = true;
+  else
+    lanes->store(value, buffers[tensor], *offset);
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Stages
+//===--------------------------------------------------------------------------------------------===//
+
+/// Stores a root's value at the current point.
+void RowwiseCode::finish(Root &root, const Lane &value) {
+  if (root.kept)
+    storeKept(root.value, value);
+  for (int number : root.placements) {
+    auto &[output, place] = plan.placements[number];
+    View view{place.value, place.offset, place.strides};
+    lanes->store(value, scope->output(output), lanes->offset(view, pointOf(place.value)));
+  }
+}
+
+void RowwiseCode::runRoots(Stage &stage, ArrayRef<Root *> roots) {
+  for (Root *root : roots)
+    finish(*root, eval(root->value, pointOf(root->value)));
+}
+
+int64_t RowwiseCode::unrollOf(Stage &stage) const {
+  return stage.cost <= 12 ? 4 : stage.cost <= 24 ? 2 : 1;
+}
+
+std::pair<Value, Value> RowwiseCode::laneRange(Stage &stage) {
+  if (stage.lane == plan.lane && plan.laneBlock)
+    return {blockStart, blockEnd};
+  return {zero, scope->get(plan.extents.at(stage.lane))};
+}
+
+Values RowwiseCode::laneLoop(Value lower, Value upper, int64_t unroll, Values values,
+                             llvm::function_ref<Values(Value, int64_t, Values)> build) {
+  auto body = [&](Value iv, int64_t copies, Values carried) {
+    Values results;
+    scoped([&] { results = build(iv, copies, carried); });
+    return results;
+  };
+  int64_t count = plan.lanes;
+  std::optional<int64_t> extent;
+  if (auto constant = getConstantIntValue(upper); constant && lower == zero)
+    extent = *constant;
+  auto loop = [&](Value from, Value to, int64_t step, int64_t copies, Values init) {
+    // The same loop without a loop-carried value has no results.
+    if (init.empty()) {
+      kb.forLoop(from, to, step, [&](Value iv) { body(iv, copies, {}); });
+      return Values();
+    }
+    return kb.forLoop(from, to, step, init, [&](Value iv, ValueRange carried) {
+      return body(iv, copies, Values(carried));
+    });
+  };
+  auto endOf = [&](Value from, int64_t step) {
+    if (extent)
+      return kb.idx(*extent / step * step);
+    Value length = kb.sub(upper, from);
+    return kb.add(from, kb.mul(kb.div(length, step), step));
+  };
+  Value position = lower;
+  if (unroll > 1 && (!extent || *extent >= unroll * count)) {
+    Value end = endOf(lower, unroll * count);
+    values = loop(lower, end, unroll * count, unroll, values);
+    position = end;
+  }
+  if (!extent || (unroll > 1 ? *extent % (unroll * count) : *extent) >= count) {
+    Value end = extent ? endOf(lower, count) : endOf(position, count);
+    values = loop(position, end, count, 1, values);
+    position = end;
+  }
+  if (extent && *extent % count == 0)
+    return values;
+  auto rest = [&]() -> Values {
+    Values results;
+    lanes->below(kb.sub(upper, position), [&] { results = body(position, 1, values); });
+    return results;
+  };
+  if (extent)
+    return rest();
+  Value some = kb.lt(position, upper);
+  if (values.empty()) {
+    kb.ifThen(some, [&] { rest(); });
+    return {};
+  }
+  return kb.ifElse(some, ValueRange(values).getTypes(), rest, [&] { return values; });
+}
+
+Values RowwiseCode::reductionLoops(Stage &stage, size_t depth, Values init,
+                                   llvm::function_ref<Values(Values)> body) {
+  if (depth == stage.reduction.size())
+    return body(init);
+  int axisClass = stage.reduction[depth];
+  Value upper = scope->get(plan.extents.at(axisClass));
+  Values results = kb.forLoop(zero, upper, 1, init, [&](Value iv, ValueRange carried) {
+    Values next;
+    at[axisClass] = Lane(iv);
+    scoped([&] { next = reductionLoops(stage, depth + 1, Values(carried), body); });
+    return next;
+  });
+  at.erase(axisClass);
+  return results;
+}
+
+static SmallVector<Root *> rootsOf(Stage &stage, bool reduce) {
+  SmallVector<Root *> roots;
+  for (Root &root : stage.roots)
+    if ((root.kind == Root::Reduce) == reduce)
+      roots.push_back(&root);
+  return roots;
+}
+
+static Reduction reductionOf(Root &root) {
+  return *Reduction::match(root.value.getDefiningOp<linalg::LinalgOp>(),
+                           cast<OpResult>(root.value).getResultNumber());
+}
+
+/// Lanes along a parallel class: every lane has its own accumulators.
+void RowwiseCode::buildLaneParallel(Stage &stage) {
+  SmallVector<Root *> reduces = rootsOf(stage, true), maps = rootsOf(stage, false);
+  auto [lower, upper] = laneRange(stage);
+  auto setLane = [&](Value iv, int64_t copy) {
+    at[stage.lane] = Lane::linear(kb.add(iv, copy * plan.lanes));
+  };
+  laneLoop(lower, upper, unrollOf(stage), {}, [&](Value iv, int64_t copies, Values) {
+    // The index of a copy is one value for everything that is built at it.
+    SmallVector<Lane> indices;
+    for (int64_t copy = 0; copy < copies; ++copy) {
+      setLane(iv, copy);
+      indices.push_back(at[stage.lane]);
+    }
+    if (reduces.empty() && stage.reduction.empty()) {
+      for (const Lane &index : indices) {
+        at[stage.lane] = index;
+        scoped([&] { runRoots(stage, maps); });
+      }
+      return Values();
+    }
+    Values init;
+    for (Root *root : reduces)
+      for (int64_t copy = 0; copy < copies; ++copy) {
+        at[stage.lane] = indices[copy];
+        Lane initial = initialOf(*root);
+        Reduction reduction = reductionOf(*root);
+        if (reduction.idempotent)
+          init.push_back(lanes->vector(initial));
+        else
+          init.push_back(reduction.start(kb, initial.scalar, plan.lanes));
+      }
+    Values sums = reductionLoops(stage, 0, init, [&](Values carried) {
+      for (int64_t copy = 0; copy < copies; ++copy) {
+        at[stage.lane] = indices[copy];
+        scoped([&] {
+          for (Root &root : stage.roots) {
+            if (root.kind != Root::Reduce) {
+              runRoots(stage, &root);
+              continue;
+            }
+            Value &sum = carried[(llvm::find(reduces, &root) - reduces.begin()) * copies + copy];
+            sum = reductionOf(root).combine(kb, sum, lanes->vector(evalElement(root)));
+          }
+        });
+      }
+      return carried;
+    });
+    for (auto [number, root] : llvm::enumerate(reduces))
+      for (int64_t copy = 0; copy < copies; ++copy) {
+        at[stage.lane] = indices[copy];
+        Value sum = sums[number * copies + copy];
+        Reduction reduction = reductionOf(*root);
+        if (!reduction.idempotent)
+          sum = reduction.combine(kb, lanes->vector(initialOf(*root)), sum);
+        finish(*root, sum);
+      }
+    return Values();
+  });
+  at.erase(stage.lane);
+}
+
+/// Lanes along a reduced class: lanes and copies of the body have their own accumulators, which are
+/// merged in a fixed order at the end.
+void RowwiseCode::buildLaneReduced(Stage &stage) {
+  SmallVector<Root *> reduces = rootsOf(stage, true);
+  int64_t unroll = unrollOf(stage);
+  Values init;
+  SmallVector<Lane> initial;
+  for (Root *root : reduces) {
+    initial.push_back(initialOf(*root));
+    for (int64_t copy = 0; copy < unroll; ++copy)
+      init.push_back(reductionOf(*root).start(kb, initial.back().scalar, plan.lanes));
+  }
+  auto [lower, upper] = laneRange(stage);
+  Values sums = reductionLoops(stage, 0, init, [&](Values carried) {
+    return laneLoop(lower, upper, unroll, carried, [&](Value iv, int64_t copies, Values sums) {
+      for (int64_t copy = 0; copy < copies; ++copy) {
+        at[stage.lane] = Lane::linear(kb.add(iv, copy * plan.lanes));
+        scoped([&] {
+          for (Root &root : stage.roots) {
+            if (root.kind != Root::Reduce) {
+              runRoots(stage, &root);
+              continue;
+            }
+            Value &sum = sums[(llvm::find(reduces, &root) - reduces.begin()) * unroll + copy];
+            Value next = reductionOf(root).combine(kb, sum, lanes->vector(evalElement(root)));
+            if (lanes->active && isa<VectorType>(next.getType()))
+              next = arith::SelectOp::create(kb.b, kb.loc, lanes->active, next, sum);
+            sum = next;
+          }
+        });
+      }
+      return sums;
+    });
+  });
+  at.erase(stage.lane);
+  for (auto [number, root] : llvm::enumerate(reduces)) {
+    Reduction reduction = reductionOf(*root);
+    Value sum = reduction.merge(kb, ArrayRef<Value>(sums).slice(number * unroll, unroll));
+    sum = reduction.acrossLanes(kb, sum);
+    if (!reduction.idempotent)
+      sum = reduction.combine(kb, initial[number].scalar, sum);
+    finish(*root, sum);
+    if (!root->kept)
+      remember(root->value, pointOf(root->value), Lane(sum));
+  }
+}
+
+void RowwiseCode::buildOuter(Stage &stage, size_t depth) {
+  if (depth == stage.parallel.size())
+    return stage.laneReduced ? buildLaneReduced(stage) : buildLaneParallel(stage);
+  int axisClass = stage.parallel[depth];
+  kb.forLoop(zero, scope->get(plan.extents.at(axisClass)), 1, [&](Value iv) {
+    at[axisClass] = Lane(iv);
+    scoped([&] { buildOuter(stage, depth + 1); });
+  });
+  at.erase(axisClass);
+}
+
+void RowwiseCode::buildStage(Stage &stage) {
+  if (!stage.scalar()) {
+    buildOuter(stage, 0);
+  } else {
+    for (Root &root : stage.roots) {
+      if (root.kind != Root::Reduce) {
+        runRoots(stage, &root);
+        continue;
+      }
+      Lane sum = reductionOf(root).combine(kb, initialOf(root).scalar, evalElement(root).scalar);
+      finish(root, sum);
+      remember(root.value, pointOf(root.value), sum);
+    }
+  }
+  for (Root &root : stage.roots)
+    if (root.kept)
+      ready.insert(root.value);
+}
+
+//===--------------------------------------------------------------------------------------------===//
+// Rows and tasks
+//===--------------------------------------------------------------------------------------------===//
+
+/// Cycles that a task should take at least: far more than handing it to a worker does.
+static constexpr int64_t kTaskCycles = 32000;
+
+RowwiseCode::Limits RowwiseCode::limits(Scope &scope) {
+  // In 1/16 cycles; memory moves about 16 bytes a cycle, so a vector takes at least 4 cycles.
+  Size cost(64);
+  for (Stage &stage : plan.stages) {
+    Size elements(std::max<int64_t>(16 * (stage.cost + 4) / plan.lanes, 1));
+    SmallVector<int> loops(stage.parallel);
+    loops.append(stage.reduction);
+    if (stage.lane >= 0)
+      loops.push_back(stage.lane);
+    for (int axisClass : loops)
+      elements = elements * (axisClass == plan.lane && plan.laneBlock
+                                 ? Size(plan.laneBlock)
+                                 : plan.extents.at(axisClass));
+    cost = cost + elements;
+  }
+  Value rows = scope.get(plan.rowCount());
+  if (plan.laneBlock)
+    rows = kb.mul(rows, kb.ceilDiv(scope.get(plan.extents.at(plan.lane)), plan.laneBlock));
+  Value perTask = kb.add(kb.div(kb.idx(16 * kTaskCycles), scope.get(cost)), 1);
+  return {rows, perTask};
+}
+
+void RowwiseCode::buildKernel(ModuleOp module, StringRef name, func::FuncOp task) {
+  kb.kernel(module, name, [&](const KernelArgs &args) {
+    Scope scope(*plan.sizes, kb, args);
+    Limits limit = limits(scope);
+    Value tasks = kb.div(kb.sub(kb.add(limit.rows, limit.rowsPerTask), kb.idx(1)),
+                         limit.rowsPerTask);
+    return kb.parallelFor(args, tasks, task);
+  });
+}
+
+static constexpr int64_t kAlign = 64;
+
+Size RowwiseCode::scratchBytes() const {
+  Size bytes(0);
+  for (auto &[value, inner] : plan.kept)
+    bytes = bytes + plan.keptElements(value) * Size(storageBytes(getElementTypeOrSelf(value))) +
+            Size(kAlign);
+  return bytes.is(0) ? bytes : bytes + Size(kAlign);
+}
+
+void RowwiseCode::buildRow(ArrayRef<Value> index, Value block) {
+  at.clear();
+  ready.clear();
+  for (auto [axisClass, value] : llvm::zip(plan.rows, index))
+    at[axisClass] = Lane(value);
+  if (plan.laneBlock) {
+    blockStart = kb.mul(block, plan.laneBlock);
+    blockEnd = kb.min(kb.add(blockStart, plan.laneBlock), scope->get(plan.extents.at(plan.lane)));
+  }
+  scoped([&] {
+    for (Stage &stage : plan.stages)
+      buildStage(stage);
+  });
+}
+
+func::FuncOp RowwiseCode::buildTask(ModuleOp module, StringRef name) {
+  return kb.task(module, name, [&](const KernelArgs &args) -> Value {
+    Scope taskScope(*plan.sizes, kb, args);
+    Lanes taskLanes(taskScope, plan.lanes);
+    scope = &taskScope;
+    lanes = &taskLanes;
+    zero = scope->atEntry([&] { return kb.idx(0); });
+    if (!plan.kept.empty()) {
+      Value mine = kb.mul(args.worker, scope->get(scratchBytes()));
+      auto aligned = [&](Value bytes) {
+        return kb.mul(kb.div(kb.add(bytes, kAlign - 1), kAlign), kAlign);
+      };
+      Value position = aligned(mine);
+      for (auto &[value, inner] : plan.kept) {
+        buffers[value] = kb.gep(scope->scratch(0), position, kb.b.getI8Type());
+        Size bytes = plan.keptElements(value) * Size(storageBytes(getElementTypeOrSelf(value)));
+        position = aligned(kb.add(position, scope->get(bytes)));
+      }
+    }
+    Limits limit = limits(*scope);
+    Value first = kb.mul(args.task, limit.rowsPerTask);
+    Value last = kb.min(limit.rows, kb.add(first, limit.rowsPerTask));
+
+    // The index of each row class, outermost first, then the lane block; counted up row by row.
+    Values radix;
+    for (int axisClass : plan.rows)
+      radix.push_back(scope->get(plan.extents.at(axisClass)));
+    if (plan.laneBlock)
+      radix.push_back(kb.ceilDiv(scope->get(plan.extents.at(plan.lane)), plan.laneBlock));
+    Values start(radix.size());
+    Value rest = first;
+    for (int64_t digit = static_cast<int64_t>(radix.size()) - 1; digit >= 0; --digit) {
+      start[digit] = digit == 0 ? rest : kb.rem(rest, radix[digit]);
+      if (digit > 0)
+        rest = kb.div(rest, radix[digit]);
+    }
+    auto row = [&](ValueRange digits) {
+      Values index(digits);
+      Value block = plan.laneBlock ? index.pop_back_val() : Value();
+      buildRow(index, block);
+      Values next(digits);
+      Value carry = kb.idx(1);
+      for (int64_t digit = static_cast<int64_t>(radix.size()) - 1; digit >= 0; --digit) {
+        Value up = kb.add(next[digit], carry);
+        if (digit == 0) {
+          next[digit] = up;
+          break;
+        }
+        Value wraps = kb.eq(up, radix[digit]);
+        next[digit] = kb.select(wraps, zero, up);
+        carry = kb.select(wraps, kb.idx(1), zero);
+      }
+      return next;
+    };
+    if (start.empty())
+      kb.forLoop(first, last, 1, [&](Value) { row({}); });
+    else
+      kb.forLoop(first, last, 1, start, [&](Value, ValueRange digits) { return row(digits); });
+    Value code = lanes->error();
+    scope = nullptr;
+    lanes = nullptr;
+    return code;
+  });
+}
+
+} // namespace attune::codegen

@@ -1,0 +1,80 @@
+//===- RowwiseCode.h - The loops of a row-wise kernel ---------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_CPU_ROWWISECODE_H
+#define ATTUNE_CODEGEN_CPU_ROWWISECODE_H
+
+#include "attune/codegen/cpu/Lanes.h"
+#include "attune/codegen/cpu/RowwisePlan.h"
+
+namespace attune::codegen {
+
+/// Builds one task function of a plan. Values are computed at a point: one index per axis, of which
+/// the lane class's runs over lanes. What was computed at a point is not computed there again.
+class RowwiseCode {
+public:
+  using Value = mlir::Value;
+  RowwiseCode(RowwisePlan &plan, KernelBuilder &kb) : plan(plan), kb(kb) {}
+
+  /// The kernel function: splits rows into tasks.
+  void buildKernel(mlir::ModuleOp module, llvm::StringRef name, mlir::func::FuncOp task);
+  mlir::func::FuncOp buildTask(mlir::ModuleOp module, llvm::StringRef name);
+  /// Bytes of scratch per worker.
+  Size scratchBytes() const;
+  /// Whether something turned out not to be expressible; what was built is then unusable.
+  bool failed = false;
+
+private:
+  using Point = llvm::SmallVector<Lane>;
+  struct Limits {
+    Value rows, rowsPerTask;
+  };
+  Limits limits(Scope &scope);
+
+  void buildRow(llvm::ArrayRef<Value> index, Value block);
+  void buildStage(Stage &stage);
+  void buildOuter(Stage &stage, size_t depth);
+  void buildLaneParallel(Stage &stage);
+  void buildLaneReduced(Stage &stage);
+  void runRoots(Stage &stage, llvm::ArrayRef<Root *> roots);
+  void finish(Root &root, const Lane &value);
+  /// The loop over lanes in [lower, upper): `unroll` vectors at a time, single vectors, the rest.
+  Values laneLoop(Value lower, Value upper, int64_t unroll, Values init,
+                  llvm::function_ref<Values(Value, int64_t, Values)> body);
+  Values reductionLoops(Stage &stage, size_t depth, Values init,
+                        llvm::function_ref<Values(Values)> body);
+  std::pair<Value, Value> laneRange(Stage &stage);
+  int64_t unrollOf(Stage &stage) const;
+
+  Lane eval(Value tensor, const Point &point);
+  Lane evalComputed(mlir::OpResult value, const Point &point);
+  Lane evalView(mlir::Operation *op, const Point &point);
+  Lane loadKept(Value tensor, const Point &point);
+  void storeKept(Value tensor, const Lane &value);
+  std::optional<Lane> keptOffset(Value tensor, const Point &point);
+  Lane evalElement(Root &root);
+  llvm::SmallVector<Lane> evalOperands(mlir::linalg::LinalgOp op, llvm::ArrayRef<Lane> loops);
+  Lane evalAffine(mlir::AffineExpr expr, llvm::ArrayRef<Lane> loops);
+  Point pointOf(Value tensor);
+  Lane initialOf(Root &root);
+  Lane fail(mlir::Type type);
+
+  // What is known inside the innermost region that is being built.
+  using PointKey = std::vector<std::tuple<void *, void *, int64_t>>;
+  static PointKey keyOf(llvm::ArrayRef<Lane> point);
+  std::vector<std::map<std::pair<void *, PointKey>, Lane>> memo;
+  void remember(Value tensor, const Point &point, const Lane &value);
+  const Lane *recall(Value tensor, const Point &point);
+  void scoped(llvm::function_ref<void()> body);
+
+  RowwisePlan &plan;
+  KernelBuilder &kb;
+  Scope *scope = nullptr;
+  Lanes *lanes = nullptr;
+  Value zero;
+  std::map<int, Lane> at; ///< the index of every class that is fixed here
+  Value blockStart, blockEnd;
+  llvm::MapVector<Value, Value> buffers; ///< of kept values
+  llvm::DenseSet<Value> ready;           ///< kept values whose stage is complete
+};
+
+} // namespace attune::codegen
+#endif
