@@ -24,7 +24,11 @@ std::string kernelHash(KernelOp op, const CpuTarget &target) {
   return llvm::utohexstr(hash.high64, true, 16) + llvm::utohexstr(hash.low64, true, 16);
 }
 
-CpuEmitters::CpuEmitters(bool onlyGeneric) { emitters.push_back(createLoopsEmitter()); }
+CpuEmitters::CpuEmitters(bool onlyGeneric) {
+  if (!onlyGeneric)
+    emitters.push_back(createRowwiseEmitter());
+  emitters.push_back(createLoopsEmitter());
+}
 
 const KernelEmitter &CpuEmitters::choose(KernelOp op, const CpuTarget &target) const {
   for (const auto &emitter : ArrayRef(emitters).drop_back())

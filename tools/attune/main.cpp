@@ -18,6 +18,7 @@ constexpr llvm::StringRef kUsageText = "usage: attune COMMAND [options]\n\ncomma
 
 const Command kCommands[] = {
     {"bench", "measure the latency of a model or artifact", benchCommand},
+    {"check", "compare the optimised model with its reference lowering", checkCommand},
     {"compile", "compile an ONNX model to a native shared library", compileCommand},
     {"explain", "say which attention was recognised, and why others were not", explainCommand},
     {"run", "run a model on tensors from files", runCommand},
