@@ -102,13 +102,25 @@ static Tensor runtimeBroadcast(Node &node, const Tensor &input, const Shape &to)
 Tensor broadcastTo(Node &node, const Tensor &input, const Shape &shape) {
   if (input.shape() == shape)
     return input;
+  if (TypedAttr value = input.splat())
+    return Tensor::ofUniform(value, input.dtype(), shape);
   if (needsRuntimeBroadcast(node, input.shape(), shape))
     return runtimeBroadcast(node, input, shape);
   Value result = generic(node, {node.value(input)},
                          {broadcastMap(node.context(), input.shape(), shape)}, shape,
                          input.type(node.context()).getElementType(),
                          [](OpBuilder &, Location, ValueRange args) { return args[0]; });
-  return node.tensor(result, input.dtype(), shape);
+  Tensor broadcast = node.tensor(result, input.dtype(), shape);
+  if (auto ramp = input.ramp()) {
+    int64_t axis = ramp->axis + int64_t(shape.size()) - input.rank();
+    if (ramp->axis < 0)
+      broadcast.setRamp(ramp);
+    else if (input.dim(ramp->axis).is(1))
+      broadcast.setRamp(Ramp{-1, ramp->start, 0});
+    else
+      broadcast.setRamp(Ramp{axis, ramp->start, ramp->step});
+  }
+  return broadcast;
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -184,28 +196,23 @@ static int64_t sourceIndex(int64_t i, const Shape &from, const Shape &to) {
   return position;
 }
 
-/// Evaluates the body on constants by folding; nothing if some operation does not fold.
-static Tensor foldConstants(Node &node, ArrayRef<Tensor> inputs, DType out, const Shape &shape,
-                            int64_t count, BodyFn body) {
-  SmallVector<DenseElementsAttr> operands;
-  Block scratch;
-  for (const Tensor &input : inputs) {
-    auto dense = dyn_cast_or_null<DenseElementsAttr>(input.constant());
-    if (!dense)
-      return {};
-    operands.push_back(dense);
-    scratch.addArgument(dense.getElementType(), node.loc());
+namespace {
+/// Evaluates a body on constants by folding.
+class Folder {
+public:
+  Folder(Node &node, ArrayRef<Tensor> inputs, BodyFn body) {
+    for (const Tensor &input : inputs)
+      scratch.addArgument(input.dtype().type(node.context()), node.loc());
+    OpBuilder b(node.context());
+    b.setInsertionPointToEnd(&scratch);
+    result = body(b, node.loc(), scratch.getArguments());
   }
-  OpBuilder b(node.context());
-  b.setInsertionPointToEnd(&scratch);
-  Value result = body(b, node.loc(), scratch.getArguments());
 
-  SmallVector<Attribute> elements;
-  for (int64_t i = 0; i < count; ++i) {
+  /// Null if some operation does not fold.
+  Attribute operator()(ArrayRef<Attribute> arguments) {
     llvm::DenseMap<Value, Attribute> known;
-    for (auto [k, dense] : llvm::enumerate(operands))
-      known[scratch.getArgument(k)] =
-          dense.getValues<Attribute>()[sourceIndex(i, inputs[k].shape(), shape)];
+    for (auto [argument, value] : llvm::zip(scratch.getArguments(), arguments))
+      known[argument] = value;
     for (Operation &op : scratch) {
       SmallVector<Attribute> values;
       for (Value operand : op.getOperands())
@@ -220,7 +227,38 @@ static Tensor foldConstants(Node &node, ArrayRef<Tensor> inputs, DType out, cons
         return {};
       known[op.getResult(0)] = value;
     }
-    elements.push_back(known.lookup(result));
+    return known.lookup(result);
+  }
+
+private:
+  Block scratch;
+  Value result;
+};
+} // namespace
+
+/// The element that all positions have, if the inputs are splats.
+static TypedAttr foldSplats(Node &node, ArrayRef<Tensor> inputs, BodyFn body) {
+  SmallVector<Attribute> arguments;
+  for (const Tensor &input : inputs)
+    arguments.push_back(input.splat());
+  return dyn_cast_or_null<TypedAttr>(Folder(node, inputs, body)(arguments));
+}
+
+static Tensor foldConstants(Node &node, ArrayRef<Tensor> inputs, DType out, const Shape &shape,
+                            int64_t count, BodyFn body) {
+  SmallVector<DenseElementsAttr> operands;
+  for (const Tensor &input : inputs) {
+    operands.push_back(dyn_cast_or_null<DenseElementsAttr>(input.constant()));
+    if (!operands.back())
+      return {};
+  }
+  Folder folder(node, inputs, body);
+  SmallVector<Attribute> elements;
+  for (int64_t i = 0; i < count; ++i) {
+    SmallVector<Attribute> arguments;
+    for (auto [input, dense] : llvm::zip(inputs, operands))
+      arguments.push_back(dense.getValues<Attribute>()[sourceIndex(i, input.shape(), shape)]);
+    elements.push_back(folder(arguments));
     if (!elements.back())
       return {};
   }
@@ -258,6 +296,9 @@ Tensor elementwise(Node &node, ArrayRef<Tensor> inputs, DType out, BodyFn body, 
   Shape shape = broadcastShape(node, shapes);
   Type element = out.type(node.context());
 
+  if (llvm::all_of(inputs, [](const Tensor &t) { return bool(t.splat()); }))
+    if (TypedAttr value = foldSplats(node, inputs, body))
+      return Tensor::ofUniform(value, out, shape);
   Extent size = 1;
   for (const Extent &e : shape)
     size = size * e;
@@ -383,12 +424,15 @@ Tensor castTo(Node &node, const Tensor &input, DType to) {
     return std::nullopt;
   };
   ExtentFn fn = symbolic;
-  return elementwise(
+  Tensor result = elementwise(
       node, {input}, to,
       [&](OpBuilder &b, Location loc, ValueRange args) {
         return castElement(b, loc, args[0], from, to);
       },
       to.isInteger() && from.isInteger() ? fn : ExtentFn());
+  if (to == kInt64 && from == kInt32)
+    result.setRamp(input.ramp());
+  return result;
 }
 
 Value checkedIndex(Node &node, OpBuilder &b, Location loc, Value raw, Value dim, bool isUnsigned) {

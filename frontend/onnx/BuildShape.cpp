@@ -38,15 +38,18 @@ static SmallVector<Group> pairAxes(const Shape &in, const Shape &out) {
     return {{0, in.size(), 0, out.size()}};
   while (i < in.size() || j < out.size()) {
     Group g{i, i, j, j};
-    // The nearest later cut: smallest number of axes on both sides.
-    bool found = false;
+    // The nearest later cut: equal axes, else the smallest number of axes on both sides.
+    bool found = i < in.size() && j < out.size() && in[i] == out[j];
+    if (found) {
+      g.inEnd = i + 1;
+      g.outEnd = j + 1;
+    }
     size_t most = in.size() - i + out.size() - j;
     for (size_t total = 1; total <= most && !found; ++total)
       for (size_t a = 0; a <= total && !found; ++a) {
         size_t b = total - a;
         if (i + a > in.size() || j + b > out.size())
           continue;
-        // A group needs an axis on both sides unless it only drops or adds ones.
         if (product(ArrayRef(in).slice(i, a)) == product(ArrayRef(out).slice(j, b))) {
           g.inEnd = i + a;
           g.outEnd = j + b;
@@ -77,7 +80,28 @@ static SmallVector<Group> pairAxes(const Shape &in, const Shape &out) {
   return merged;
 }
 
+/// The axis that corresponds to `axis`: the same size, and the same number of elements before it.
+static std::optional<int64_t> sameAxis(const Shape &from, const Shape &to, int64_t axis) {
+  Extent before = product(ArrayRef(from).take_front(axis));
+  for (size_t i = 0; i < to.size(); ++i)
+    if (to[i] == from[axis] && product(ArrayRef(to).take_front(i)) == before)
+      return i;
+  return std::nullopt;
+}
+
+static Tensor reshapeValue(Node &node, const Tensor &input, const Shape &shape);
+
 Tensor reshape(Node &node, const Tensor &input, const Shape &shape) {
+  Tensor result = reshapeValue(node, input, shape);
+  if (auto ramp = input.ramp()) {
+    auto axis = ramp->axis < 0 ? -1 : sameAxis(input.shape(), shape, ramp->axis);
+    if (axis)
+      result.setRamp(Ramp{*axis, ramp->start, ramp->step});
+  }
+  return result;
+}
+
+static Tensor reshapeValue(Node &node, const Tensor &input, const Shape &shape) {
   if (input.contents() && llvm::all_of(shape, [](auto &e) { return e.constant().has_value(); }))
     return node.contents(*input.contents(), input.dtype(), shape);
   if (auto dense = dyn_cast_or_null<DenseElementsAttr>(input.constant()))
@@ -86,6 +110,8 @@ Tensor reshape(Node &node, const Tensor &input, const Shape &shape) {
   const Shape &in = input.shape();
   if (in == shape)
     return input;
+  if (TypedAttr value = input.splat())
+    return Tensor::ofUniform(value, input.dtype(), shape);
   OpBuilder &b = node.builder();
   Location loc = node.loc();
   Value value = node.value(input);
@@ -167,10 +193,18 @@ Tensor transpose(Node &node, const Tensor &input, ArrayRef<int64_t> perm) {
   Shape shape;
   for (int64_t axis : perm)
     shape.push_back(input.dim(axis));
+  if (TypedAttr value = input.splat())
+    return Tensor::ofUniform(value, input.dtype(), shape);
   Value init = empty(node, shape, input.dtype().type(node.context()));
   auto op =
       linalg::TransposeOp::create(node.builder(), node.loc(), node.value(input), init, perm);
-  return node.tensor(op->getResult(0), input.dtype(), shape);
+  Tensor result = node.tensor(op->getResult(0), input.dtype(), shape);
+  if (auto ramp = input.ramp()) {
+    if (ramp->axis >= 0)
+      ramp->axis = llvm::find(perm, ramp->axis) - perm.begin();
+    result.setRamp(ramp);
+  }
+  return result;
 }
 
 /// Calls `visit` with the row-major positions of the elements that the ranges select.
@@ -208,6 +242,8 @@ Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
     forEachSelected(input, ranges, [&](int64_t at) { elements.push_back((*input.contents())[at]); });
     return node.contents(elements, input.dtype(), shape);
   }
+  if (TypedAttr value = input.splat())
+    return Tensor::ofUniform(value, input.dtype(), shape);
   SmallVector<OpFoldResult> offsets, sizes, steps;
   for (const SliceRange &r : ranges) {
     offsets.push_back(node.ofr(r.offset));
@@ -216,7 +252,19 @@ Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
   }
   Value result = tensor::ExtractSliceOp::create(node.builder(), node.loc(), node.value(input),
                                                 offsets, sizes, steps);
-  return node.tensor(result, input.dtype(), shape);
+  Tensor part = node.tensor(result, input.dtype(), shape);
+  if (auto ramp = input.ramp()) {
+    if (ramp->axis >= 0) {
+      const SliceRange &r = ranges[ramp->axis];
+      auto step = r.step.constant();
+      ramp->start = ramp->start + r.offset * ramp->step;
+      ramp->step *= step.value_or(1);
+      if (!step)
+        ramp.reset();
+    }
+    part.setRamp(ramp);
+  }
+  return part;
 }
 
 Tensor concat(Node &node, ArrayRef<Tensor> inputs, int64_t axis) {
@@ -259,7 +307,11 @@ Tensor concat(Node &node, ArrayRef<Tensor> inputs, int64_t axis) {
   Value result =
       tensor::ConcatOp::create(node.builder(), node.loc(), typeOf(node, shape, inputs[0].dtype()),
                                axis, values);
-  return node.tensor(result, inputs[0].dtype(), shape);
+  Tensor stack = node.tensor(result, inputs[0].dtype(), shape);
+  bool single = llvm::all_of(inputs, [&](const Tensor &t) { return t.dim(axis).is(1); });
+  if (single && axis + 1 == int64_t(shape.size()))
+    stack.setColumns(std::vector<Tensor>(inputs.begin(), inputs.end()));
+  return stack;
 }
 
 //===--------------------------------------------------------------------------------------------===//

@@ -1,5 +1,6 @@
 #include "attune/frontend/onnx/Tensor.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 
@@ -118,6 +119,51 @@ Tensor Tensor::ofContents(MLIRContext *context, ArrayRef<Extent> contents, DType
   t.state->contents.emplace(contents.begin(), contents.end());
   t.state->contentsKnown = true;
   return t;
+}
+
+Tensor Tensor::ofUniform(TypedAttr value, DType dtype, Shape shape) {
+  Tensor t = make(value.getContext(), dtype, std::move(shape));
+  t.state->uniform = value;
+  if (llvm::all_of(t.shape(), [](const Extent &e) { return e.constant().has_value(); }))
+    t.state->constant = DenseElementsAttr::get(t.type(value.getContext()), Attribute(value));
+  return t;
+}
+
+ArrayRef<Tensor> Tensor::columns() const { return state->columns; }
+
+/// The ramp of a constant table such as position ids.
+static std::optional<Ramp> findRamp(ArrayRef<int64_t> values, const Shape &shape) {
+  if (values.empty())
+    return std::nullopt;
+  if (llvm::all_equal(values))
+    return Ramp{-1, values[0], 0};
+  int64_t inner = values.size();
+  for (auto [axis, e] : llvm::enumerate(shape)) {
+    int64_t size = *e.constant();
+    inner /= size;
+    if (size == 1)
+      continue;
+    // Differences of huge values could wrap.
+    int64_t first = values[0], step = values[inner] - first;
+    bool small = std::abs(first) < (1 << 30) && std::abs(step) < (1 << 30);
+    auto fits = [&](int64_t i) { return values[i] == first + step * (i / inner % size); };
+    if (small && llvm::all_of(llvm::seq<int64_t>(0, values.size()), fits))
+      return Ramp{int64_t(axis), first, step};
+  }
+  return std::nullopt;
+}
+
+std::optional<Ramp> Tensor::ramp() const {
+  if (state->ramp || state->rampKnown)
+    return state->ramp;
+  state->rampKnown = true;
+  if (!state->dtype.isInteger() || state->dtype.isBool())
+    return std::nullopt;
+  if (contents() && !contents()->empty() && llvm::all_equal(*contents()))
+    return state->ramp = Ramp{-1, contents()->front(), 0};
+  if (auto values = constantInts(1 << 16))
+    state->ramp = findRamp(*values, state->shape);
+  return state->ramp;
 }
 
 Extent Tensor::size() const {
@@ -242,6 +288,8 @@ std::optional<std::vector<double>> Tensor::constantFloats(int64_t limit) const {
 }
 
 TypedAttr Tensor::splat() const {
+  if (state->uniform)
+    return state->uniform;
   auto dense = dyn_cast_or_null<DenseElementsAttr>(constant());
   if (!dense || !dense.isSplat())
     return {};
@@ -251,6 +299,14 @@ TypedAttr Tensor::splat() const {
 Value Tensor::value(OpBuilder &builder, Location loc, Extents &extents) const {
   if (state->value)
     return state->value;
+  if (state->uniform && !state->constant) {
+    SmallVector<OpFoldResult> sizes;
+    for (const Extent &e : state->shape)
+      sizes.push_back(extents.ofr(builder, loc, e));
+    Value init = tensor::EmptyOp::create(builder, loc, sizes, state->uniform.getType());
+    Value fill = arith::ConstantOp::create(builder, loc, state->uniform);
+    return linalg::FillOp::create(builder, loc, fill, init).getResult(0);
+  }
   OpBuilder header(extents.header());
   if (ElementsAttr attr = constant())
     return state->value = arith::ConstantOp::create(header, loc, cast<TypedAttr>(attr));

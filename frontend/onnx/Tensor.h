@@ -45,6 +45,13 @@ private:
 
 inline const DType kFloat = 1, kUInt8 = 2, kInt8 = 3, kInt32 = 6, kInt64 = 7, kBool = 9;
 
+/// Element (i0, i1, ...) is `start + step * i_axis`, or `start` if `axis` is -1.
+struct Ramp {
+  int64_t axis;
+  Extent start;
+  int64_t step;
+};
+
 /// A handle; copies share the value.
 class Tensor {
 public:
@@ -56,6 +63,8 @@ public:
 
   static Tensor ofValue(mlir::Value value, DType dtype, Shape shape);
   static Tensor ofConstant(mlir::ElementsAttr attr, DType dtype);
+  /// Every element is `value`; made by a fill if it is needed as a tensor.
+  static Tensor ofUniform(mlir::TypedAttr value, DType dtype, Shape shape);
   /// Integer or bool contents in row-major order; `shape` must be static.
   static Tensor ofContents(mlir::MLIRContext *context, llvm::ArrayRef<Extent> contents, DType dtype,
                            Shape shape);
@@ -78,6 +87,13 @@ public:
   std::optional<std::vector<int64_t>> constantInts(int64_t limit = 1 << 20) const;
   std::optional<std::vector<double>> constantFloats(int64_t limit = 1 << 20) const;
 
+  /// How the elements follow from their position, if known: ranges, position tables, constants.
+  std::optional<Ramp> ramp() const;
+  void setRamp(std::optional<Ramp> ramp) { state->ramp = std::move(ramp); }
+  /// The vectors that a stack along the last axis was made of; empty if unknown.
+  llvm::ArrayRef<Tensor> columns() const;
+  void setColumns(std::vector<Tensor> columns) { state->columns = std::move(columns); }
+
   /// The SSA value, made at `builder`'s place (constants: at the front) if there is none yet.
   mlir::Value value(mlir::OpBuilder &builder, mlir::Location loc, Extents &extents) const;
   mlir::RankedTensorType type(mlir::MLIRContext *context) const;
@@ -93,6 +109,10 @@ private:
     mlir::ElementsAttr constant;
     std::optional<std::vector<Extent>> contents;
     bool contentsKnown = false;
+    mlir::TypedAttr uniform;
+    std::optional<Ramp> ramp;
+    bool rampKnown = false;
+    std::vector<Tensor> columns;
   };
   std::shared_ptr<State> state;
 };

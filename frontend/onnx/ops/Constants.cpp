@@ -44,16 +44,8 @@ static void convertConstantOfShape(Node &node) {
       node.require(node.extents().less(-1, e), "a size is negative");
   Tensor value = node.hasAttr("value") ? node.tensorAttr("value") : scalarTensor(node, kFloat, 0);
   node.check(value.staticSize() == 1, "attribute 'value' must have one element");
-  Extent size = 1;
-  for (const Extent &e : shape)
-    size = size * e;
   DType dtype = value.dtype();
-  if (auto count = size.constant()) {
-    auto type = RankedTensorType::get(staticShape(shape), dtype.type(node.context()));
-    return node.setOutput(
-        0, Tensor::ofConstant(DenseElementsAttr::get(type, Attribute(value.splat())), dtype));
-  }
-  node.setOutput(0, node.tensor(filled(node, shape, value.splat()), dtype, shape));
+  node.setOutput(0, Tensor::ofUniform(value.splat(), dtype, shape));
 }
 
 /// start + i * delta in the element type.
@@ -117,7 +109,11 @@ static void convertRange(Node &node) {
         return arith::AddIOp::create(b, loc, values[0],
                                      arith::MulIOp::create(b, loc, i, values[1]));
       });
-  node.setOutput(0, node.tensor(result, dtype, shape));
+  Tensor range = node.tensor(result, dtype, shape);
+  if (auto step = dtype.isInteger() ? node.extentsOf(2)[0].constant() : std::nullopt)
+    if (start.contents())
+      range.setRamp(Ramp{0, start.contents()->front(), *step});
+  node.setOutput(0, range);
 }
 
 static void convertIdentity(Node &node) { node.setOutput(0, node.input(0)); }
@@ -159,10 +155,8 @@ static void convertDropout(Node &node) {
   }
   Tensor input = node.input(0);
   node.setOutput(0, input);
-  if (node.wants(1)) {
-    Value ones = filled(node, input.shape(), scalarAttr(node.context(), kBool, 1));
-    node.setOutput(1, node.tensor(ones, kBool, input.shape()));
-  }
+  if (node.wants(1))
+    node.setOutput(1, Tensor::ofUniform(scalarAttr(node.context(), kBool, 1), kBool, input.shape()));
 }
 
 void registerConstants(Registry &registry) {

@@ -250,6 +250,54 @@ template <Variadic kind> static void convertVariadic(Node &node) {
 
 enum class Compare { Equal, Less, LessOrEqual, Greater, GreaterOrEqual };
 
+/// Smallest and largest element of a ramp.
+static std::optional<std::pair<Extent, Extent>> rampBounds(const Tensor &t) {
+  auto ramp = t.ramp();
+  if (!ramp)
+    return std::nullopt;
+  if (ramp->axis < 0)
+    return std::pair(ramp->start, ramp->start);
+  Extent last = ramp->start + (t.dim(ramp->axis) - 1) * ramp->step;
+  return ramp->step >= 0 ? std::pair(ramp->start, last) : std::pair(last, ramp->start);
+}
+
+/// A comparison of positions that has one outcome for all elements, as `arange(n) >= 0`.
+static std::optional<bool> compareRamp(Node &node, const Tensor &x, const Tensor &y, Compare kind) {
+  if (!x.dtype().isInteger() || x.contents() || x.dtype().isUnsigned())
+    return std::nullopt;
+  auto a = rampBounds(x), b = rampBounds(y);
+  if (!a || !b)
+    return std::nullopt;
+  Extents &extents = node.extents();
+  // below: all of p < all of q; notBelow: no p < any q.
+  auto below = [&](const auto &p, const auto &q) {
+    return extents.knownLess(p.second, q.first) == true;
+  };
+  auto notBelow = [&](const auto &p, const auto &q) {
+    return extents.knownLess(p.first, q.second) == false;
+  };
+  auto less = [&](const auto &p, const auto &q) -> std::optional<bool> {
+    if (below(p, q))
+      return true;
+    return notBelow(p, q) ? std::optional(false) : std::nullopt;
+  };
+  auto negate = [](std::optional<bool> known) {
+    return known ? std::optional(!*known) : std::nullopt;
+  };
+  switch (kind) {
+  case Compare::Equal:
+    return below(*a, *b) || below(*b, *a) ? std::optional(false) : std::nullopt;
+  case Compare::Less:
+    return less(*a, *b);
+  case Compare::GreaterOrEqual:
+    return negate(less(*a, *b));
+  case Compare::Greater:
+    return less(*b, *a);
+  case Compare::LessOrEqual:
+    return negate(less(*b, *a));
+  }
+}
+
 template <Compare kind> static void convertCompare(Node &node) {
   Tensor x = node.input(0), y = node.input(1);
   DType dtype = x.dtype();
@@ -269,6 +317,11 @@ template <Compare kind> static void convertCompare(Node &node) {
       return extents.less(a[1], a[0] + 1);
     }
   };
+  if (auto known = compareRamp(node, x, y, kind)) {
+    Shape shape = broadcastShape(node, {x.shape(), y.shape()});
+    return node.setOutput(
+        0, Tensor::ofUniform(scalarAttr(node.context(), kBool, *known), kBool, shape));
+  }
   auto body = [&](OpBuilder &b, Location loc, ValueRange a) {
     Scalar s{b, loc, dtype};
     switch (kind) {

@@ -55,11 +55,55 @@ static bool gatherContents(Node &node, const Tensor &data, const Tensor &indices
   return true;
 }
 
+/// Indices that count along their axis: the data's own elements in their own order.
+static bool isSliceOf(Node &node, const std::optional<Ramp> &ramp, const Extent &count,
+                      const Extent &size) {
+  Extents &extents = node.extents();
+  if (!ramp || extents.low(ramp->start) < 0)
+    return false;
+  if (ramp->axis < 0)
+    return extents.knownLess(ramp->start, size) == true;
+  // An empty range is in range only where it starts inside.
+  Extent end = ramp->start + count * ramp->step;
+  return ramp->step > 0 && (ramp->start.is(0) || extents.knownLess(size, end) == false);
+}
+
+/// The check that an index tensor which counts stays inside the data.
+static void requireInside(Node &node, const Ramp &ramp, const Extent &count, const Extent &size) {
+  if (ramp.axis >= 0)
+    node.require(node.extents().less((count - 1) * ramp.step + ramp.start, size),
+                 "index out of range");
+}
+
+static bool gatherRange(Node &node, const Tensor &data, const Tensor &indices, int64_t axis) {
+  auto ramp = indices.ramp();
+  if (!ramp || ramp->axis < 0 || indices.contents())
+    return false;
+  const Extent &count = indices.dim(ramp->axis), &size = data.dim(axis);
+  // All other axes of the indices must be single: repetition is left to the gather.
+  bool single = llvm::all_of(llvm::enumerate(indices.shape()), [&](auto e) {
+    return int64_t(e.index()) == ramp->axis || e.value().is(1);
+  });
+  if (!single || !isSliceOf(node, ramp, count, size))
+    return false;
+  requireInside(node, *ramp, count, size);
+  SmallVector<SliceRange> ranges;
+  for (const Extent &e : data.shape())
+    ranges.push_back({0, e, 1});
+  ranges[axis] = {ramp->start, count, ramp->step};
+  Shape shape(data.shape().begin(), data.shape().begin() + axis);
+  shape.append(indices.shape().begin(), indices.shape().end());
+  shape.append(data.shape().begin() + axis + 1, data.shape().end());
+  node.setOutput(0, reshape(node, slice(node, data, ranges), shape));
+  return true;
+}
+
 static void convertGather(Node &node) {
   Tensor data = node.input(0), indices = node.input(1);
   checkIndexType(node, indices);
   int64_t axis = node.normaliseAxis(node.intAttr("axis", 0), data.rank());
-  if (gatherContents(node, data, indices) || gatherOne(node, data, indices, axis))
+  if (gatherContents(node, data, indices) || gatherOne(node, data, indices, axis) ||
+      gatherRange(node, data, indices, axis))
     return;
   Shape shape(data.shape().begin(), data.shape().begin() + axis);
   shape.append(indices.shape().begin(), indices.shape().end());
@@ -120,9 +164,46 @@ static SmallVector<Tensor> coordinates(Node &node, const Tensor &indices, int64_
   shape.pop_back();
   for (int64_t k = 0; k < count; ++k) {
     ranges.back() = {k, 1, 1};
-    result.push_back(reshape(node, slice(node, indices, ranges), shape));
+    Tensor column =
+        indices.columns().empty() ? slice(node, indices, ranges) : indices.columns()[k];
+    result.push_back(reshape(node, column, shape));
   }
   return result;
+}
+
+/// Coordinates that count along axes of their own (a grid of positions): the data, moved.
+static bool gatherGrid(Node &node, const Tensor &data, ArrayRef<Tensor> coordinates,
+                       const Shape &shape) {
+  int64_t depth = coordinates.size(), outer = coordinates[0].rank();
+  SmallVector<SliceRange> ranges;
+  for (const Extent &e : data.shape())
+    ranges.push_back({0, e, 1});
+  // The axis of the result that each axis of the data follows, -1 for none.
+  SmallVector<int64_t> target;
+  for (int64_t k = 0; k < depth; ++k) {
+    auto ramp = coordinates[k].ramp();
+    Extent count = ramp && ramp->axis >= 0 ? coordinates[k].dim(ramp->axis) : Extent(1);
+    if (!isSliceOf(node, ramp, count, data.dim(k)))
+      return false;
+    if (ramp->axis >= 0 && llvm::is_contained(target, ramp->axis))
+      return false;
+    ranges[k] = {ramp->start, count, ramp->axis < 0 ? 1 : ramp->step};
+    target.push_back(ramp->axis);
+  }
+  for (int64_t k = 0; k < depth; ++k)
+    requireInside(node, *coordinates[k].ramp(), ranges[k].size, data.dim(k));
+  for (int64_t axis = depth; axis < data.rank(); ++axis)
+    target.push_back(outer + axis - depth);
+  Tensor part = slice(node, data, ranges);
+  SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(0, data.rank()));
+  llvm::sort(perm, [&](int64_t a, int64_t b) { return target[a] < target[b]; });
+  Shape single(shape.size(), Extent(1));
+  for (int64_t axis = 0; axis < data.rank(); ++axis)
+    if (target[axis] >= 0)
+      single[target[axis]] = part.dim(axis);
+  Tensor moved = reshape(node, transpose(node, part, perm), single);
+  node.setOutput(0, broadcastTo(node, moved, shape));
+  return true;
 }
 
 static void convertGatherND(Node &node) {
@@ -144,11 +225,14 @@ static void convertGatherND(Node &node) {
   Shape shape(indices.shape().begin(), indices.shape().end() - 1);
   shape.append(data.shape().begin() + batch + *depth, data.shape().end());
 
+  auto columns = coordinates(node, indices, *depth);
+  if (batch == 0 && gatherGrid(node, data, columns, shape))
+    return;
   MLIRContext *context = node.context();
   AffineMap map = AffineMap::getMultiDimIdentityMap(shape.size(), context).getMajorSubMap(outer);
   SmallVector<Value> operands;
   SmallVector<Value> sizes;
-  for (auto [k, tensor] : llvm::enumerate(coordinates(node, indices, *depth))) {
+  for (auto [k, tensor] : llvm::enumerate(columns)) {
     operands.push_back(node.value(tensor));
     sizes.push_back(node.index(data.dim(batch + k)));
   }
