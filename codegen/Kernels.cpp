@@ -25,8 +25,10 @@ std::string kernelHash(KernelOp op, const CpuTarget &target) {
 }
 
 CpuEmitters::CpuEmitters(bool onlyGeneric) {
-  if (!onlyGeneric)
+  if (!onlyGeneric) {
+    emitters.push_back(createGemmEmitter());
     emitters.push_back(createRowwiseEmitter());
+  }
   emitters.push_back(createLoopsEmitter());
 }
 
