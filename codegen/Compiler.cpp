@@ -96,7 +96,7 @@ public:
     context.disableMultithreading();
     context.loadAllAvailableDialects();
     remark::RemarkCategories all;
-    all.all = ".*";
+    all.passed = all.missed = all.analysis = all.failed = ".*";
     auto policy = std::make_unique<remark::RemarkEmittingPolicyAll>();
     (void)remark::enableOptimizationRemarks(
         context, std::make_unique<RemarkCollector>(report.remarks), std::move(policy), all);
