@@ -61,6 +61,11 @@ Tensor reduce(Node &node, const Tensor &input, llvm::ArrayRef<int64_t> axes, DTy
 /// Puts axes of size 1 back where `reduce` removed them.
 Tensor keepDims(Node &node, const Tensor &input, llvm::ArrayRef<int64_t> axes);
 
+/// sum over the loops that `shape` lacks of a * b, as one `linalg.contract`; the last map is the
+/// result's. 16-bit floats are summed in f32 and rounded once.
+Tensor contract(Node &node, const Tensor &a, const Tensor &b,
+                llvm::ArrayRef<mlir::AffineMap> maps, const Shape &shape);
+
 /// Reads `table` at an index that is checked, counted from the end if negative, and clamped.
 /// For bodies: `dim` is the table's size along the axis.
 mlir::Value checkedIndex(Node &node, mlir::OpBuilder &b, mlir::Location loc, mlir::Value raw,

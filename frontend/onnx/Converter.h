@@ -151,14 +151,19 @@ private:
 };
 
 // One per file in ops/.
+void registerAttention(Registry &registry);
 void registerConstants(Registry &registry);
+void registerConvolution(Registry &registry);
+void registerEinsum(Registry &registry);
 void registerElementwise(Registry &registry);
 void registerGather(Registry &registry);
 void registerMatmul(Registry &registry);
 void registerMovement(Registry &registry);
 void registerNormalization(Registry &registry);
+void registerPooling(Registry &registry);
 void registerReduction(Registry &registry);
 void registerReshape(Registry &registry);
+void registerScan(Registry &registry);
 
 } // namespace attune::onnx
 #endif

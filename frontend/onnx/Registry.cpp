@@ -29,14 +29,19 @@ std::string Registry::versions(llvm::StringRef domain, llvm::StringRef op) const
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry all;
+    registerAttention(all);
     registerConstants(all);
+    registerConvolution(all);
+    registerEinsum(all);
     registerElementwise(all);
     registerGather(all);
     registerMatmul(all);
     registerMovement(all);
     registerNormalization(all);
+    registerPooling(all);
     registerReduction(all);
     registerReshape(all);
+    registerScan(all);
     return all;
   }();
   return registry;

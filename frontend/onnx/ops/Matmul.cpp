@@ -6,7 +6,6 @@ using namespace mlir;
 
 namespace attune::onnx {
 
-/// 16-bit floats are summed in f32 and rounded once.
 Tensor contract(Node &node, const Tensor &a, const Tensor &b, ArrayRef<AffineMap> maps,
                 const Shape &shape) {
   DType dtype = a.dtype();

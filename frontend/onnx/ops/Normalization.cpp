@@ -104,7 +104,97 @@ static void convertLayerNormalization(Node &node) {
     node.setOutput(2, node.tensor(op.getInvStd(), kFloat, statistics));
 }
 
+/// What attune.norm takes.
+static void checkNormType(Node &node, const Tensor &input) {
+  if (!input.dtype().isFloat() || input.dtype().bits() == 8)
+    node.unsupported("element type " + input.dtype().name() +
+                     "; accepted: float16, bfloat16, float, double");
+}
+
+static void convertRMSNormalization(Node &node) {
+  Tensor input = node.input(0), scale = node.input(1);
+  checkNormType(node, input);
+  int64_t axis = node.normaliseAxis(node.intAttr("axis"), input.rank());
+  int64_t stash = node.intAttr("stash_type");
+  if (stash != 1)
+    node.unsupported("attribute 'stash_type' is " + llvm::Twine(stash) + "; accepted: 1");
+  node.check(broadcastShape(node, {input.shape(), scale.shape()}) == input.shape(),
+             "the scale does not broadcast to the input");
+  auto op = NormOp::create(node.builder(), node.loc(), node.value(input), node.value(scale),
+                           Value(), NormKind::RMS, axis, node.floatAttr("epsilon"));
+  node.setOutput(0, node.tensor(op.getResult(), input.dtype(), input.shape()));
+}
+
+static void groupNorm(Node &node, int64_t groups) {
+  Tensor input = node.input(0), scale = node.input(1), bias = node.input(2);
+  checkNormType(node, input);
+  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 2 or more");
+  for (const Tensor &t : {scale, bias}) {
+    node.check(t.rank() == 1, "scale or bias is not one-dimensional");
+    node.requireEqual(t.dim(0), input.dim(1), "scale or bias differs from the channels");
+  }
+  auto op = NormOp::create(node.builder(), node.loc(), node.value(input), node.value(scale),
+                           node.value(bias), NormKind::Group, /*axis=*/1,
+                           node.floatAttr("epsilon"), groups);
+  node.setOutput(0, node.tensor(op.getResult(), input.dtype(), input.shape()));
+}
+
+static int64_t staticChannels(Node &node) {
+  std::optional<int64_t> channels = node.input(0).dim(1).constant();
+  if (!channels)
+    node.unsupported("a dynamic number of channels");
+  return *channels;
+}
+
+static void convertGroupNormalization(Node &node) {
+  int64_t groups = node.intAttr("num_groups");
+  node.check(groups > 0 && staticChannels(node) % groups == 0,
+             "attribute 'num_groups' is " + llvm::Twine(groups) +
+                 "; accepted: a divisor of the channels");
+  int64_t stash = node.intAttr("stash_type", 1);
+  if (stash != 1)
+    node.unsupported("attribute 'stash_type' is " + llvm::Twine(stash) + "; accepted: 1");
+  groupNorm(node, groups);
+}
+
+static void convertInstanceNormalization(Node &node) { groupNorm(node, staticChannels(node)); }
+
+/// (x - mean) / sqrt(var + epsilon) * scale + bias, per channel.
+static void convertBatchNormalization(Node &node) {
+  if (node.hasAttr("training_mode") && node.flagAttr("training_mode", 0))
+    node.unsupported("attribute 'training_mode' is 1; accepted: 0");
+  node.dropAttr("momentum");
+  Tensor input = node.input(0);
+  checkNormType(node, input);
+  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 2 or more");
+  double epsilon = node.floatAttr("epsilon");
+  Shape channel(input.rank(), Extent(1));
+  channel[1] = input.dim(1);
+  SmallVector<Tensor> operands{input};
+  for (int i = 1; i <= 4; ++i) {
+    node.check(node.input(i).rank() == 1, "a parameter is not one-dimensional");
+    node.requireEqual(node.input(i).dim(0), input.dim(1), "a parameter differs from the channels");
+    operands.push_back(castTo(node, reshape(node, node.input(i), channel), input.dtype()));
+  }
+  node.setOutput(0, elementwise(node, operands, input.dtype(),
+                                [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                                  Value eps = scalar(b, loc, a[0].getType(), epsilon);
+                                  Value var = arith::AddFOp::create(b, loc, a[4], eps);
+                                  Value std = math::SqrtOp::create(b, loc, var);
+                                  Value centred = arith::SubFOp::create(b, loc, a[0], a[3]);
+                                  Value unit = arith::DivFOp::create(b, loc, centred, std);
+                                  Value scaled = arith::MulFOp::create(b, loc, unit, a[1]);
+                                  return arith::AddFOp::create(b, loc, scaled, a[2]);
+                                }));
+}
+
 void registerNormalization(Registry &registry) {
+  registry.add("BatchNormalization", 7, convertBatchNormalization);
+  registry.add("GroupNormalization", 21, convertGroupNormalization);
+  registry.add("InstanceNormalization", 6, convertInstanceNormalization);
+  registry.add("RMSNormalization", 23, convertRMSNormalization);
   registry.add("LayerNormalization", 17, convertLayerNormalization);
   registry.add("LogSoftmax", 1, convertFlattened<logSoftmaxAlong>, 12);
   registry.add("LogSoftmax", 13, convertAlong<logSoftmaxAlong>);

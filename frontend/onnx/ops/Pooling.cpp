@@ -1,0 +1,144 @@
+#include "attune/frontend/onnx/ops/Window.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+using namespace mlir;
+
+namespace attune::onnx {
+
+using CombineFn = llvm::function_ref<Value(OpBuilder &, Location, Value element, Value total)>;
+
+/// Combines the elements of every window, from `init` on. Padding holds `init` too.
+static Tensor overWindows(Node &node, const Tensor &input, const Window &window, TypedAttr init,
+                          CombineFn combine) {
+  MLIRContext *context = node.context();
+  int64_t rank = window.rank(), loops = 2 + 2 * rank;
+  Tensor source = padded(node, input, window, init);
+  Shape out = {input.dim(0), input.dim(1)}, kernel;
+  out.append(window.out.begin(), window.out.end());
+  SmallVector<AffineExpr> x{getAffineDimExpr(0, context), getAffineDimExpr(1, context)}, k, y = x;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    AffineExpr position = getAffineDimExpr(2 + axis, context);
+    AffineExpr tap = getAffineDimExpr(2 + rank + axis, context);
+    x.push_back(position * window.strides[axis] + tap * window.dilations[axis]);
+    y.push_back(position);
+    k.push_back(tap);
+    kernel.push_back(window.kernel[axis]);
+  }
+  SmallVector<AffineMap> maps{AffineMap::get(loops, 0, x, context),
+                              AffineMap::get(loops, 0, k, context),
+                              AffineMap::get(loops, 0, y, context)};
+  SmallVector<utils::IteratorType> iterators(loops, utils::IteratorType::parallel);
+  std::fill(iterators.begin() + 2 + rank, iterators.end(), utils::IteratorType::reduction);
+  Value taps = empty(node, kernel, input.dtype().type(context));
+  Value start = filled(node, out, init);
+  auto op = linalg::GenericOp::create(
+      node.builder(), node.loc(), start.getType(), ValueRange{node.value(source), taps},
+      ValueRange{start}, maps, iterators, [&](OpBuilder &b, Location loc, ValueRange args) {
+        linalg::YieldOp::create(b, loc, combine(b, loc, args[0], args[2]));
+      });
+  return node.tensor(op.getResult(0), input.dtype(), out);
+}
+
+static Value addElements(OpBuilder &b, Location loc, Value element, Value total) {
+  return arith::AddFOp::create(b, loc, total, element);
+}
+
+static void checkFloat(Node &node, const Tensor &input) {
+  if (!input.dtype().isFloat() || input.dtype().bits() < 32)
+    node.unsupported("element type " + input.dtype().name() + "; accepted: float, double");
+}
+
+static void convertMaxPool(Node &node) {
+  Tensor input = node.input(0);
+  if (node.wants(1))
+    node.unsupported("output 'Indices'");
+  node.check(!node.hasAttr("storage_order") || node.intAttr("storage_order", 0) == 0,
+             "attribute 'storage_order' only has a meaning with output 'Indices'");
+  Window window = readWindow(node, input, std::nullopt);
+  Type type = input.dtype().type(node.context());
+  if (input.dtype().isFloat()) {
+    TypedAttr lowest = FloatAttr::get(type, -std::numeric_limits<double>::infinity());
+    return node.setOutput(0, overWindows(node, input, window, lowest,
+                                         [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                                           return arith::MaximumFOp::create(b, loc, acc, v);
+                                         }));
+  }
+  unsigned bits = type.getIntOrFloatBitWidth();
+  bool isUnsigned = input.dtype().isUnsigned();
+  TypedAttr lowest = IntegerAttr::get(type, isUnsigned ? APInt::getMinValue(bits)
+                                                       : APInt::getSignedMinValue(bits));
+  node.setOutput(0, overWindows(node, input, window, lowest,
+                                [&](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                                  return isUnsigned
+                                             ? arith::MaxUIOp::create(b, loc, acc, v).getResult()
+                                             : arith::MaxSIOp::create(b, loc, acc, v).getResult();
+                                }));
+}
+
+static void convertAveragePool(Node &node) {
+  Tensor input = node.input(0);
+  checkFloat(node, input);
+  bool includePad = node.flagAttr("count_include_pad", 0);
+  bool ceil = node.hasAttr("ceil_mode") && node.flagAttr("ceil_mode", 0);
+  Window window = readWindow(node, input, std::nullopt);
+  if (ceil && includePad && window.isPadded())
+    node.unsupported("attributes 'ceil_mode' and 'count_include_pad' together with padding");
+  MLIRContext *context = node.context();
+  TypedAttr zero = scalarAttr(context, input.dtype(), 0);
+  Tensor sum = overWindows(node, input, window, zero, addElements);
+  Tensor count;
+  if (includePad || !window.isPadded()) {
+    int64_t taps = 1;
+    for (int64_t k : window.kernel)
+      taps *= k;
+    count = scalarTensor(node, input.dtype(), taps);
+  } else {
+    Shape ones = input.shape();
+    ones[0] = ones[1] = 1;
+    Tensor inside = node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)),
+                                input.dtype(), ones);
+    count = overWindows(node, inside, window, zero, addElements);
+  }
+  node.setOutput(0, elementwise(node, {sum, count}, input.dtype(),
+                                [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                                  return arith::DivFOp::create(b, loc, args[0], args[1]);
+                                }));
+}
+
+template <bool average> static void convertGlobalPool(Node &node) {
+  Tensor input = node.input(0);
+  checkFloat(node, input);
+  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 2 or more");
+  MLIRContext *context = node.context();
+  SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(2, input.rank()));
+  TypedAttr init = average ? scalarAttr(context, input.dtype(), 0)
+                           : TypedAttr(FloatAttr::get(input.dtype().type(context),
+                                                      -std::numeric_limits<double>::infinity()));
+  Tensor total = reduce(node, input, axes, input.dtype(), init,
+                        [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                          return average ? arith::AddFOp::create(b, loc, acc, v).getResult()
+                                         : arith::MaximumFOp::create(b, loc, acc, v).getResult();
+                        });
+  total = keepDims(node, total, axes);
+  if (!average)
+    return node.setOutput(0, total);
+  Extent count = 1;
+  for (int64_t axis : axes)
+    count = count * input.dim(axis);
+  Tensor divisor = castTo(node, node.contents({count}, kInt64, {}), input.dtype());
+  node.setOutput(0, elementwise(node, {total, divisor}, input.dtype(),
+                                [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                                  return arith::DivFOp::create(b, loc, args[0], args[1]);
+                                }));
+}
+
+void registerPooling(Registry &registry) {
+  registry.add("AveragePool", 1, convertAveragePool);
+  registry.add("GlobalAveragePool", 1, convertGlobalPool<true>);
+  registry.add("GlobalMaxPool", 1, convertGlobalPool<false>);
+  registry.add("MaxPool", 1, convertMaxPool);
+}
+
+} // namespace attune::onnx
