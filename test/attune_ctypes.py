@@ -190,7 +190,7 @@ class Bound:
 
     def __init__(self, session, feeds):
         self.session = session
-        self.arrays = {n: np.ascontiguousarray(a) for n, a in feeds.items()}
+        self.arrays = {n: np.asarray(a, order="C") for n, a in feeds.items()}
         names = (C.c_char_p * max(len(feeds), 1))(*[n.encode() for n in feeds])
         self.values = (Value * max(len(feeds), 1))(*map(_value_of, self.arrays.values()))
         count = len(session.output_names)

@@ -52,9 +52,15 @@ struct Boundary {
 };
 } // namespace
 
+/// Scalars other than index values do not cross: what computes them moves along.
+static bool movesAlong(Value value, Operation *producer) {
+  return !isa<ShapedType>(value.getType()) && !value.getType().isIndex() &&
+         (isa<tensor::ExtractOp>(producer) || isa<arith::ArithDialect>(producer->getDialect()));
+}
+
 static LogicalResult addOutside(Value value, Boundary &boundary, Operation *user) {
   Operation *producer = value.getDefiningOp();
-  if (producer && isRematerialised(producer)) {
+  if (producer && (isRematerialised(producer) || movesAlong(value, producer))) {
     for (Value operand : producer->getOperands())
       if (failed(addOutside(operand, boundary, user)))
         return failure();

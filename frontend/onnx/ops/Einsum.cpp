@@ -65,9 +65,8 @@ private:
                      llvm::Twine(term.tensor.rank()));
       if (part.contains("..."))
         dotsRank = std::max<int64_t>(dotsRank, term.tensor.rank() - (part.size() - 3));
+      term = diagonal(term);
       for (auto [axis, label] : llvm::enumerate(term.labels)) {
-        if (term.labels.find(label) != axis)
-          node.unsupported("a label that occurs twice in one term (a diagonal)");
         auto [size, fresh] = sizes.try_emplace(label, term.tensor.dim(axis));
         if (!fresh)
           node.requireEqual(size->second, term.tensor.dim(axis),
@@ -92,6 +91,33 @@ private:
     for (char label : output)
       node.check(sizes.count(label), "the output has label '" + llvm::Twine(label) +
                                          "' that no input has");
+  }
+
+  /// A label that occurs twice in one term reads the diagonal.
+  Term diagonal(const Term &term) {
+    llvm::SmallVector<AffineExpr> exprs;
+    std::string labels;
+    Shape shape;
+    for (auto [axis, label] : llvm::enumerate(term.labels)) {
+      size_t loop = labels.find(label);
+      if (loop == std::string::npos) {
+        loop = labels.size();
+        labels += label;
+        shape.push_back(term.tensor.dim(axis));
+      } else {
+        node.requireEqual(shape[loop], term.tensor.dim(axis),
+                          "label '" + llvm::Twine(label) + "' has different sizes");
+      }
+      exprs.push_back(getAffineDimExpr(loop, node.context()));
+    }
+    if (labels == term.labels)
+      return term;
+    DType dtype = term.tensor.dtype();
+    Value value = generic(node, {node.value(term.tensor)},
+                          {AffineMap::get(labels.size(), 0, exprs, node.context())}, shape,
+                          dtype.type(node.context()),
+                          [](OpBuilder &, Location, ValueRange args) { return args[0]; });
+    return {node.tensor(value, dtype, shape), labels};
   }
 
   /// Whether the output or a term from `next` on needs the label.

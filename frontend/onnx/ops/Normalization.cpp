@@ -71,6 +71,17 @@ template <AlongFn along> static void convertFlattened(Node &node) {
   node.setOutput(0, reshape(node, along(node, reshape(node, input, flat), 1), input.shape()));
 }
 
+/// A parameter must not be larger than the input along any axis.
+static void requireBroadcast(Node &node, const Tensor &parameter, const Tensor &input,
+                             const llvm::Twine &what) {
+  int64_t lead = input.rank() - parameter.rank();
+  node.check(lead >= 0, what + " has more axes than the input");
+  for (int64_t axis = 0; axis < parameter.rank(); ++axis)
+    if (!parameter.dim(axis).is(1))
+      node.requireEqual(parameter.dim(axis), input.dim(lead + axis),
+                        what + " does not broadcast to the input");
+}
+
 static void convertLayerNormalization(Node &node) {
   Tensor input = node.input(0), scale = node.input(1);
   int64_t axis = node.normaliseAxis(node.intAttr("axis"), input.rank());
@@ -82,10 +93,9 @@ static void convertLayerNormalization(Node &node) {
   // The statistics are f32, also for f64, as stash_type says.
   if (input.dtype().bits() == 64)
     node.unsupported("element type double; accepted: float16, bfloat16, float");
-  for (const Tensor &t : {scale, bias})
-    if (t)
-      node.check(broadcastShape(node, {input.shape(), t.shape()}) == input.shape(),
-                 "scale or bias does not broadcast to the input");
+  requireBroadcast(node, scale, input, "the scale");
+  if (bias)
+    requireBroadcast(node, bias, input, "the bias");
   auto typeOf = [&](DType dtype, const Shape &shape) {
     return RankedTensorType::get(staticShape(shape), dtype.type(node.context()));
   };
@@ -118,8 +128,7 @@ static void convertRMSNormalization(Node &node) {
   int64_t stash = node.intAttr("stash_type");
   if (stash != 1)
     node.unsupported("attribute 'stash_type' is " + llvm::Twine(stash) + "; accepted: 1");
-  node.check(broadcastShape(node, {input.shape(), scale.shape()}) == input.shape(),
-             "the scale does not broadcast to the input");
+  requireBroadcast(node, scale, input, "the scale");
   auto op = NormOp::create(node.builder(), node.loc(), node.value(input), node.value(scale),
                            Value(), NormKind::RMS, axis, node.floatAttr("epsilon"));
   node.setOutput(0, node.tensor(op.getResult(), input.dtype(), input.shape()));
