@@ -98,7 +98,11 @@ def mistakes(inputs, tmp_path):
     np.save(other / "fortran.npy", np.asfortranarray(np.zeros((3, 4), np.float32)))
     (other / "text.npy").write_text("hello")
     given = [f"--inputs={inputs}"]
+    many = inputs.parent / "many"
+    shutil.copytree(inputs, many)
+    np.save(many / "input_2.npy", np.zeros(1))
     return {
+        "too many": ([f"--inputs={many}"], f"`{many}` has files for 3 inputs or more (input_2.npy), the model takes 2"),
         "no inputs": ([], "input `x` is missing: give --inputs DIR or --inputs x=FILE"),
         "no such name": (given + [f"--inputs=z={other}/f64.npy"], "there is no input `z`, accepted are `x`, `b`"),
         "no folder": (["--inputs=nowhere"], "`nowhere` is neither a folder nor NAME=FILE"),
@@ -120,7 +124,7 @@ def mistakes(inputs, tmp_path):
     }  # fmt: skip
 
 
-CASES = ["no inputs", "no such name", "no folder", "no file", "other folder", "dtype", "shape", "symbol",
+CASES = ["too many", "no inputs", "no such name", "no folder", "no file", "other folder", "dtype", "shape", "symbol",
          "fortran", "text", "output below a file", "output is a file"]  # fmt: skip
 
 

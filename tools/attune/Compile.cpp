@@ -1,6 +1,7 @@
 #include "attune/tools/attune/Options.h"
 
 #include "llvm/ADT/StringSwitch.h"
+#include "llvm/BinaryFormat/Magic.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
@@ -36,9 +37,9 @@ static llvm::Error setStop(llvm::StringRef text, std::string &stage) {
 }
 
 static void printSummary(llvm::StringRef output, const CompileReport &report, double seconds) {
-  llvm::outs() << output << ": " << report.kernelCalls << " kernel calls ("
-               << report.kernels.size() << " kernels), " << report.attentions
-               << " attention ops raised, " << llvm::format("%.1f s, ", seconds)
+  llvm::outs() << output << ": " << report.kernelCalls << " kernel calls (" << report.kernels.size()
+               << " kernels), " << report.attentions << " attention ops raised, "
+               << llvm::format("%.1f s, ", seconds)
                << llvm::format("%.1f MB\n", report.fileBytes / 1e6);
 }
 
@@ -53,7 +54,8 @@ int compileCommand(Args args) {
   parser.addCompileOptions(options);
   parser.add("emit", "KIND", "so (default), obj, asm, llvm or mlir",
              [&](llvm::StringRef text) { return setEmit(text, options.emit); });
-  parser.add("stop-after", "STAGE", "write the IR after import, canonicalize, raise, rewrite or fuse",
+  parser.add("stop-after", "STAGE",
+             "write the IR after import, canonicalize, raise, rewrite or fuse",
              [&](llvm::StringRef text) { return setStop(text, options.stopAfter); });
   parser.addSwitch("time", "print the time of each stage", time);
   parser.addNotImplemented({"target", "gpu", "precision", "backend", "form", "config",
@@ -90,7 +92,9 @@ int compileCommand(Args args) {
 
 llvm::Expected<std::string> compileToTemporary(llvm::StringRef model,
                                                const CompileOptions &options) {
-  if (model.ends_with(".so"))
+  llvm::file_magic magic; // unknown if the file cannot be read: that is for the compiler to say
+  if (model.ends_with(".so") ||
+      (!llvm::identify_magic(model, magic) && magic == llvm::file_magic::elf_shared_object))
     return model.str();
   llvm::SmallString<128> path;
   if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", "so", path))

@@ -28,9 +28,10 @@ static llvm::Expected<std::string> findInput(StringRef folder, size_t i, StringR
                                  name + ".npy");
 }
 
-llvm::Expected<std::vector<Tensor>> readInputs(const attune_signature &signature,
-                                               llvm::ArrayRef<std::string> specs) {
-  std::vector<std::optional<std::string>> paths(signature.input_count);
+/// Paths by position in the signature; empty where `specs` give none.
+static llvm::Expected<std::vector<std::string>> inputPaths(const attune_signature &signature,
+                                                           llvm::ArrayRef<std::string> specs) {
+  std::vector<std::string> paths(signature.input_count);
   for (StringRef spec : specs) {
     if (llvm::sys::fs::is_directory(spec)) {
       for (size_t i = 0; i < paths.size(); ++i) {
@@ -39,6 +40,13 @@ llvm::Expected<std::vector<Tensor>> readInputs(const attune_signature &signature
           return path.takeError();
         paths[i] = *path;
       }
+      std::string next = ("input_" + llvm::Twine(paths.size())).str();
+      for (StringRef extension : {".pb", ".npy"})
+        if (llvm::sys::fs::exists(spec + "/" + next + extension))
+          return llvm::createStringError("`" + spec + "` has files for " +
+                                         llvm::Twine(paths.size() + 1) + " inputs or more (" +
+                                         next + extension + "), the model takes " +
+                                         llvm::Twine(paths.size()));
       continue;
     }
     auto [name, path] = spec.split('=');
@@ -56,18 +64,28 @@ llvm::Expected<std::vector<Tensor>> readInputs(const attune_signature &signature
     }
     paths[i] = path.str();
   }
+  return paths;
+}
 
-  std::vector<Tensor> inputs;
-  for (size_t i = 0; i < paths.size(); ++i) {
-    if (!paths[i])
+llvm::Expected<std::vector<Tensor>> readInputs(const attune_signature &signature,
+                                               llvm::ArrayRef<std::string> specs) {
+  llvm::Expected<std::vector<std::string>> paths = inputPaths(signature, specs);
+  if (!paths)
+    return paths.takeError();
+  std::vector<Tensor> inputs(paths->size());
+  for (size_t i = 0; i < paths->size(); ++i) {
+    if ((*paths)[i].empty())
+      continue;
+    llvm::Expected<NamedTensor> input = readTensorFile((*paths)[i], signature.inputs[i]->dtype);
+    if (!input)
+      return input.takeError();
+    inputs[i] = std::move(input->tensor);
+  }
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!inputs[i])
       return llvm::createStringError("input `" + StringRef(signature.inputs[i]->name) +
                                      "` is missing: give --inputs DIR or --inputs " +
                                      signature.inputs[i]->name + "=FILE");
-    llvm::Expected<NamedTensor> input = readTensorFile(*paths[i], signature.inputs[i]->dtype);
-    if (!input)
-      return input.takeError();
-    inputs.push_back(std::move(input->tensor));
-  }
   return inputs;
 }
 
