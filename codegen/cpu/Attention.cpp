@@ -152,6 +152,7 @@ struct Emitter {
   const AttentionSpec &spec;
   AttentionTile tile;
   int64_t scratchBuffer, sharedBytes, workerBytes;
+  bool hasRows = false; ///< known once the first task is built
 
   func::FuncOp panelTask(const std::string &name);
   func::FuncOp rowTask(const std::string &name);
@@ -181,6 +182,7 @@ func::FuncOp Emitter::panelTask(const std::string &name) {
   return kb.task(module, name, [&](const KernelArgs &args) {
     AttentionValues values = spec.values(kb, args);
     AttentionContext context{kb, spec, values};
+    hasRows = RowForm::supports(spec, values);
     Split split = splitQueries(kb, values, tile);
     Value head = kb.div(args.task, split.tasks);
     Value b = kb.div(head, values.heads), h = kb.rem(head, values.heads);
@@ -245,6 +247,10 @@ AttentionScratch emitAttention(KernelBuilder &kb, ModuleOp module, StringRef sym
   Emitter emitter{kb, module, spec, tile, scratchBuffer, partials, perWorker};
   std::string name = symbol.str();
   func::FuncOp panels = emitter.panelTask(name + "_panels"), rows, merge;
+  if (emitter.hasRows) {
+    rows = emitter.rowTask(name + "_rows");
+    merge = emitter.mergeTask(name + "_merge");
+  }
   kb.kernel(module, symbol, [&](const KernelArgs &args) -> Value {
     AttentionValues values = spec.values(kb, args);
     Value heads = kb.mul(values.batch, values.heads);
@@ -252,10 +258,8 @@ AttentionScratch emitAttention(KernelBuilder &kb, ModuleOp module, StringRef sym
       Split split = splitQueries(kb, values, tile);
       return kb.parallelFor(args, kb.mul(heads, split.tasks), panels);
     };
-    if (!RowForm::supports(spec, values))
+    if (!rows)
       return runPanels();
-    rows = emitter.rowTask(name + "_rows");
-    merge = emitter.mergeTask(name + "_merge");
     auto runRows = [&] {
       AttentionContext context{kb, spec, values};
       Value chunks = RowForm(context, {}, {}).chunks();

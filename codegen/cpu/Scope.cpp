@@ -297,6 +297,13 @@ MaybeSize Sizes::extent(Value tensor, int64_t axis) const {
     return of(splat.getDynamicSizes()[type.getDynamicDimIndex(axis)]);
   if (auto styled = dyn_cast<DestinationStyleOpInterface>(op))
     return extent(styled.getTiedOpOperand(result)->get(), axis);
+  if (auto attention = dyn_cast<AttentionOp>(op)) {
+    Value rows = attention.getQuery() ? attention.getQuery() : attention.getScores();
+    if (axis < 3)
+      return extent(rows, axis);
+    return result == attention.getResult() ? extent(attention.getValue(), 3)
+                                           : extent(attention.getValue(), 2);
+  }
   if (isa<NormOp, ScanOp>(op) && result.getResultNumber() == 0)
     return extent(op->getOperand(0), axis);
   return std::nullopt;
