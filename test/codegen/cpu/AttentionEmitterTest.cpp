@@ -250,14 +250,14 @@ TEST(AttentionEmitter, MaskTensorsPerQueryAndKey) {
                              "captures(%abias, %akeep : tensor<?x?xf32>, tensor<?x?xi1>)",
                              R"(score {
     ^bb1(%x: f32, %b: index, %h: index, %i: index, %j: index, %in: index, %im: index,
-        %c: tensor<?x?xf32>, %kp: tensor<?x?xi1>):
+        %c: tensor<?x?xf32>, %keeps: tensor<?x?xi1>):
       %e = tensor.extract %c[%i, %j] : tensor<?x?xf32>
       %y = arith.addf %x, %e : f32
       attune.yield %y : f32
     } mask {
     ^bb1(%b: index, %h: index, %i: index, %j: index, %in: index, %im: index,
-        %c: tensor<?x?xf32>, %kp: tensor<?x?xi1>):
-      %p = tensor.extract %kp[%i, %j] : tensor<?x?xi1>
+        %c: tensor<?x?xf32>, %keeps: tensor<?x?xi1>):
+      %p = tensor.extract %keeps[%i, %j] : tensor<?x?xi1>
       attune.yield %p : i1
     })");
   forTargets(text, [](Kernel &kernel) {
