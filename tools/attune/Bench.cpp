@@ -18,6 +18,57 @@ struct Result {
   int64_t runs, threads;
 };
 
+/// Time of each kernel over all its calls in one run: median over runs.
+struct KernelTime {
+  std::string name, emitter;
+  int64_t calls = 0;
+  double ms = 0, gflops = 0;
+};
+
+std::vector<KernelTime> profile(const Session &session, const std::vector<Tensor> &inputs,
+                                int64_t runs) {
+  const attune_signature &signature = session.signature();
+  std::vector<attune_step> steps(signature.step_count);
+  attune_profile profile{};
+  profile.size = sizeof profile;
+  profile.step_size = sizeof(attune_step);
+  profile.step_capacity = steps.size();
+  profile.steps = steps.data();
+  std::vector<KernelTime> kernels(signature.kernel_count);
+  std::vector<std::vector<double>> samples(signature.kernel_count);
+  std::vector<Tensor> outputs = session.run(inputs);
+  for (int64_t run = 0; run < runs; ++run) {
+    session.runInto(inputs, outputs, &profile);
+    for (size_t k = 0; k < kernels.size(); ++k)
+      kernels[k] = {signature.kernels[k]->name, signature.kernels[k]->emitter, 0, 0, 0};
+    std::vector<double> total(kernels.size());
+    for (const attune_step &step : steps)
+      if (step.kind == ATTUNE_STEP_KERNEL) {
+        total[step.kernel] += (step.stop_ns - step.start_ns) / 1e6;
+        kernels[step.kernel].gflops += step.flops / 1e6;
+        ++kernels[step.kernel].calls;
+      }
+    for (size_t k = 0; k < kernels.size(); ++k)
+      samples[k].push_back(total[k]);
+  }
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    std::sort(samples[k].begin(), samples[k].end());
+    kernels[k].ms = samples[k][samples[k].size() / 2];
+    kernels[k].gflops /= kernels[k].ms > 0 ? kernels[k].ms : 1;
+  }
+  std::sort(kernels.begin(), kernels.end(),
+            [](const KernelTime &a, const KernelTime &b) { return a.ms > b.ms; });
+  return kernels;
+}
+
+void printKernels(const std::vector<KernelTime> &kernels) {
+  llvm::outs() << "       ms  calls  GFLOP/s  emitter    kernel\n";
+  for (const KernelTime &kernel : kernels)
+    llvm::outs() << llvm::format("%9.3f %6lld %8.1f  ", kernel.ms,
+                                 static_cast<long long>(kernel.calls), kernel.gflops)
+                 << llvm::left_justify(kernel.emitter, 10) << " " << kernel.name << "\n";
+}
+
 Result measure(const Session &session, const std::vector<Tensor> &inputs, int64_t runs) {
   std::vector<attune_step> steps(session.signature().step_count);
   attune_profile profile{};
@@ -82,7 +133,7 @@ void print(const Result &r, const std::string &what, bool json) {
 
 int benchCommand(Args args) {
   CompileOptions compile;
-  bool json = false;
+  bool json = false, kernels = false;
   int64_t threads = 0, runs = 30;
   std::vector<std::string> positional;
   Options parser("bench", "MODEL.onnx|MODEL.so [options]");
@@ -90,6 +141,7 @@ int benchCommand(Args args) {
   parser.addInteger("threads", "N", "threads (default: all that the process may use)", 1, threads);
   parser.addInteger("runs", "N", "timed runs (default 30)", 1, runs);
   parser.addSwitch("json", "print one JSON object", json);
+  parser.addSwitch("kernels", "also print the time of every kernel", kernels);
   parser.addNotImplemented({"inputs"});
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
@@ -113,6 +165,8 @@ int benchCommand(Args args) {
     if (!inputs)
       return report(inputs.takeError());
     print(measure(session, *inputs, runs), describeInputs(session, *inputs), json);
+    if (kernels && !json)
+      printKernels(profile(session, *inputs, runs));
   } catch (const std::exception &error) {
     if (temporary)
       removeTemporary(*artifact);
