@@ -1,8 +1,29 @@
+#include "attune/codegen/CpuBackend.h"
 #include "attune/passes/Passes.h"
+#include "attune/passes/Pipelines.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+
+namespace {
+
+struct FuseOptions : mlir::PassPipelineOptions<FuseOptions> {
+  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("target of the fused kernels"),
+                          llvm::cl::init("host")};
+};
+
+/// The fuse stage as `attune compile` runs it, merging what the CPU back end can emit.
+void addFuseForCpu(mlir::OpPassManager &pm, const FuseOptions &options) {
+  static std::vector<std::unique_ptr<attune::codegen::CpuBackend>> backends;
+  auto target = attune::codegen::CpuTarget::parse(options.cpu);
+  if (!target)
+    llvm::report_fatal_error(target.takeError(), /*gen_crash_diag=*/false);
+  backends.push_back(std::make_unique<attune::codegen::CpuBackend>(*target));
+  attune::addFuseStage(pm, backends.back().get());
+}
+
+} // namespace
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
@@ -11,5 +32,8 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   attune::registerAllDialects(registry);
   attune::registerAttunePasses();
+  attune::registerAttunePipelines();
+  mlir::PassPipelineRegistration<FuseOptions> fuse(
+      "attune-stage-fuse-cpu", "The fuse stage for the CPU back end.", addFuseForCpu);
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Attune optimiser driver\n", registry));
 }
