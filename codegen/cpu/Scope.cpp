@@ -256,7 +256,8 @@ MaybeSize Sizes::extent(Value tensor, int64_t axis) const {
     return of(expand.getMixedOutputShape()[axis]);
   if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
     Size size(1);
-    for (int64_t source : collapse.getReassociationIndices()[axis]) {
+    SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+    for (int64_t source : groups[axis]) {
       MaybeSize factor = extent(collapse.getSrc(), source);
       if (!factor)
         return std::nullopt;

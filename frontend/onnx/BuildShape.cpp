@@ -246,7 +246,8 @@ Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
     return Tensor::ofUniform(value, input.dtype(), shape);
   SmallVector<OpFoldResult> offsets, sizes, steps;
   for (const SliceRange &r : ranges) {
-    offsets.push_back(node.ofr(r.offset));
+    // The verifier wants the offset of nothing in range too.
+    offsets.push_back(node.ofr(r.size.is(0) ? Extent(0) : r.offset));
     sizes.push_back(node.ofr(r.size));
     steps.push_back(node.ofr(r.step));
   }

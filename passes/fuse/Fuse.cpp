@@ -85,8 +85,10 @@ private:
   }
 
   /// Host index arithmetic must not hold on to tensors that move into kernels.
-  static LogicalResult resolveDims(Block &block, DimResolver &dims, IRRewriter &rewriter) {
-    SmallVector<tensor::DimOp> ops(block.getOps<tensor::DimOp>());
+  static LogicalResult resolveDims(func::FuncOp func, IRRewriter &rewriter) {
+    DimResolver dims(func);
+    SmallVector<tensor::DimOp> ops(func.getBody().front().getOps<tensor::DimOp>());
+    SmallVector<tensor::DimOp> replaced;
     for (tensor::DimOp op : ops) {
       std::optional<int64_t> axis = op.getConstantIndex();
       if (!axis || isa<BlockArgument>(op.getSource()))
@@ -95,16 +97,21 @@ private:
       if (!extent)
         return failure();
       rewriter.setInsertionPoint(op);
-      rewriter.replaceOp(op, getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), extent));
+      rewriter.replaceAllUsesWith(
+          op.getResult(), getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), extent));
+      replaced.push_back(op);
     }
+    // The resolver remembers values; it must not see one of them go.
+    for (tensor::DimOp op : replaced)
+      rewriter.eraseOp(op);
     return success();
   }
 
   LogicalResult formAll(func::FuncOp func, IRRewriter &rewriter) {
+    if (failed(resolveDims(func, rewriter)))
+      return failure();
     DimResolver dims(func);
     Block &block = func.getBody().front();
-    if (failed(resolveDims(block, dims, rewriter)))
-      return failure();
     llvm::SmallPtrSet<Operation *, 16> done;
     SmallVector<SmallVector<Operation *>> groups;
     for (Operation &op : llvm::reverse(block)) {

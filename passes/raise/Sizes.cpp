@@ -93,6 +93,10 @@ AffineExpr Sizes::argument(BlockArgument arg, int64_t axis) {
   return expr;
 }
 
+/// Unknown if either is.
+static AffineExpr times(AffineExpr a, AffineExpr b) { return a && b ? a * b : AffineExpr(); }
+static AffineExpr plus(AffineExpr a, AffineExpr b) { return a && b ? a + b : AffineExpr(); }
+
 AffineExpr Sizes::compute(Value tensor, int64_t axis) {
   if (auto arg = dyn_cast<BlockArgument>(tensor))
     return arg.getOwner() == &func.getBody().front() ? argument(arg, axis) : AffineExpr();
@@ -104,8 +108,9 @@ AffineExpr Sizes::compute(Value tensor, int64_t axis) {
           [&](auto expand) { return of(expand.getMixedOutputShape()[axis]); })
       .Case<tensor::CollapseShapeOp>([&](auto collapse) {
         AffineExpr product = constant(1);
-        for (int64_t source : collapse.getReassociationIndices()[axis])
-          product = product * of(collapse.getSrc(), source);
+        SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+        for (int64_t source : groups[axis])
+          product = times(product, of(collapse.getSrc(), source));
         return product;
       })
       .Case<tensor::ExtractSliceOp>([&](auto slice) {
@@ -121,12 +126,12 @@ AffineExpr Sizes::compute(Value tensor, int64_t axis) {
           return of(concat.getInputs().front(), axis);
         AffineExpr sum = constant(0);
         for (Value input : concat.getInputs())
-          sum = sum + of(input, axis);
+          sum = plus(sum, of(input, axis));
         return sum;
       })
       .Case<tensor::PadOp>([&](auto pad) {
-        return of(pad.getSource(), axis) + of(pad.getMixedLowPad()[axis]) +
-               of(pad.getMixedHighPad()[axis]);
+        return plus(plus(of(pad.getSource(), axis), of(pad.getMixedLowPad()[axis])),
+                    of(pad.getMixedHighPad()[axis]));
       })
       .Case<NormOp, ScanOp>([&](auto op) {
         return tensor == op->getResult(0) ? of(op.getInput(), axis) : AffineExpr();
