@@ -26,6 +26,8 @@ if(ATTUNE_BUILD_COMPILER)
   foreach(tool ${tools})
     get_target_property(type ${tool} TYPE)
     if(type STREQUAL EXECUTABLE)
+      set_target_properties(${tool} PROPERTIES
+        INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR};${LLVM_LIBRARY_DIR}")
       install(TARGETS ${tool} RUNTIME)
     endif()
   endforeach()

@@ -16,3 +16,4 @@ cmake -G Ninja -S "$source" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" 
 cmake --build "$work/build" >>"$work/log" || { cat "$work/log"; exit 1; }
 "$work/build/runtime-consumer"
 "$work/build/compiler-consumer"
+"$work/prefix/bin/attune" --version
