@@ -199,5 +199,7 @@ int main(int argc, char **argv) {
     llvm::errs() << llvm::toString(target.takeError()) << "\n";
     return 1;
   }
+  if (argc > 1 && llvm::StringRef(argv[1]) == "attention")
+    return attune::bench::benchAttention(*target, threads, argc, argv);
   return attune::bench::benchGemm(*target, threads, argc, argv);
 }
