@@ -116,8 +116,8 @@ Value AttentionContext::scaled(Value output, Value factor) const {
 
 AttentionTile AttentionTile::choose(const CpuTarget &target, int64_t headDim, int64_t valueDim) {
   if (target.registers >= 32)
-    return {2, 12, 8, 96, 4};
-  return {3, 4, 4, 96, 4};
+    return {2, 8, 8, 128, 4};
+  return {3, 4, 4, 128, 4};
 }
 
 namespace {

@@ -94,6 +94,9 @@ struct AttentionSpec {
   std::function<mlir::Value(KernelBuilder &, const AttentionPoint &, mlir::Value x)> score;
   /// i1 or vector of i1; empty: all allowed.
   std::function<mlir::Value(KernelBuilder &, const AttentionPoint &)> mask;
+  /// Whether `mask` is the same for all queries of a head, as masks of padding are: blocks of keys
+  /// that are all allowed are then found before they are multiplied.
+  bool maskOfKeys = false;
   /// What is known of `mask` for queries with positions [first, last] and keys [0, keys); empty:
   /// nothing.
   std::function<KeyRange(KernelBuilder &, mlir::Value b, mlir::Value h, mlir::Value first,

@@ -306,6 +306,7 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
       Lane allowed = evaluate(kb, *plan.mask, point, {});
       return allowed.uniform() ? allowed.scalar : function->lanes.vector(allowed);
     };
+    spec.maskOfKeys = !plan.mask->dependsOnQuery();
     spec.range = [&](KernelBuilder &kb, Value b, Value h, Value first, Value last, Value keys) {
       return range(kb, b, h, first, last, keys);
     };

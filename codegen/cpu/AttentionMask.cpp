@@ -31,6 +31,14 @@ AttentionRegion::~AttentionRegion() {
   block.clear();
 }
 
+bool AttentionRegion::dependsOnQuery() {
+  llvm::SmallPtrSet<Value, 16> varying{argument(I), argument(N)};
+  for (Operation &op : block)
+    if (llvm::any_of(op.getOperands(), [&](Value operand) { return varying.contains(operand); }))
+      varying.insert(op.result_begin(), op.result_end());
+  return varying.contains(result());
+}
+
 //===- Reading
 //------------------------------------------------------------------------------------===//
 

@@ -28,6 +28,8 @@ public:
   enum Argument { B, H, I, J, N, M };
   mlir::Value argument(Argument which) { return block.getArgument(which + score); }
   mlir::Value result() { return block.back().getOperand(0); }
+  /// Whether the result depends on the query (i or n).
+  bool dependsOnQuery();
 };
 
 /// sum of coefficients times i, j (= m) and n, plus values that are the same for all queries and

@@ -191,6 +191,11 @@ void PanelForm::block(const Panel &panel, Value blockLo, Value blockHi) {
       Value full =
           arith::AndIOp::create(kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, lo, range.fullLo),
                                 kb.cmp(arith::CmpIPredicate::sle, hi, range.fullHi));
+      if (spec.maskOfKeys && spec.mask)
+        full = kb.ifElse(
+                     full, {kb.b.getI1Type()}, [&]() -> Values { return {full}; },
+                     [&]() -> Values { return {allAllowed(panel, lo, count)}; })
+                   .front();
       kb.ifElse(full, {}, unmasked, [&] {
         modify(panel, lo, count, score, true, ctx.softmax());
         return Values();
@@ -286,6 +291,31 @@ void PanelForm::modify(const Panel &panel, Value lo, Value count, bool score, bo
     if (counts)
       kb.store(out.back(), floatAt(kb, panel.state, at.sum), lane);
   });
+}
+
+/// Whether a mask that does not depend on the query allows all of these keys.
+Value PanelForm::allAllowed(const Panel &panel, Value lo, Value count) {
+  int64_t lanes = kb.lanes();
+  Value n = panel.first, i = offset ? kb.add(n, offset) : n;
+  Value all = kb.constI(1, kb.b.getI1Type());
+  return kb
+      .forLoop(kb.idx(0), count, lanes, {all},
+               [&](Value k, ValueRange carried) -> Values {
+                 Value valid = kb.min(kb.idx(lanes), kb.sub(count, k)), j = kb.add(lo, k);
+                 Value allowed = ctx.allowed({b, h, i, j, n, j, valid, lanes, true}, keys);
+                 if (isa<VectorType>(allowed.getType())) {
+                   Type i32 = kb.b.getI32Type();
+                   Value room = arith::IndexCastOp::create(kb.b, kb.loc, i32, valid);
+                   Value past =
+                       arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::sge,
+                                             kb.laneIds(kb.vec(lanes, i32)), kb.splat(room));
+                   allowed = arith::OrIOp::create(kb.b, kb.loc, allowed, past);
+                   allowed = vector::ReductionOp::create(kb.b, kb.loc, vector::CombiningKind::AND,
+                                                         allowed);
+                 }
+                 return {arith::AndIOp::create(kb.b, kb.loc, carried.front(), allowed)};
+               })
+      .front();
 }
 
 /// What a masked pass counts key by key, an unmasked one counts at once.
