@@ -97,10 +97,29 @@ struct ExpandTruncF16 : OpRewritePattern<arith::TruncFOp> {
   }
 };
 
+bool isHalf(Type type) { return type.isF16() || type.isBF16(); }
+
+/// Without an instruction these become calls into a compiler run time.
+template <typename ConvertOp> struct ThroughF32 : OpRewritePattern<ConvertOp> {
+  using OpRewritePattern<ConvertOp>::OpRewritePattern;
+  LogicalResult matchAndRewrite(ConvertOp op, PatternRewriter &rewriter) const override {
+    Type from = elementOf(op.getIn());
+    if (!isHalf(elementOf(op.getOut())) || from.isF32() || isHalf(from))
+      return failure();
+    Bits bits{rewriter, op.getLoc(), op.getIn().getType()};
+    Value wide = ConvertOp::create(rewriter, op.getLoc(), bits.type(rewriter.getF32Type()),
+                                   op.getIn());
+    rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getOut().getType(), wide);
+    return success();
+  }
+};
+
 } // namespace
 
 void populateExpandHalfFloatPatterns(RewritePatternSet &patterns, const CpuTarget &target) {
   arith::populateExpandBFloat16Patterns(patterns);
+  patterns.add<ThroughF32<arith::SIToFPOp>, ThroughF32<arith::UIToFPOp>,
+               ThroughF32<arith::TruncFOp>>(patterns.getContext());
   // Every x86 with fused multiply-add converts f16.
   if (!target.fma)
     patterns.add<ExpandExtF16, ExpandTruncF16>(patterns.getContext());

@@ -27,6 +27,9 @@ namespace attune::onnx {
 
 class Importer;
 
+/// Thrown by `Node::useFunctionBody`.
+struct UseFunctionBody {};
+
 class Node {
 public:
   Node(Importer &importer, const ::onnx::NodeProto &proto, int version, std::string path);
@@ -38,6 +41,8 @@ public:
 
   [[noreturn]] void fail(const llvm::Twine &message) const;
   [[noreturn]] void unsupported(const llvm::Twine &message) const;
+  /// For a case that the operator's function body covers and the converter does not.
+  [[noreturn]] void useFunctionBody() const { throw UseFunctionBody(); }
   void check(bool condition, const llvm::Twine &message) const {
     if (!condition)
       fail(message);

@@ -194,6 +194,10 @@ void Importer::convertNode(const ::onnx::NodeProto &proto, Scope &scope) {
   try {
     convert(node);
     node.finish();
+  } catch (const UseFunctionBody &) {
+    if (!expand(proto, scope, imported))
+      node.unsupported("this form of the operator; it has no function body");
+    return;
   } catch (const std::overflow_error &error) {
     node.fail(error.what());
   }

@@ -67,7 +67,7 @@ private:
       mask = node.input(3);
     externalCache = node.has(6);
     if (node.wants(3))
-      node.unsupported("output 'qk_matmul_output'");
+      node.useFunctionBody();
     node.dropAttr("qk_matmul_output_mode");
   }
 
@@ -77,7 +77,7 @@ private:
     std::optional<int64_t> size = q.dim(3).constant();
     if (!node.hasAttr("scale")) {
       if (!size)
-        node.unsupported("a dynamic head size without attribute 'scale'");
+        node.useFunctionBody();
       scale = 1 / std::sqrt(static_cast<double>(*size));
     } else {
       scale = node.floatAttr("scale");
@@ -148,7 +148,7 @@ private:
     node.requireEqual(k.dim(1), v.dim(1), "K and V have different head counts");
     std::optional<int64_t> heads = q.dim(1).constant(), kvHeads = k.dim(1).constant();
     if (!heads || !kvHeads)
-      node.unsupported("dynamic head counts");
+      node.useFunctionBody();
     node.check(*kvHeads > 0 && *heads % *kvHeads == 0,
                "the query heads (" + llvm::Twine(*heads) + ") are no multiple of the key heads (" +
                    llvm::Twine(*kvHeads) + ")");
