@@ -110,7 +110,22 @@ static void infer(::onnx::ModelProto &model) {
   throw ImportError("types or shapes do not fit: " + message);
 }
 
+/// The checker wants a shape on every graph output; exporters and runtimes do without.
+static void fillOutputShapes(::onnx::ModelProto &model) {
+  auto lacksShape = [](const ::onnx::ValueInfoProto &output) {
+    return output.type().has_tensor_type() && !output.type().tensor_type().has_shape();
+  };
+  if (std::none_of(model.graph().output().begin(), model.graph().output().end(), lacksShape))
+    return;
+  try {
+    ::onnx::shape_inference::InferShapes(model);
+  } catch (const std::exception &) {
+    // The checker or the strict inference says what is wrong.
+  }
+}
+
 void normalise(::onnx::ModelProto &model) {
+  fillOutputShapes(model);
   guarded("not a valid ONNX model", [&] {
     ::onnx::checker::check_function_call_cycles(model);
     // A function may import another opset than the model: inlining converts it.
