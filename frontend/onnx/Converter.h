@@ -166,9 +166,11 @@ void registerMatmul(Registry &registry);
 void registerMovement(Registry &registry);
 void registerNormalization(Registry &registry);
 void registerPooling(Registry &registry);
+void registerQuantization(Registry &registry);
 void registerReduction(Registry &registry);
 void registerReshape(Registry &registry);
 void registerScan(Registry &registry);
+void registerSelection(Registry &registry);
 
 } // namespace attune::onnx
 #endif

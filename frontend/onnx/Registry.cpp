@@ -39,9 +39,11 @@ const Registry &Registry::get() {
     registerMovement(all);
     registerNormalization(all);
     registerPooling(all);
+    registerQuantization(all);
     registerReduction(all);
     registerReshape(all);
     registerScan(all);
+    registerSelection(all);
     return all;
   }();
   return registry;

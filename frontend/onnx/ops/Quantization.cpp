@@ -1,0 +1,87 @@
+#include "attune/frontend/onnx/Build.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace attune::onnx {
+
+/// Scale or zero point, shaped to broadcast to the input: one element, or one per `axis`.
+static Tensor aligned(Node &node, const Tensor &parameter, const Tensor &input) {
+  if (node.hasAttr("block_size") && node.intAttr("block_size", 0) != 0)
+    node.unsupported("attribute 'block_size' (blocked quantisation)");
+  int64_t axis = node.intAttr("axis", 1);
+  if (parameter.size().is(1))
+    return reshape(node, parameter, {});
+  node.check(parameter.rank() == 1, "scale or zero point has rank " +
+                                        llvm::Twine(parameter.rank()) + "; accepted: 0 or 1");
+  axis = node.normaliseAxis(axis, input.rank());
+  node.requireEqual(parameter.dim(0), input.dim(axis), "scale or zero point differs from the axis");
+  Shape shape(input.rank(), Extent(1));
+  shape[axis] = parameter.dim(0);
+  return reshape(node, parameter, shape);
+}
+
+static void checkInteger(Node &node, DType dtype) {
+  if (!dtype.isInteger() || dtype.isBool())
+    node.unsupported("quantised element type " + dtype.name() + "; accepted: integers");
+}
+
+/// (x - zero_point) * scale
+static void convertDequantize(Node &node) {
+  Tensor input = node.input(0), scale = node.input(1);
+  checkInteger(node, input.dtype());
+  DType result = scale.dtype();
+  if (node.hasAttr("output_dtype") && node.intAttr("output_dtype", 0) != 0)
+    result = DType(node.intAttr("output_dtype", 0));
+  Tensor factor = castTo(node, aligned(node, scale, input), kFloat);
+  Tensor x = castTo(node, input, kInt32);
+  if (node.has(2)) {
+    Tensor zero = castTo(node, aligned(node, node.input(2), input), kInt32);
+    x = elementwise(node, {x, zero}, kInt32,
+                    [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                      return arith::SubIOp::create(b, loc, a[0], a[1]);
+                    });
+  }
+  Tensor product = elementwise(node, {castTo(node, x, kFloat), factor}, kFloat,
+                               [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                                 return arith::MulFOp::create(b, loc, a[0], a[1]);
+                               });
+  node.setOutput(0, castTo(node, product, result));
+}
+
+/// saturate(round_half_even(x / scale) + zero_point)
+static void convertQuantize(Node &node) {
+  Tensor input = node.input(0), scale = node.input(1);
+  node.dropAttr("saturate"); // only has a meaning for 8-bit floats
+  DType result = kUInt8;
+  if (node.has(2))
+    result = node.input(2).dtype();
+  else if (node.hasAttr("output_dtype") && node.intAttr("output_dtype", 0) != 0)
+    result = DType(node.intAttr("output_dtype", 0));
+  checkInteger(node, result);
+  if (node.hasAttr("precision") && node.intAttr("precision", 0) > 1)
+    node.unsupported("attribute 'precision'; accepted: float");
+  Tensor x = castTo(node, input, kFloat);
+  Tensor divisor = castTo(node, aligned(node, scale, input), kFloat);
+  Tensor rounded = elementwise(node, {x, divisor}, kFloat,
+                               [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                                 Value ratio = arith::DivFOp::create(b, loc, a[0], a[1]);
+                                 return math::RoundEvenOp::create(b, loc, ratio);
+                               });
+  if (node.has(2)) {
+    Tensor zero = castTo(node, aligned(node, node.input(2), input), kFloat);
+    rounded = elementwise(node, {rounded, zero}, kFloat,
+                          [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                            return arith::AddFOp::create(b, loc, a[0], a[1]);
+                          });
+  }
+  node.setOutput(0, castTo(node, rounded, result));
+}
+
+void registerQuantization(Registry &registry) {
+  registry.add("DequantizeLinear", 10, convertDequantize);
+  registry.add("QuantizeLinear", 10, convertQuantize);
+}
+
+} // namespace attune::onnx
