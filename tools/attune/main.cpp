@@ -5,6 +5,8 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <csignal>
+
 using namespace attune::tools;
 
 namespace {
@@ -66,6 +68,8 @@ int attune::tools::report(llvm::Error error) {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  // A file that may not grow gives an error where it is written, like a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   llvm::SmallVector<llvm::StringRef> args(argv + 1, argv + argc);
   if (args.empty()) {
     printHelp(llvm::errs());
