@@ -113,6 +113,30 @@ Lane Lanes::mul(const Lane &x, Value uniform) {
   return kb.b.createOrFold<arith::MulIOp>(kb.loc, vector(x), vector(uniform));
 }
 
+/// For linear operands base + step * lane < other, the scalar difference against constant lane
+/// numbers: no vector of wide indices.
+Lane Lanes::compare(arith::CmpIPredicate predicate, const Lane &x, const Lane &y) {
+  auto create = [&](Value a, Value b) -> Lane {
+    return kb.b.createOrFold<arith::CmpIOp>(kb.loc, predicate, a, b);
+  };
+  constexpr int64_t kFar = int64_t(1) << 30;
+  int64_t step = x.step - y.step;
+  if (!x.scalar || !y.scalar || std::abs(step) * count >= kFar)
+    return create(vector(x), vector(y));
+  if (step == 0 || count == 1)
+    return create(x.scalar, y.scalar);
+  Type type = x.scalar.getType(), i32 = kb.b.getI32Type();
+  if (!type.isIndex() && !type.isInteger(64))
+    return create(vector(x), vector(y));
+  Value difference = kb.b.createOrFold<arith::SubIOp>(kb.loc, y.scalar, x.scalar);
+  difference = arith::MaxSIOp::create(kb.b, kb.loc, difference, kb.constI(-kFar, type));
+  difference = arith::MinSIOp::create(kb.b, kb.loc, difference, kb.constI(kFar, type));
+  Value narrow = type.isIndex()
+                     ? arith::IndexCastOp::create(kb.b, kb.loc, i32, difference).getResult()
+                     : arith::TruncIOp::create(kb.b, kb.loc, i32, difference).getResult();
+  return create(vector(Lane::linear(kb.constI(0, i32), step)), kb.splat(narrow, count));
+}
+
 Lane Lanes::offset(const View &view, ArrayRef<Lane> point) {
   Lane sum(scope.get(view.offset));
   for (auto [index, stride] : llvm::zip(point, view.strides))
@@ -146,8 +170,10 @@ Lane Lanes::load(Type element, Value base, Lane offset, bool constant) {
     value.getDefiningOp<LLVM::LoadOp>().setInvariant(constant);
   } else if (offset.step == 1) {
     VectorType type = kb.vec(count, stored);
-    if (partial) {
-      value = kb.loadPartial(type, base, offset.scalar, partial);
+    if (active) {
+      Value others = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getZeroAttr(type));
+      value = LLVM::MaskedLoadOp::create(kb.b, kb.loc, type, kb.gep(base, offset.scalar, stored),
+                                         active, others, storageBytes(element));
     } else {
       value = kb.load(type, base, offset.scalar);
       value.getDefiningOp<LLVM::LoadOp>().setInvariant(constant);
@@ -157,9 +183,9 @@ Lane Lanes::load(Type element, Value base, Lane offset, bool constant) {
     VectorType type = kb.vec(count, stored);
     Value mask = active ? active : allLanes(kb, count);
     Value zero = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getZeroAttr(type));
-    value = LLVM::masked_gather::create(kb.b, kb.loc, type,
-                                        addresses(kb, base, vector(offset), stored), mask,
-                                        ValueRange{zero}, storageBytes(element));
+    value =
+        LLVM::masked_gather::create(kb.b, kb.loc, type, addresses(kb, base, vector(offset), stored),
+                                    mask, ValueRange{zero}, storageBytes(element));
   }
   if (stored != element)
     value = arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::ne, value,
@@ -180,23 +206,33 @@ void Lanes::store(const Lane &lane, Value base, Lane offset) {
   }
   if (scalar)
     return kb.store(value, base, offset.scalar);
-  if (offset.step == 1)
-    return partial ? kb.storePartial(value, base, offset.scalar, partial)
-                   : kb.store(value, base, offset.scalar);
+  if (offset.step == 1 && !active)
+    return kb.store(value, base, offset.scalar);
+  if (offset.step == 1) {
+    LLVM::MaskedStoreOp::create(kb.b, kb.loc, value, kb.gep(base, offset.scalar, stored), active,
+                                storageBytes(element));
+    return;
+  }
   gathered = true;
   Value mask = active ? active : allLanes(kb, count);
   LLVM::masked_scatter::create(kb.b, kb.loc, value, addresses(kb, base, vector(offset), stored),
                                mask, storageBytes(element));
 }
 
+void Lanes::where(Value mask, llvm::function_ref<void()> body) {
+  llvm::SaveAndRestore keep(active);
+  active = active ? arith::AndIOp::create(kb.b, kb.loc, active, mask).getResult() : mask;
+  body();
+}
+
 void Lanes::below(Value limit, llvm::function_ref<void()> body) {
-  llvm::SaveAndRestore keepPartial(partial, limit), keepActive(active);
+  if (count == 1)
+    return body();
   Type i32 = kb.b.getI32Type();
   Value narrow = arith::IndexCastOp::create(kb.b, kb.loc, i32, limit);
-  if (count > 1)
-    active = arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt,
-                                   kb.laneIds(kb.vec(count, i32)), kb.splat(narrow, count));
-  body();
+  where(arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt,
+                              kb.laneIds(kb.vec(count, i32)), kb.splat(narrow, count)),
+        body);
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -217,8 +253,7 @@ Value Lanes::errorSlot() {
 void Lanes::require(const Lane &ok, int32_t code) {
   Value address = errorSlot();
   Value value = ok.uniform() && !active ? ok.scalar : vector(ok);
-  Value bad =
-      arith::XOrIOp::create(kb.b, kb.loc, value, kb.constI(1, value.getType()));
+  Value bad = arith::XOrIOp::create(kb.b, kb.loc, value, kb.constI(1, value.getType()));
   if (active && isa<VectorType>(bad.getType()))
     bad = arith::AndIOp::create(kb.b, kb.loc, bad, active);
   if (isa<VectorType>(bad.getType()))
@@ -382,8 +417,8 @@ struct LaneCloner {
       return success();
     }
     if (isa<arith::SubIOp>(op)) {
-      values[result] = Lane::linear(
-          kb.b.createOrFold<arith::SubIOp>(kb.loc, x.scalar, y.scalar), x.step - y.step);
+      values[result] = Lane::linear(kb.b.createOrFold<arith::SubIOp>(kb.loc, x.scalar, y.scalar),
+                                    x.step - y.step);
       return success();
     }
     if (isa<arith::MulIOp>(op)) {
@@ -404,38 +439,12 @@ struct LaneCloner {
       values[result] = Lane::linear(cast, x.step);
       return success();
     }
-    if (auto cmp = dyn_cast<arith::CmpIOp>(op))
-      return cloneCompare(cmp, x, y);
-    return failure();
-  }
-
-  /// base + step * lane < other: the scalar difference against constant lane numbers.
-  LogicalResult cloneCompare(arith::CmpIOp cmp, const Lane &x, const Lane &y) {
-    arith::CmpIPredicate predicate = cmp.getPredicate();
+    auto cmp = dyn_cast<arith::CmpIOp>(op);
     using P = arith::CmpIPredicate;
-    if (!llvm::is_contained({P::eq, P::ne, P::slt, P::sle, P::sgt, P::sge}, predicate))
+    if (!cmp ||
+        !llvm::is_contained({P::eq, P::ne, P::slt, P::sle, P::sgt, P::sge}, cmp.getPredicate()))
       return failure();
-    Type type = x.scalar.getType();
-    if (!type.isIndex() && !type.isInteger(64))
-      return failure();
-    int64_t step = x.step - y.step;
-    if (step == 0) {
-      values[cmp] = Lane(arith::CmpIOp::create(kb.b, kb.loc, predicate, x.scalar, y.scalar));
-      return success();
-    }
-    constexpr int64_t kFar = int64_t(1) << 30;
-    if (std::abs(step) * lanes.count >= kFar)
-      return failure();
-    Value difference = kb.b.createOrFold<arith::SubIOp>(kb.loc, y.scalar, x.scalar);
-    difference = arith::MaxSIOp::create(kb.b, kb.loc, difference, kb.constI(-kFar, type));
-    difference = arith::MinSIOp::create(kb.b, kb.loc, difference, kb.constI(kFar, type));
-    Type i32 = kb.b.getI32Type();
-    Value narrow = type.isIndex()
-                       ? arith::IndexCastOp::create(kb.b, kb.loc, i32, difference).getResult()
-                       : arith::TruncIOp::create(kb.b, kb.loc, i32, difference).getResult();
-    Value ids = lanes.vector(Lane::linear(kb.constI(0, i32), step));
-    values[cmp] =
-        Lane(arith::CmpIOp::create(kb.b, kb.loc, predicate, ids, kb.splat(narrow, lanes.count)));
+    values[result] = lanes.compare(cmp.getPredicate(), x, y);
     return success();
   }
 
@@ -453,8 +462,9 @@ struct LaneCloner {
     case AffineExprKind::Add:
       return lanes.add(x, y);
     case AffineExprKind::Mul:
-      return y.uniform() ? lanes.mul(x, y.scalar)
-             : x.uniform() ? lanes.mul(y, x.scalar) : make("arith.muli", index, {x, y});
+      return y.uniform()   ? lanes.mul(x, y.scalar)
+             : x.uniform() ? lanes.mul(y, x.scalar)
+                           : make("arith.muli", index, {x, y});
     case AffineExprKind::FloorDiv:
       return make("arith.floordivsi", index, {x, y});
     case AffineExprKind::CeilDiv:
@@ -498,8 +508,8 @@ struct LaneCloner {
   }
 };
 
-FailureOr<SmallVector<Lane>> Lanes::clone(Block &block, ArrayRef<Lane> args,
-                                          ArrayRef<Lane> indices, ArrayRef<Value> wanted) {
+FailureOr<SmallVector<Lane>> Lanes::clone(Block &block, ArrayRef<Lane> args, ArrayRef<Lane> indices,
+                                          ArrayRef<Value> wanted) {
   LaneCloner cloner{*this, kb, block, indices, llvm::DenseMap<Value, Lane>()};
   for (auto [arg, value] : llvm::zip(block.getArguments(), args))
     cloner.values[arg] = value;

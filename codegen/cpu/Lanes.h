@@ -80,14 +80,17 @@ public:
   /// The reverse; lanes whose addresses coincide must hold the same value.
   void store(const Lane &value, Value base, Lane offset);
 
-  /// Lets `body` work on the lanes below `limit` (an index) only: sets `active`, and loads and stores
-  /// leave memory of the other lanes alone.
+  /// Lets `body` work on the lanes of `mask` (vector of i1), or below `limit` (an index), only:
+  /// sets `active`; loads and stores leave memory of the other lanes alone.
+  void where(Value mask, llvm::function_ref<void()> body);
   void below(Value limit, llvm::function_ref<void()> body);
 
   /// Element offset of a point of a view.
   Lane offset(const View &view, llvm::ArrayRef<Lane> point);
   Lane add(const Lane &x, const Lane &y);
   Lane mul(const Lane &x, Value uniform);
+  /// Signed comparison or (in)equality of integers; scalar arithmetic where both are linear.
+  Lane compare(mlir::arith::CmpIPredicate predicate, const Lane &x, const Lane &y);
 
   /// Raises `code` in the function if `ok` (i1 or vector of i1) is false in an active lane.
   void require(const Lane &ok, int32_t code);
@@ -98,8 +101,7 @@ private:
   friend struct LaneCloner;
   Scope &scope;
   KernelBuilder &kb;
-  Value partial; ///< index, when `active` is a prefix
-  Value slot;    ///< i32 in the frame, made on first use
+  Value slot; ///< i32 in the frame, made on first use
   Value errorSlot();
 };
 

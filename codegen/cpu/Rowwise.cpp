@@ -24,10 +24,10 @@ public:
     KernelBuilder kb(op.getLoc(), target);
     Size bytes = RowwiseCode(*plan, kb).scratchBytes();
     if (!bytes.is(0))
-      kernel.scratch.push_back([plan, bytes](OpBuilder &b, Location loc, ValueRange dims,
-                                             Value threads) {
-        return hostExpr(plan->kernel, bytes, /*perWorker=*/true)(b, loc, dims, threads);
-      });
+      kernel.scratch.push_back(
+          [plan, bytes](OpBuilder &b, Location loc, ValueRange dims, Value threads) {
+            return hostExpr(plan->kernel, bytes, /*perWorker=*/true)(b, loc, dims, threads);
+          });
     return kernel;
   }
 

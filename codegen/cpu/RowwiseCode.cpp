@@ -161,7 +161,104 @@ Lane RowwiseCode::initialOf(Root &root) {
   return eval(init->get(), pointOf(root.value));
 }
 
+/// `value` where `inside` (i1) holds, `otherwise` elsewhere; `value` touches no memory there.
+Lane RowwiseCode::evalWhere(const Lane &inside, bool perLane, Type element,
+                            llvm::function_ref<Lane()> value,
+                            llvm::function_ref<Lane()> otherwise) {
+  auto built = [&](llvm::function_ref<Lane()> build) {
+    Lane result;
+    scoped([&] { result = build(); });
+    return perLane ? lanes->vector(result) : result.scalar;
+  };
+  if (inside.uniform()) {
+    if (std::optional<int64_t> known = getConstantIntValue(inside.scalar))
+      return *known ? value() : otherwise();
+    Type type = perLane && plan.lanes > 1 ? Type(kb.vec(plan.lanes, element)) : element;
+    return kb.ifElse(
+        inside.scalar, type, [&]() -> Values { return {built(value)}; },
+        [&]() -> Values { return {built(otherwise)}; })[0];
+  }
+  Value mask = lanes->vector(inside), there;
+  lanes->where(mask, [&] { there = built(value); });
+  return arith::SelectOp::create(kb.b, kb.loc, mask, there, built(otherwise)).getResult();
+}
+
+static bool anyPerLane(ArrayRef<Lane> point) {
+  return llvm::any_of(point, [](const Lane &index) { return !index.uniform(); });
+}
+
+Lane RowwiseCode::evalPad(tensor::PadOp pad, const Point &point) {
+  Type element = getElementTypeOrSelf(pad.getType());
+  Point source;
+  // Kept apart: what is the same for all lanes decides by a branch, so that a load that does not
+  // depend on the lane is not executed where its address may be wild.
+  Value forAll, perLane;
+  using P = arith::CmpIPredicate;
+  auto both = [&](const Lane &x) {
+    Value &known = x.uniform() ? forAll : perLane;
+    Value value = x.uniform() ? x.scalar : lanes->vector(x);
+    known = known ? kb.b.createOrFold<arith::AndIOp>(kb.loc, known, value) : value;
+  };
+  for (auto [axis, index] : llvm::enumerate(point)) {
+    MaybeSize low = plan.sizes->of(pad.getMixedLowPad()[axis]);
+    MaybeSize extent = plan.sizes->extent(pad.getSource(), axis);
+    if (!low || !extent)
+      return fail(element);
+    bool lowest = low->is(0), highest = isConstantIntValue(pad.getMixedHighPad()[axis], 0);
+    Lane at = lowest ? index : lanes->add(index, Lane(scope->get(Size(0) - *low)));
+    source.push_back(at);
+    if (!lowest)
+      both(lanes->compare(P::sge, at, Lane(zero)));
+    if (!highest)
+      both(lanes->compare(P::slt, at, Lane(scope->get(*extent))));
+  }
+  auto padding = [&]() -> Lane {
+    Value value = pad.getConstantPaddingValue();
+    if (auto constant = value.getDefiningOp<arith::ConstantOp>())
+      return Lane(kb.b.clone(*constant)->getResult(0));
+    return Lane(scope->get(value));
+  };
+  auto inner = [&] { return eval(pad.getSource(), source); };
+  bool vectors = anyPerLane(point);
+  auto outer = [&] {
+    return perLane ? evalWhere(Lane(perLane), vectors, element, inner, padding) : inner();
+  };
+  return forAll ? evalWhere(Lane(forAll), vectors, element, outer, padding) : outer();
+}
+
+Lane RowwiseCode::evalConcat(tensor::ConcatOp concat, const Point &point, unsigned input,
+                             const Size &start) {
+  Type element = getElementTypeOrSelf(concat.getType());
+  int64_t axis = concat.getDim();
+  MaybeSize extent = plan.sizes->extent(concat.getInputs()[input], axis);
+  if (!extent)
+    return fail(element);
+  Point source = point;
+  if (!start.is(0))
+    source[axis] = lanes->add(point[axis], Lane(scope->get(Size(0) - start)));
+  auto here = [&] { return eval(concat.getInputs()[input], source); };
+  if (input + 1 == concat.getInputs().size())
+    return here();
+  Size end = start + *extent;
+  Lane inside = lanes->compare(arith::CmpIPredicate::slt, point[axis], Lane(scope->get(end)));
+  return evalWhere(inside, anyPerLane(point), element, here, [&]() -> Lane {
+    Lane rest;
+    auto build = [&] { rest = evalConcat(concat, point, input + 1, end); };
+    if (inside.uniform()) {
+      build();
+      return rest;
+    }
+    Value mask = lanes->vector(inside);
+    lanes->where(arith::XOrIOp::create(kb.b, kb.loc, mask, kb.constI(1, mask.getType())), build);
+    return rest;
+  });
+}
+
 Lane RowwiseCode::evalView(Operation *op, const Point &point) {
+  if (auto pad = dyn_cast<tensor::PadOp>(op))
+    return evalPad(pad, point);
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op))
+    return evalConcat(concat, point, 0, Size(0));
   Point source;
   Value from = op->getNumOperands() ? op->getOperand(0) : Value();
   if (isa<tensor::CastOp>(op)) {
@@ -562,9 +659,8 @@ RowwiseCode::Limits RowwiseCode::limits(Scope &scope) {
     if (stage.lane >= 0)
       loops.push_back(stage.lane);
     for (int axisClass : loops)
-      elements = elements * (axisClass == plan.lane && plan.laneBlock
-                                 ? Size(plan.laneBlock)
-                                 : plan.extents.at(axisClass));
+      elements = elements * (axisClass == plan.lane && plan.laneBlock ? Size(plan.laneBlock)
+                                                                      : plan.extents.at(axisClass));
     cost = cost + elements;
   }
   Value rows = scope.get(plan.rowCount());
@@ -578,8 +674,8 @@ void RowwiseCode::buildKernel(ModuleOp module, StringRef name, func::FuncOp task
   kb.kernel(module, name, [&](const KernelArgs &args) {
     Scope scope(*plan.sizes, kb, args);
     Limits limit = limits(scope);
-    Value tasks = kb.div(kb.sub(kb.add(limit.rows, limit.rowsPerTask), kb.idx(1)),
-                         limit.rowsPerTask);
+    Value tasks =
+        kb.div(kb.sub(kb.add(limit.rows, limit.rowsPerTask), kb.idx(1)), limit.rowsPerTask);
     return kb.parallelFor(args, tasks, task);
   });
 }

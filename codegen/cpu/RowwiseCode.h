@@ -1,9 +1,11 @@
-//===- RowwiseCode.h - The loops of a row-wise kernel ---------------------------------------------===//
+//===- RowwiseCode.h - The loops of a row-wise kernel
+//---------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_ROWWISECODE_H
 #define ATTUNE_CODEGEN_CPU_ROWWISECODE_H
 
 #include "attune/codegen/cpu/Lanes.h"
 #include "attune/codegen/cpu/RowwisePlan.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace attune::codegen {
 
@@ -47,6 +49,11 @@ private:
   Lane eval(Value tensor, const Point &point);
   Lane evalComputed(mlir::OpResult value, const Point &point);
   Lane evalView(mlir::Operation *op, const Point &point);
+  Lane evalPad(mlir::tensor::PadOp pad, const Point &point);
+  Lane evalConcat(mlir::tensor::ConcatOp concat, const Point &point, unsigned input,
+                  const Size &start);
+  Lane evalWhere(const Lane &inside, bool perLane, mlir::Type element,
+                 llvm::function_ref<Lane()> value, llvm::function_ref<Lane()> otherwise);
   Lane loadKept(Value tensor, const Point &point);
   void storeKept(Value tensor, const Lane &value);
   std::optional<Lane> keptOffset(Value tensor, const Point &point);

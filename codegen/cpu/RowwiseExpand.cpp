@@ -14,9 +14,9 @@ namespace attune::codegen {
 std::pair<OwningOpRef<ModuleOp>, KernelOp> copyKernel(KernelOp kernel) {
   OwningOpRef<ModuleOp> module(ModuleOp::create(kernel.getLoc()));
   OpBuilder b(module->getBodyRegion());
-  auto func = func::FuncOp::create(
-      b, kernel.getLoc(), "copy",
-      b.getFunctionType(kernel->getOperandTypes(), kernel->getResultTypes()));
+  auto func =
+      func::FuncOp::create(b, kernel.getLoc(), "copy",
+                           b.getFunctionType(kernel->getOperandTypes(), kernel->getResultTypes()));
   Block *entry = func.addEntryBlock();
   b.setInsertionPointToStart(entry);
   IRMapping map;
@@ -67,11 +67,10 @@ struct Space {
     for (AffineExpr expr : outMap.getResults())
       if (auto dim = dyn_cast<AffineDimExpr>(expr))
         iterators[dim.getPosition()] = utils::IteratorType::parallel;
-    return linalg::GenericOp::create(
-               b, loc, init.getType(), inputs, init, maps, iterators,
-               [&](OpBuilder &nested, Location, ValueRange args) {
-                 linalg::YieldOp::create(nested, loc, body(nested, args));
-               })
+    return linalg::GenericOp::create(b, loc, init.getType(), inputs, init, maps, iterators,
+                                     [&](OpBuilder &nested, Location, ValueRange args) {
+                                       linalg::YieldOp::create(nested, loc, body(nested, args));
+                                     })
         .getResult(0);
   }
 
@@ -123,21 +122,20 @@ LogicalResult expand(linalg::SoftmaxOp op) {
                               Value x = castFloat(n, loc, args[0], accum);
                               return arith::MaxNumFOp::create(n, loc, x, args[1]);
                             });
-  Value exponentials = space.generic(
-      {op.getInput(), most}, {full, row}, space.empty(all, accum), full,
-      [&](OpBuilder &n, ValueRange args) -> Value {
-        Value x = castFloat(n, loc, args[0], accum);
-        return math::ExpOp::create(n, loc, arith::SubFOp::create(n, loc, x, args[1]));
+  Value exponentials =
+      space.generic({op.getInput(), most}, {full, row}, space.empty(all, accum), full,
+                    [&](OpBuilder &n, ValueRange args) -> Value {
+                      Value x = castFloat(n, loc, args[0], accum);
+                      return math::ExpOp::create(n, loc, arith::SubFOp::create(n, loc, x, args[1]));
+                    });
+  Value sum =
+      space.reduce(exponentials, full, kept, accum, 0, [&](OpBuilder &n, ValueRange args) -> Value {
+        return arith::AddFOp::create(n, loc, args[0], args[1]);
       });
-  Value sum = space.reduce(exponentials, full, kept, accum, 0,
-                           [&](OpBuilder &n, ValueRange args) -> Value {
-                             return arith::AddFOp::create(n, loc, args[0], args[1]);
-                           });
-  Value factor =
-      mapOver(space, kept, sum, accum, [&](OpBuilder &n, ValueRange args) -> Value {
-        Value one = arith::ConstantOp::create(n, loc, n.getFloatAttr(accum, 1));
-        return arith::DivFOp::create(n, loc, one, args[0]);
-      });
+  Value factor = mapOver(space, kept, sum, accum, [&](OpBuilder &n, ValueRange args) -> Value {
+    Value one = arith::ConstantOp::create(n, loc, n.getFloatAttr(accum, 1));
+    return arith::DivFOp::create(n, loc, one, args[0]);
+  });
   Value result = space.generic({exponentials, factor}, {full, row}, space.empty(all, element), full,
                                [&](OpBuilder &n, ValueRange args) -> Value {
                                  Value y = arith::MulFOp::create(n, loc, args[0], args[1]);
@@ -169,7 +167,8 @@ Value countElements(Space &space, int64_t axis, Type element) {
   return arith::SIToFPOp::create(b, space.loc, element, wide);
 }
 
-/// The map of a scale or bias, aligned at the last axis; nothing if an extent may or may not repeat.
+/// The map of a scale or bias, aligned at the last axis; nothing if an extent may or may not
+/// repeat.
 std::optional<AffineMap> broadcastMap(Space &space, Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   SmallVector<AffineExpr> exprs;
@@ -191,7 +190,8 @@ LogicalResult expand(NormOp op) {
   OpBuilder b(op);
   Location loc = op.getLoc();
   Space space{b, loc, op.getInput()};
-  Type accum = op.getAccumType(), element = cast<RankedTensorType>(op.getResult().getType()).getElementType();
+  Type accum = op.getAccumType(),
+       element = cast<RankedTensorType>(op.getResult().getType()).getElementType();
   SmallVector<int64_t> all, kept;
   for (int64_t axis = 0; axis < space.rank; ++axis) {
     all.push_back(axis);
@@ -220,16 +220,16 @@ LogicalResult expand(NormOp op) {
     Value x = castFloat(n, loc, args[0], accum);
     return layer ? arith::SubFOp::create(n, loc, x, args[1]).getResult() : x;
   };
-  Value squares = space.reduce(operands, maps, kept, accum, 0,
-                               [&](OpBuilder &n, ValueRange args) -> Value {
-                                 Value d = centred(n, args);
-                                 Value square = arith::MulFOp::create(n, loc, d, d);
-                                 return arith::AddFOp::create(n, loc, square, args.back());
-                               });
+  Value squares =
+      space.reduce(operands, maps, kept, accum, 0, [&](OpBuilder &n, ValueRange args) -> Value {
+        Value d = centred(n, args);
+        Value square = arith::MulFOp::create(n, loc, d, d);
+        return arith::AddFOp::create(n, loc, square, args.back());
+      });
   Value invStd = mapOver(space, kept, squares, accum, [&](OpBuilder &n, ValueRange args) -> Value {
     Value variance = arith::DivFOp::create(n, loc, args[0], count);
-    Value eps = arith::ConstantOp::create(
-        n, loc, n.getFloatAttr(accum, op.getEps().convertToDouble()));
+    Value eps =
+        arith::ConstantOp::create(n, loc, n.getFloatAttr(accum, op.getEps().convertToDouble()));
     Value root = math::SqrtOp::create(n, loc, arith::AddFOp::create(n, loc, variance, eps));
     Value one = arith::ConstantOp::create(n, loc, n.getFloatAttr(accum, 1));
     return arith::DivFOp::create(n, loc, one, root);

@@ -15,6 +15,10 @@ namespace attune::codegen {
 static constexpr int64_t kKeepCost = 4;
 /// Elements of the lane class in a row, when it may be cut.
 static constexpr int64_t kLaneBlock = 2048;
+static constexpr int64_t kReducedLaneBlock = 128;
+/// A value that costs more than this and does not depend on every row class is not worth computing
+/// again for every row.
+static constexpr int64_t kRecomputeCost = 16;
 
 //===--------------------------------------------------------------------------------------------===//
 // Classes
@@ -55,7 +59,25 @@ void AxisClasses::unite(int x, int y) {
 
 static bool isView(Operation *op) {
   return isa<linalg::TransposeOp, linalg::BroadcastOp, tensor::CastOp, tensor::ExpandShapeOp,
-             tensor::CollapseShapeOp, tensor::ExtractSliceOp>(op);
+             tensor::CollapseShapeOp, tensor::ConcatOp, tensor::ExtractSliceOp, tensor::PadOp>(op);
+}
+
+/// The tensors whose elements the result of a view consists of.
+static OperandRange viewSources(Operation *op) {
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op))
+    return concat.getInputs();
+  return op->getOperands().take_front(1);
+}
+
+/// Elements beyond the source are one scalar that the region gives.
+static bool isSupportedPad(tensor::PadOp pad, const Sizes &sizes) {
+  Value value = pad.getConstantPaddingValue();
+  if (!value)
+    return false;
+  for (OpFoldResult low : pad.getMixedLowPad())
+    if (!sizes.of(low))
+      return false;
+  return value.getDefiningOp<arith::ConstantOp>() || sizes.of(value);
 }
 
 static bool isAxisPreserving(Operation *op) {
@@ -115,7 +137,7 @@ bool RowwisePlan::prepare(KernelOp original) {
   for (Operation &op : original.getBody().front()) {
     bool known = isa<arith::ArithDialect>(op.getDialect()) || isa<NormOp, linalg::SoftmaxOp>(op) ||
                  isa<linalg::LinalgOp>(op) || isView(&op) ||
-                 isa<tensor::EmptyOp, tensor::DimOp, tensor::SplatOp, tensor::ConcatOp>(op) ||
+                 isa<tensor::EmptyOp, tensor::DimOp, tensor::SplatOp>(op) ||
                  op.getName().getDialectNamespace() == "affine" || isa<YieldOp>(op);
     if (!known || !llvm::all_of(op.getResultTypes(), hasScalarElements))
       return false;
@@ -152,7 +174,10 @@ bool RowwisePlan::collect() {
         return false;
       open.append(op->operand_begin(), op->operand_end());
     } else if (isView(op)) {
-      open.push_back(op->getOperand(0));
+      if (auto pad = dyn_cast<tensor::PadOp>(op); pad && !isSupportedPad(pad, *sizes))
+        return false;
+      for (Value source : viewSources(op))
+        open.push_back(source);
     } else if (!isUniform(op->getResult(0)) && !isa<tensor::EmptyOp>(op)) {
       return false;
     }
@@ -217,6 +242,16 @@ bool RowwisePlan::findClasses() {
         if (longer.size() == 1)
           classes.unite(classes.of(single, axis), classes.of(grouped, longer[0]));
       }
+    } else if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
+      for (Value source : concat.getInputs())
+        for (int64_t axis = 0; axis < rankOf(source); ++axis)
+          if (axis != static_cast<int64_t>(concat.getDim()))
+            classes.unite(classes.of(op->getResult(0), axis), classes.of(source, axis));
+    } else if (auto pad = dyn_cast<tensor::PadOp>(op)) {
+      for (int64_t axis = 0; axis < rankOf(pad.getSource()); ++axis)
+        if (isConstantIntValue(pad.getMixedLowPad()[axis], 0) &&
+            isConstantIntValue(pad.getMixedHighPad()[axis], 0))
+          classes.unite(classes.of(op->getResult(0), axis), classes.of(pad.getSource(), axis));
     } else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
       auto isZero = [](OpFoldResult x) { return isConstantIntValue(x, 0); };
       auto isOne = [](OpFoldResult x) { return isConstantIntValue(x, 1); };
@@ -410,8 +445,10 @@ void RowwisePlan::chooseRows() {
              return llvm::is_contained(innerClasses(entry.second.value), axisClass);
            });
   };
-  if (lane >= 0 && eligible(lane) && extents.at(lane).constant().value_or(INT64_MAX) > 2 * kLaneBlock)
-    laneBlock = kLaneBlock;
+  // Reductions along other axes leave few rows: their blocks are small, so that there are tasks.
+  int64_t block = reduced.empty() ? kLaneBlock : kReducedLaneBlock;
+  if (lane >= 0 && eligible(lane) && extents.at(lane).constant().value_or(INT64_MAX) > 2 * block)
+    laneBlock = block;
   SmallVector<int> chosen;
   for (int axisClass : innerClasses(placements[0].second.value))
     if (axisClass != lane && eligible(axisClass))
@@ -463,9 +500,10 @@ int64_t RowwisePlan::cost(Value value) {
   if (known != costs.end())
     return known->second;
   int64_t sum = 0;
-  if (isView(op))
-    sum = cost(op->getOperand(0));
-  else if (isComputed(op)) {
+  if (isView(op)) {
+    for (Value source : viewSources(op))
+      sum += cost(source);
+  } else if (isComputed(op)) {
     auto linalgOp = cast<linalg::LinalgOp>(op);
     sum = bodyCost(*linalgOp.getBlock());
     for (Value input : linalgOp.getDpsInputs())
@@ -516,14 +554,18 @@ void RowwisePlan::dependencies(Value value, bool samePoint,
     else
       dependencies(operand, same, found);
   };
-  if (isView(op))
-    return visit(op->getOperand(0), samePoint && isAxisPreserving(op));
+  if (isView(op)) {
+    for (Value source : viewSources(op))
+      visit(source, samePoint && isAxisPreserving(op));
+    return;
+  }
   if (!isComputed(op))
     return;
   auto linalgOp = cast<linalg::LinalgOp>(op);
   for (OpOperand &operand : op->getOpOperands()) {
     bool same = samePoint;
-    for (auto [axis, expr] : llvm::enumerate(linalgOp.getMatchingIndexingMap(&operand).getResults())) {
+    for (auto [axis, expr] :
+         llvm::enumerate(linalgOp.getMatchingIndexingMap(&operand).getResults())) {
       int axisClass = classes.of(operand.get(), axis);
       auto dim = dyn_cast<AffineDimExpr>(expr);
       same &= isUnit(axisClass) || (dim && classes.of(op, dim.getPosition()) == axisClass);
@@ -590,6 +632,15 @@ bool RowwisePlan::addRoot(Root root) {
   return false;
 }
 
+bool RowwisePlan::dependsOnRows(Value value) {
+  return llvm::all_of(rows, [&](int axisClass) {
+    for (int64_t axis = 0; axis < cast<RankedTensorType>(value.getType()).getRank(); ++axis)
+      if (classes.of(value, axis) == axisClass)
+        return true;
+    return false;
+  });
+}
+
 bool RowwisePlan::chooseRoots() {
   for (Operation *op : live) {
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
@@ -599,6 +650,10 @@ bool RowwisePlan::chooseRoots() {
       unsigned count = uses(value);
       if (count == 0)
         continue;
+      if (!dependsOnRows(value) &&
+          (linalgOp.getNumReductionLoops() > 0 ||
+           (bodyCost(*linalgOp.getBlock()) >= kRecomputeCost && !innerClasses(value).empty())))
+        return false;
       bool inner = !innerClasses(value).empty();
       Root root{Root::Keep, value, {}, false};
       if (linalgOp.getNumReductionLoops() > 0) {

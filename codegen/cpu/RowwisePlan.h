@@ -1,4 +1,5 @@
-//===- RowwisePlan.h - How a kernel of elementwise and reduction operators is computed row by row ---===//
+//===- RowwisePlan.h - How a kernel of elementwise and reduction operators is computed row by row
+//---===//
 //
 // Axes of values and loops that always run together form a class. A row fixes the index of every
 // `rows` class; within a row, values that are used in several places are computed once, into a
@@ -78,7 +79,7 @@ public:
   int classOf(mlir::Value value, int64_t axis) { return classes.of(value, axis); }
   /// Classes of a value's axes that are loops within a row, outermost first.
   llvm::SmallVector<int> innerClasses(mlir::Value value);
-  Size rowCount() const;        ///< with lane blocks left out
+  Size rowCount() const; ///< with lane blocks left out
   Size keptElements(mlir::Value value) const;
 
 private:
@@ -93,6 +94,7 @@ private:
   int64_t cost(mlir::Value value);
   unsigned uses(mlir::Value value);
   bool isBroadcast(mlir::Value value);
+  bool dependsOnRows(mlir::Value value);
   /// Roots that computing `value` reads, and whether at its own point.
   void dependencies(mlir::Value value, bool samePoint,
                     llvm::function_ref<void(mlir::Value, bool)> found);

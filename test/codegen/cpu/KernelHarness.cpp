@@ -156,8 +156,8 @@ public:
   explicit Guarded(int64_t bytes) {
     constexpr int64_t page = 4096;
     mapped = (bytes + page - 1) / page * page + page;
-    base = static_cast<char *>(mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    base = static_cast<char *>(
+        mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     mprotect(base + mapped - page, page, PROT_NONE);
     data = base + mapped - page - bytes;
     std::memset(base, 0xa5, mapped - page);
@@ -223,7 +223,7 @@ Kernel::Kernel(StringRef text, const codegen::KernelEmitter &emitter,
 Kernel::~Kernel() = default;
 
 KernelRun Kernel::run(std::vector<Array> inputs, std::vector<int64_t> sizes, unsigned threads,
-                int repetitions) const {
+                      int repetitions) const {
   KernelOp kernel = op;
   auto func = kernel->getParentOfType<func::FuncOp>();
   llvm::DenseMap<Value, int64_t> known;

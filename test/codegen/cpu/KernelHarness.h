@@ -1,4 +1,5 @@
-//===- KernelHarness.h - Runs one attune.kernel of a textual module -----------------------------===//
+//===- KernelHarness.h - Runs one attune.kernel of a textual module
+//-----------------------------===//
 //
 // The module has one function whose tensor arguments are the kernel's inputs and whose index
 // arguments are sizes; the kernel's `dims` and `result_dims` may be computed from those. Buffers
@@ -6,9 +7,8 @@
 //
 //   Kernel kernel(text, *createRowwiseEmitter(), target);
 //   ASSERT_TRUE(kernel.matched());
-//   KernelRun run = kernel.run({Array::random("f32", {7, 13}, 1)}, /*sizes=*/{7, 13}, /*threads=*/2);
-//   EXPECT_EQ(run.code, 0);
-//   EXPECT_NEAR(run.outputs[0].at({3, 4}), expected, 1e-6);
+//   KernelRun run = kernel.run({Array::random("f32", {7, 13}, 1)}, /*sizes=*/{7, 13},
+//   /*threads=*/2); EXPECT_EQ(run.code, 0); EXPECT_NEAR(run.outputs[0].at({3, 4}), expected, 1e-6);
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_CODEGEN_CPU_KERNELHARNESS_H
@@ -57,7 +57,7 @@ public:
   /// Whether the emitter took the kernel. False also if it matched but failed to emit.
   bool matched() const { return library != nullptr; }
   KernelRun run(std::vector<Array> inputs, std::vector<int64_t> sizes = {}, unsigned threads = 1,
-          int repetitions = 1) const;
+                int repetitions = 1) const;
 
 private:
   std::unique_ptr<mlir::MLIRContext> context;

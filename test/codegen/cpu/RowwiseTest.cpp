@@ -35,8 +35,8 @@ std::string kernelText(std::vector<std::string> inputs, std::vector<int> inputDi
   std::vector<std::string> numbers;
   for (int dim : inputDims)
     numbers.push_back(std::to_string(dim));
-  std::string text = "func.func @main(" + join(args) + ") {\n  %r:" +
-                     std::to_string(results.size()) + " = attune.kernel ";
+  std::string text = "func.func @main(" + join(args) +
+                     ") {\n  %r:" + std::to_string(results.size()) + " = attune.kernel ";
   if (!inputs.empty())
     text += "ins(" + join(names) + " : " + join(inputs) + ") ";
   if (!dims.empty())
@@ -76,7 +76,8 @@ void expectNear(const Array &got, const std::vector<int64_t> &shape,
       rest /= shape[axis];
     }
     double x = got[i], y = expected(index);
-    if (std::isnan(y) ? !std::isnan(x) : !(x == y || std::abs(x - y) <= tolerance * (1 + std::abs(y)))) {
+    if (std::isnan(y) ? !std::isnan(x)
+                      : !(x == y || std::abs(x - y) <= tolerance * (1 + std::abs(y)))) {
       ADD_FAILURE() << "element " << i << ": " << x << ", expected " << y;
       return;
     }
@@ -109,8 +110,8 @@ TEST(Rowwise, Silu) {
     Array x = Array::random("f32", {n}, 1, -8, 8);
     runAll(text, {x}, {n}, [&](const KernelRun &run) {
       EXPECT_EQ(run.code, 0);
-      expectNear(run.outputs[0], {n},
-                 [&](auto &i) { return x.at(i) / (1 + std::exp(-x.at(i))); }, 2e-6);
+      expectNear(
+          run.outputs[0], {n}, [&](auto &i) { return x.at(i) / (1 + std::exp(-x.at(i))); }, 2e-6);
     });
   }
 }
@@ -146,9 +147,10 @@ TEST(Rowwise, Broadcasts) {
               column = Array::random("f32", {m, 1}, 3), scalar = Array::random("f32", {}, 4),
               last = Array::random("f32", {n}, 5);
         KernelRun run = kernel.run({x, row, column, scalar, last}, {m, n});
-        expectNear(run.outputs[0], {m, n}, [&](auto &i) {
-          return (x.at(i) * row[i[1]] + column[i[0]]) * scalar[0] - last[i[1]];
-        }, 1e-6);
+        expectNear(
+            run.outputs[0], {m, n},
+            [&](auto &i) { return (x.at(i) * row[i[1]] + column[i[0]]) * scalar[0] - last[i[1]]; },
+            1e-6);
       }
   }
 }
@@ -167,12 +169,14 @@ const char *kTranspose = R"(
   attune.yield %r, %t : tensor<?x3x?xf32>, tensor<?x3x?xf32>)";
 
 TEST(Rowwise, TransposedReads) {
-  std::string text = kernelText({"tensor<?x3x?xf32>"}, {0, 1}, 2,
-                                {"tensor<?x3x?xf32>", "tensor<?x3x?xf32>"}, {1, 0, 1, 0}, kTranspose);
+  std::string text =
+      kernelText({"tensor<?x3x?xf32>"}, {0, 1}, 2, {"tensor<?x3x?xf32>", "tensor<?x3x?xf32>"},
+                 {1, 0, 1, 0}, kTranspose);
   for (auto [m, n] : {std::pair<int64_t, int64_t>{1, 1}, {5, 17}, {16, 16}, {33, 7}, {0, 4}}) {
     Array x = Array::random("f32", {m, 3, n}, 1);
     runAll(text, {x}, {m, n}, [&, m = m, n = n](const KernelRun &run) {
-      expectNear(run.outputs[0], {n, 3, m}, [&](auto &i) { return 2 * x.at({i[2], i[1], i[0]}); }, 0);
+      expectNear(
+          run.outputs[0], {n, 3, m}, [&](auto &i) { return 2 * x.at({i[2], i[1], i[0]}); }, 0);
       expectNear(run.outputs[1], {n, 3, m}, [&](auto &i) { return x.at({i[2], i[1], i[0]}); }, 0);
     });
   }
@@ -197,16 +201,16 @@ const char *kHeads = R"(
   attune.yield %t, %c : tensor<4x?x8xf32>, tensor<?x35xf32>)";
 
 TEST(Rowwise, ReshapesAndConcat) {
-  std::string text = kernelText({"tensor<?x32xf32>"}, {0}, 1, {"tensor<4x?x8xf32>", "tensor<?x35xf32>"},
-                                {0, 0}, kHeads);
+  std::string text = kernelText({"tensor<?x32xf32>"}, {0}, 1,
+                                {"tensor<4x?x8xf32>", "tensor<?x35xf32>"}, {0, 0}, kHeads);
   for (int64_t n : {0, 1, 13}) {
     Array x = Array::random("f32", {n, 32}, 1);
     runAll(text, {x}, {n}, [&](const KernelRun &run) {
-      expectNear(run.outputs[0], {4, n, 8},
-                 [&](auto &i) { return -x.at({i[1], i[0] * 8 + i[2]}); }, 0);
-      expectNear(run.outputs[1], {n, 35}, [&](auto &i) {
-        return i[1] < 32 ? -x.at(i) : x.at({i[0], 5 + 2 * (i[1] - 32)});
-      }, 0);
+      expectNear(
+          run.outputs[0], {4, n, 8}, [&](auto &i) { return -x.at({i[1], i[0] * 8 + i[2]}); }, 0);
+      expectNear(
+          run.outputs[1], {n, 35},
+          [&](auto &i) { return i[1] < 32 ? -x.at(i) : x.at({i[0], 5 + 2 * (i[1] - 32)}); }, 0);
     });
   }
 }
@@ -254,19 +258,23 @@ TEST(Rowwise, ResidualNorm) {
       Kernel kernel(text, *createRowwiseEmitter(), target);
       ASSERT_TRUE(kernel.matched());
       for (int64_t n : kLengths) {
-        Array x = Array::random("f32", {2, 5, n}, 1, 99, 101), y = Array::random("f32", {2, 5, n}, 2);
+        Array x = Array::random("f32", {2, 5, n}, 1, 99, 101),
+              y = Array::random("f32", {2, 5, n}, 2);
         KernelRun run = kernel.run({x, y}, {2, 5, n});
         KernelRun two = kernel.run({x, y}, {2, 5, n}, 2);
         EXPECT_TRUE(run.outputs[0] == two.outputs[0]);
-        expectNear(run.outputs[0], {2, 5, n}, [&](auto &i) {
-          auto at = [&](int64_t k) { return x.at({i[0], i[1], k}) + y.at({i[0], i[1], k}); };
-          if (layer)
-            return layerNorm(x, i, n, 1e-5, at);
-          double sum = 0;
-          for (int64_t k = 0; k < n; ++k)
-            sum += at(k) * at(k);
-          return at(i[2]) / std::sqrt(sum / n + 1e-5);
-        }, 2e-4);
+        expectNear(
+            run.outputs[0], {2, 5, n},
+            [&](auto &i) {
+              auto at = [&](int64_t k) { return x.at({i[0], i[1], k}) + y.at({i[0], i[1], k}); };
+              if (layer)
+                return layerNorm(x, i, n, 1e-5, at);
+              double sum = 0;
+              for (int64_t k = 0; k < n; ++k)
+                sum += at(k) * at(k);
+              return at(i[2]) / std::sqrt(sum / n + 1e-5);
+            },
+            2e-4);
       }
     }
   }
@@ -292,14 +300,17 @@ TEST(Rowwise, Softmax) {
             x.set(n * m - 1, NAN);
           }
           KernelRun run = kernel.run({x}, {m, n});
-          expectNear(run.outputs[0], {m, n}, [&](auto &i) {
-            double most = -INFINITY, sum = 0;
-            for (int64_t k = 0; k < x.shape[axis]; ++k)
-              most = std::fmax(most, axis ? x.at({i[0], k}) : x.at({k, i[1]}));
-            for (int64_t k = 0; k < x.shape[axis]; ++k)
-              sum += std::exp((axis ? x.at({i[0], k}) : x.at({k, i[1]})) - most);
-            return std::exp(x.at(i) - most) / sum;
-          }, 2e-6);
+          expectNear(
+              run.outputs[0], {m, n},
+              [&](auto &i) {
+                double most = -INFINITY, sum = 0;
+                for (int64_t k = 0; k < x.shape[axis]; ++k)
+                  most = std::fmax(most, axis ? x.at({i[0], k}) : x.at({k, i[1]}));
+                for (int64_t k = 0; k < x.shape[axis]; ++k)
+                  sum += std::exp((axis ? x.at({i[0], k}) : x.at({k, i[1]})) - most);
+                return std::exp(x.at(i) - most) / sum;
+              },
+              2e-6);
         }
     }
   }
@@ -335,24 +346,29 @@ const char *kEmbedding = R"(
   attune.yield %r : tensor<?x?x24xf32>)";
 
 TEST(Rowwise, EmbeddingNorm) {
-  std::string text = kernelText({"tensor<?x?xi64>", "tensor<11x24xf32>", "tensor<?x24xf32>", "tensor<24xf32>",
-                                 "tensor<24xf32>"}, {0, 1, 1}, 2, {"tensor<?x?x24xf32>"}, {0, 1}, kEmbedding);
+  std::string text = kernelText({"tensor<?x?xi64>", "tensor<11x24xf32>", "tensor<?x24xf32>",
+                                 "tensor<24xf32>", "tensor<24xf32>"},
+                                {0, 1, 1}, 2, {"tensor<?x?x24xf32>"}, {0, 1}, kEmbedding);
   Array ids = Array::random("i64", {3, 7}, 1, -11, 11), table = Array::random("f32", {11, 24}, 2),
         position = Array::random("f32", {7, 24}, 3), scale = Array::random("f32", {24}, 4),
         bias = Array::random("f32", {24}, 5);
   runAll(text, {ids, table, position, scale, bias}, {3, 7}, [&](const KernelRun &run) {
     EXPECT_EQ(run.code, 0);
-    expectNear(run.outputs[0], {3, 7, 24}, [&](auto &i) {
-      int64_t id = ids.at({i[0], i[1]});
-      auto at = [&](int64_t k) { return table.at({id < 0 ? id + 11 : id, k}) + position.at({i[1], k}); };
-      return layerNorm(table, i, 24, 1e-12, at) * scale[i[2]] + bias[i[2]];
-    }, 1e-5);
+    expectNear(
+        run.outputs[0], {3, 7, 24},
+        [&](auto &i) {
+          int64_t id = ids.at({i[0], i[1]});
+          auto at = [&](int64_t k) {
+            return table.at({id < 0 ? id + 11 : id, k}) + position.at({i[1], k});
+          };
+          return layerNorm(table, i, 24, 1e-12, at) * scale[i[2]] + bias[i[2]];
+        },
+        1e-5);
   });
   for (double bad : {11., -12., 1e15, -1e15}) {
     ids.set(20, bad);
-    runAll(text, {ids, table, position, scale, bias}, {3, 7}, [&](const KernelRun &run) {
-      EXPECT_EQ(run.code, ATTUNE_KERNEL_INDEX_OUT_OF_RANGE);
-    });
+    runAll(text, {ids, table, position, scale, bias}, {3, 7},
+           [&](const KernelRun &run) { EXPECT_EQ(run.code, ATTUNE_KERNEL_INDEX_OUT_OF_RANGE); });
   }
 }
 
@@ -421,18 +437,24 @@ TEST(Rowwise, MaskedMeanPool) {
       return sum / count;
     };
     runAll(text, {x, mask}, {3, s}, [&](const KernelRun &run) {
-      expectNear(run.outputs[0], {3, 40}, [&](auto &i) {
-        double sum = 0;
-        for (int64_t d = 0; d < 40; ++d)
-          sum += mean(i[0], d) * mean(i[0], d);
-        return mean(i[0], i[1]) / std::sqrt(sum);
-      }, 1e-5);
-      expectNear(run.outputs[1], {3}, [&](auto &i) {
-        double count = 0;
-        for (int64_t k = 0; k < s; ++k)
-          count += mask.at({i[0], k});
-        return count;
-      }, 0);
+      expectNear(
+          run.outputs[0], {3, 40},
+          [&](auto &i) {
+            double sum = 0;
+            for (int64_t d = 0; d < 40; ++d)
+              sum += mean(i[0], d) * mean(i[0], d);
+            return mean(i[0], i[1]) / std::sqrt(sum);
+          },
+          1e-5);
+      expectNear(
+          run.outputs[1], {3},
+          [&](auto &i) {
+            double count = 0;
+            for (int64_t k = 0; k < s; ++k)
+              count += mask.at({i[0], k});
+            return count;
+          },
+          0);
     });
   }
 }
