@@ -73,8 +73,11 @@ Value RegionBuilder::emit(Value scalar) {
   if (Value value = values.lookupOrNull(scalar))
     return value;
   Operation *op = scalar.getDefiningOp();
-  if (!op)
-    return values.lookup(elements.outside(scalar));
+  if (!op) {
+    Value captured = values.lookup(elements.outside(scalar));
+    values.map(scalar, captured);
+    return captured;
+  }
   Value result;
   if (auto load = loads.find(scalar); load != loads.end()) {
     ElementOf element = load->second;
