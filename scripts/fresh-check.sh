@@ -32,6 +32,7 @@ done
 mount --bind /proc "$root/proc"
 mount --bind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
+mount --make-rslave "$root/dev"  # or unmounting it would unmount ours
 mkdir -p "$root/srv"
 git clone -q --no-hardlinks . "$root/srv/attune"
 

@@ -28,7 +28,10 @@ CASES = {
 def bundles():
     groups = {}
     for case, dynamic in CASES.values():
-        groups.setdefault((case.opset, dynamic), []).append(case)
+        if case.may_refuse:
+            yield [case], dynamic  # would only make its bundle fail
+        else:
+            groups.setdefault((case.opset, dynamic), []).append(case)
     for (_, dynamic), cases in groups.items():
         for start in range(0, len(cases), BUNDLE):
             yield cases[start : start + BUNDLE], dynamic
@@ -57,7 +60,9 @@ def results(names, dynamic, folder):
             merged.update(results((name,), dynamic, folder))
         return merged
     return {
-        case.name: [outputs[f"c{number}_y{i}"] for i in range(case.outputs)]
+        case.name: [
+            outputs[f"c{number}_y{i}"] for i in range(case.outputs) if i not in case.left_out
+        ]
         for number, case in enumerate(cases)
     }
 
@@ -83,6 +88,8 @@ def test_operator(name, folder):
     case, dynamic = CASES[name]
     got = results(*BUNDLE_OF[case.name, dynamic], folder)[case.name]
     if isinstance(got, Exception):
+        if case.may_refuse and "error: unsupported: node 'c0_" in str(got):
+            pytest.xfail(str(got).splitlines()[-1])
         raise got
     want = expected(case)
     assert len(got) == len(want)
