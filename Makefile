@@ -20,7 +20,9 @@ demo: build
 	@$(PYTHON) examples/embed.py
 
 bench: build
+	@cmake --build $(BUILD) -j $(JOBS) --target attune-kernel-bench
 	@$(PYTHON) bench/run.py $(ARGS)
+	@$(BUILD)/bin/attune-kernel-bench
 
 docs: build
 	@scripts/docs.sh
