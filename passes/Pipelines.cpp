@@ -9,24 +9,39 @@ using namespace mlir;
 
 namespace attune {
 
-// Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
+static void verifyStage(OpPassManager &pm, StringRef stage, ArrayRef<StringRef> allowed) {
+  VerifyStageOptions options;
+  options.stage = stage.str();
+  for (StringRef name : allowed)
+    options.allowed.push_back(name.str());
+  pm.addPass(createVerifyStage(std::move(options)));
+}
+
+/// What every stage between import and fuse may contain.
+static constexpr StringRef kTensorDialects[] = {"affine", "arith",  "attune", "cf",
+                                                "func",   "linalg", "math",   "scf", "tensor"};
+
+// Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addCanonicalizeStage(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  verifyStage(pm, "canonicalize", kTensorDialects);
 }
 
-// Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
+// Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addRaiseStage(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createRaiseAttention());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  verifyStage(pm, "raise", kTensorDialects);
 }
 
-// Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
-void addRewriteStage(OpPassManager &pm) { (void)pm; }
+// Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
+void addRewriteStage(OpPassManager &pm) { verifyStage(pm, "rewrite", kTensorDialects); }
 
-// Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), func.
-// Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine, func.
+// Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
+// Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine,
+// cf.assert, func.
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   pm.addNestedPass<func::FuncOp>(createFuseGatherProducers());
   if (backend) {
@@ -36,6 +51,9 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   }
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));
   pm.addPass(createCSEPass());
+  verifyStage(pm, "fuse",
+              {"affine", "arith", "attune.kernel", "cf.assert", "func", "tensor.cast",
+               "tensor.collapse_shape", "tensor.dim", "tensor.expand_shape", "tensor.extract"});
 }
 
 void registerAttunePipelines() {
