@@ -340,10 +340,39 @@ struct LaneCloner {
       operands.push_back(lookup(operand));
     if (isDivision(op))
       guardDivision(op, operands);
-    SmallVector<Lane> results = apply(op, operands);
+    SmallVector<Lane> results = isNarrowFloat(op) ? applyWide(op, operands) : apply(op, operands);
     for (auto [result, lane] : llvm::zip(op->getResults(), results))
       values[result] = lane;
     return success();
+  }
+
+  static bool isNarrow(Type type) { return type.isF16() || type.isBF16(); }
+  static bool isNarrowFloat(Operation *op) {
+    return !isa<arith::ExtFOp, arith::TruncFOp, arith::BitcastOp, arith::SelectOp>(op) &&
+           (llvm::any_of(op->getOperandTypes(), isNarrow) ||
+            llvm::any_of(op->getResultTypes(), isNarrow));
+  }
+
+  /// f16 and bf16 in f32, rounded once: most targets have no instruction and would call a library.
+  SmallVector<Lane> applyWide(Operation *op, ArrayRef<Lane> operands) {
+    Type f32 = kb.f32();
+    bool uniform =
+        lanes.count == 1 || llvm::all_of(operands, [](const Lane &x) { return x.uniform(); });
+    OperationState state(kb.loc, op->getName());
+    for (auto [operand, type] : llvm::zip(operands, op->getOperandTypes())) {
+      Lane wide = isNarrow(type) ? make("arith.extf", f32, {operand}) : operand;
+      state.operands.push_back(uniform ? wide.scalar : lanes.vector(wide));
+    }
+    for (Type type : op->getResultTypes()) {
+      Type wide = isNarrow(type) ? f32 : type;
+      state.types.push_back(uniform ? wide : Type(kb.vec(lanes.count, wide)));
+    }
+    state.addAttributes(op->getAttrs());
+    Operation *made = kb.b.create(state);
+    SmallVector<Lane> results;
+    for (auto [value, type] : llvm::zip(made->getResults(), op->getResultTypes()))
+      results.push_back(isNarrow(type) ? make("arith.truncf", type, {Lane(value)}) : Lane(value));
+    return results;
   }
 
   /// The op on scalars if all operands are uniform, on vectors otherwise.

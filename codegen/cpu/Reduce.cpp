@@ -11,6 +11,9 @@ std::optional<Reduction> Reduction::match(linalg::LinalgOp op, unsigned result) 
   if (!combiner || combiner->getBlock() != body || combiner->getNumOperands() != 2 ||
       !accumulator.hasOneUse() || *accumulator.user_begin() != combiner)
     return std::nullopt;
+  Type type = combiner->getResult(0).getType();
+  if (type.isF16() || type.isBF16())
+    return std::nullopt;
   bool idempotent =
       isa<arith::MaximumFOp, arith::MinimumFOp, arith::MaxNumFOp, arith::MinNumFOp, arith::MaxSIOp,
           arith::MinSIOp, arith::MaxUIOp, arith::MinUIOp, arith::AndIOp, arith::OrIOp>(combiner);

@@ -459,4 +459,103 @@ TEST(Rowwise, MaskedMeanPool) {
   }
 }
 
+//===--------------------------------------------------------------------------------------------===//
+// Dtypes, NaN, errors, refusals
+//===--------------------------------------------------------------------------------------------===//
+
+/// (x + y) of one dtype, element by element.
+std::string sumText(const std::string &element, const std::string &op) {
+  std::string type = "tensor<?x" + element + ">";
+  std::string body = "  %e = tensor.empty(%d0) : " + type +
+                     "\n  %r = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, "
+                     "affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = "
+                     "[\"parallel\"]} ins(%a0, %a1 : " +
+                     type + ", " + type + ") outs(%e : " + type + ") {\n  ^bb1(%x: " + element +
+                     ", %y: " + element + ", %o: " + element + "):\n    %z = " + op +
+                     " %x, %y : " + element + "\n    linalg.yield %z : " + element + "\n  } -> " +
+                     type + "\n  attune.yield %r : " + type;
+  return kernelText({type, type}, {0, 0}, 1, {type}, {0}, body);
+}
+
+TEST(Rowwise, Dtypes) {
+  CpuTarget target = runnableTargets().back();
+  for (std::string element : {"f64", "f16", "i64", "i32", "i16", "i8", "i1"}) {
+    SCOPED_TRACE(element);
+    bool isFloat = element.find('f') != std::string::npos;
+    std::string op = isFloat ? "arith.addf" : element == "i1" ? "arith.xori" : "arith.addi";
+    Kernel kernel(sumText(element, op), *createRowwiseEmitter(), target);
+    ASSERT_TRUE(kernel.matched());
+    for (int64_t n : {1, 16, 37}) {
+      Array x = Array::random(element, {n}, 1, 0, 2), y = Array::random(element, {n}, 2, 0, 2);
+      KernelRun run = kernel.run({x, y}, {n});
+      expectNear(
+          run.outputs[0], {n},
+          [&](auto &i) {
+            double sum = x[i[0]] + y[i[0]];
+            return element == "i1" ? std::fmod(sum, 2) : sum;
+          },
+          element == "bf16"  ? 1e-2
+          : element == "f16" ? 1e-3
+                             : 1e-15);
+    }
+  }
+}
+
+TEST(Rowwise, MaximumPropagatesNaN) {
+  Kernel kernel(sumText("f32", "arith.maximumf"), *createRowwiseEmitter(),
+                runnableTargets().back());
+  ASSERT_TRUE(kernel.matched());
+  Array x = Array::of("f32", {3}, {1, NAN, 3}), y = Array::of("f32", {3}, {NAN, 2, 4});
+  KernelRun run = kernel.run({x, y}, {3});
+  EXPECT_TRUE(std::isnan(run.outputs[0][0]));
+  EXPECT_TRUE(std::isnan(run.outputs[0][1]));
+  EXPECT_EQ(run.outputs[0][2], 4);
+}
+
+TEST(Rowwise, IntegerDivisionNeverTraps) {
+  for (const CpuTarget &target : runnableTargets()) {
+    Kernel kernel(sumText("i32", "arith.divsi"), *createRowwiseEmitter(), target);
+    ASSERT_TRUE(kernel.matched());
+    Array x = Array::random("i32", {19}, 1, -50, 50), y = Array::random("i32", {19}, 2, 1, 9);
+    x.set(3, INT32_MIN);
+    y.set(3, -1);
+    KernelRun run = kernel.run({x, y}, {19});
+    EXPECT_EQ(run.code, 0);
+    expectNear(
+        run.outputs[0], {19},
+        [&](auto &i) { return i[0] == 3 ? double(INT32_MIN) : std::trunc(x[i[0]] / y[i[0]]); }, 0);
+    y.set(18, 0);
+    EXPECT_EQ(kernel.run({x, y}, {19}).code, ATTUNE_KERNEL_DIVISION_BY_ZERO);
+  }
+}
+
+/// Division by the sum of everything: each row would compute the whole sum again.
+const char *kGlobalSum = R"(
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty(%d0) : tensor<?xf32>
+  %s = tensor.empty() : tensor<f32>
+  %i = linalg.fill ins(%zero : f32) outs(%s : tensor<f32>) -> tensor<f32>
+  %sum = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> ()>],
+      iterator_types = ["reduction", "reduction"]} ins(%a1 : tensor<?x?xf32>) outs(%i : tensor<f32>) {
+  ^bb1(%x: f32, %acc: f32):
+    %z = arith.addf %x, %acc : f32
+    linalg.yield %z : f32
+  } -> tensor<f32>
+  %ee = tensor.empty(%d0, %d1) : tensor<?x?xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i)>, affine_map<(i, j) -> ()>,
+      affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      ins(%a0, %sum : tensor<?xf32>, tensor<f32>) outs(%ee : tensor<?x?xf32>) {
+  ^bb1(%x: f32, %y: f32, %o: f32):
+    %z = arith.divf %x, %y : f32
+    linalg.yield %z : f32
+  } -> tensor<?x?xf32>
+  attune.yield %r : tensor<?x?xf32>)";
+
+TEST(Rowwise, RefusesRepeatedReductions) {
+  std::string text = kernelText({"tensor<?xf32>", "tensor<?x?xf32>"}, {0, 0, 1}, 2,
+                                {"tensor<?x?xf32>"}, {0, 1}, kGlobalSum);
+  Kernel kernel(text, *createRowwiseEmitter(), runnableTargets().back());
+  EXPECT_FALSE(kernel.matched());
+}
+
 } // namespace
