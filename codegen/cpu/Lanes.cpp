@@ -14,7 +14,10 @@ using namespace mlir;
 namespace attune::codegen {
 
 Type storageType(Type element) {
-  return element.isInteger(1) ? IntegerType::get(element.getContext(), 8) : element;
+  if (element.isInteger(1))
+    return IntegerType::get(element.getContext(), 8);
+  // Without bf16 instructions, LLVM moves masked vectors of it through a library call.
+  return element.isBF16() ? IntegerType::get(element.getContext(), 16) : element;
 }
 
 int64_t storageBytes(Type element) {
@@ -187,7 +190,11 @@ Lane Lanes::load(Type element, Value base, Lane offset, bool constant) {
         LLVM::masked_gather::create(kb.b, kb.loc, type, addresses(kb, base, vector(offset), stored),
                                     mask, ValueRange{zero}, storageBytes(element));
   }
-  if (stored != element)
+  if (element.isBF16())
+    value = arith::BitcastOp::create(
+        kb.b, kb.loc, isa<VectorType>(value.getType()) ? Type(kb.vec(count, element)) : element,
+        value);
+  else if (stored != element)
     value = arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::ne, value,
                                   kb.constI(0, value.getType()));
   return value;
@@ -200,9 +207,12 @@ void Lanes::store(const Lane &lane, Value base, Lane offset) {
   if (scalar && isa<VectorType>(value.getType()))
     value = vector::ExtractOp::create(kb.b, kb.loc, value, 0);
   if (stored != element) {
-    auto type = dyn_cast<VectorType>(value.getType());
-    value = arith::ExtUIOp::create(
-        kb.b, kb.loc, type ? Type(VectorType::get(type.getShape(), stored)) : stored, value);
+    auto vector = dyn_cast<VectorType>(value.getType());
+    Type type = vector ? Type(VectorType::get(vector.getShape(), stored)) : stored;
+    if (element.isBF16())
+      value = arith::BitcastOp::create(kb.b, kb.loc, type, value);
+    else
+      value = arith::ExtUIOp::create(kb.b, kb.loc, type, value);
   }
   if (scalar)
     return kb.store(value, base, offset.scalar);

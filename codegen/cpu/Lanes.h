@@ -105,7 +105,7 @@ private:
   Value errorSlot();
 };
 
-/// The type that an element is stored as: i8 for i1 and the type itself otherwise.
+/// The type that an element is loaded and stored as: i8 for i1, i16 for bf16, or the type itself.
 mlir::Type storageType(mlir::Type element);
 int64_t storageBytes(mlir::Type element);
 

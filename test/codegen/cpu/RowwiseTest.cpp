@@ -479,7 +479,7 @@ std::string sumText(const std::string &element, const std::string &op) {
 
 TEST(Rowwise, Dtypes) {
   CpuTarget target = runnableTargets().back();
-  for (std::string element : {"f64", "f16", "i64", "i32", "i16", "i8", "i1"}) {
+  for (std::string element : {"f64", "f16", "bf16", "i64", "i32", "i16", "i8", "i1"}) {
     SCOPED_TRACE(element);
     bool isFloat = element.find('f') != std::string::npos;
     std::string op = isFloat ? "arith.addf" : element == "i1" ? "arith.xori" : "arith.addi";
