@@ -99,19 +99,20 @@ Library::Library(const CpuTarget &target,
   KernelBuilder kb(module->getLoc(), target);
   double start = now(true);
   build(kb, *module);
-  llvm::cantFail(lowerToLLVM(*module, target));
-  auto object = llvm::cantFail(emitObject(*module, target));
+  llvm::ExitOnError orExit("attune-kernel-bench: ");
+  orExit(lowerToLLVM(*module, target));
+  auto object = orExit(emitObject(*module, target));
   std::vector<llvm::StringRef> names(symbols.begin(), symbols.end());
   llvm::SmallString<128> path;
   llvm::sys::fs::createTemporaryFile("attune-bench", "so", path);
-  llvm::cantFail(linkShared({llvm::StringRef(object.data(), object.size())}, names, path));
+  orExit(linkShared({llvm::StringRef(object.data(), object.size())}, names, path));
   handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   seconds = now(true) - start;
   if (!handle)
     llvm::report_fatal_error(dlerror());
   llvm::sys::fs::remove(path);
   if (getenv("ATTUNE_BENCH_ASM"))
-    assembly = llvm::cantFail(emitAssembly(*module, target));
+    assembly = orExit(emitAssembly(*module, target));
 }
 
 Library::~Library() { dlclose(handle); }
@@ -153,7 +154,7 @@ void emitRoofs(KernelBuilder &kb, ModuleOp module) {
     kb.forLoop(kb.idx(0), kb.dim(args, 0), 1, [&](Value) {
       func::CallOp::create(kb.b, kb.loc, micro,
                            ValueRange{a, b, kb.idx(kPanelColumns * kRoofDepth), kb.idx(kRoofDepth),
-                                      sum, kb.constI(0, kb.b.getI1Type())});
+                                      sum, kb.constI(0, kb.b.getI1Type()), a});
     });
     return {};
   }));

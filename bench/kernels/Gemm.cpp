@@ -17,28 +17,41 @@ namespace {
 
 struct Shape {
   int64_t k, n;
-  std::string symbol() const { return "gemm_" + std::to_string(k) + "_" + std::to_string(n); }
+};
+
+/// Tuning parameters; 0 leaves the default.
+struct Variant {
+  int64_t depth = 0, group = 0, rowBlock = 0;
+  std::string text() const {
+    return std::to_string(depth) + "/" + std::to_string(group) + "/" + std::to_string(rowBlock);
+  }
 };
 
 struct Options {
   std::vector<int64_t> rows = {1, 16, 128, 197, 512};
   std::vector<Shape> shapes = {{384, 384}, {384, 1536}, {1536, 384},
                                {768, 768}, {768, 3072}, {3072, 768}};
+  std::vector<Variant> variants;
   bool int8 = false;
-  int64_t depth = 0, group = 0, rowBlock = 0, rounds = 11;
+  int64_t rounds = 11;
 };
 
+std::string symbolOf(const Shape &shape, size_t variant) {
+  return "gemm_" + std::to_string(shape.k) + "_" + std::to_string(shape.n) + "_" +
+         std::to_string(variant);
+}
+
 /// c[i][j] = sum + bias[j]; buffers A, B, bias, C, packedA, work; dims M.
-GemmSpec makeSpec(const Options &options, Shape shape) {
+GemmSpec makeSpec(const Options &options, Shape shape, const Variant &variant) {
   GemmSpec spec;
   spec.columns = options.int8 ? GemmColumns::I8Panels : GemmColumns::F32Panels;
   spec.k = shape.k;
   spec.n = shape.n;
-  if (options.depth)
-    spec.depthBlock = options.depth;
-  if (options.rowBlock)
-    spec.rowBlock = options.rowBlock;
-  spec.groupTiles = options.group;
+  if (variant.depth)
+    spec.depthBlock = variant.depth;
+  if (variant.rowBlock)
+    spec.rowBlock = variant.rowBlock;
+  spec.groupTiles = variant.group;
   spec.bind = [=](KernelBuilder &kb, const KernelArgs &args) {
     GemmOperands g;
     g.m = kb.dim(args, 0);
@@ -82,17 +95,31 @@ Options parse(int argc, char **argv) {
       options.shapes.clear();
       for (size_t s = 0; s + 1 < sizes.size(); s += 2)
         options.shapes.push_back({sizes[s], sizes[s + 1]});
-    } else if (arg.consume_front("--depth="))
-      arg.getAsInteger(10, options.depth);
-    else if (arg.consume_front("--group="))
-      arg.getAsInteger(10, options.group);
-    else if (arg.consume_front("--row-block="))
-      arg.getAsInteger(10, options.rowBlock);
-    else if (arg.consume_front("--rounds="))
+    } else if (arg.consume_front("--try=")) {
+      // K per pass / column tiles per task / rows per task
+      llvm::SmallVector<llvm::StringRef> parts;
+      arg.split(parts, '/');
+      Variant variant;
+      int64_t *fields[] = {&variant.depth, &variant.group, &variant.rowBlock};
+      for (auto [part, field] : llvm::zip(parts, fields))
+        part.getAsInteger(10, *field);
+      options.variants.push_back(variant);
+    } else if (arg.consume_front("--rounds="))
       arg.getAsInteger(10, options.rounds);
   }
+  if (options.variants.empty())
+    options.variants.emplace_back();
   return options;
 }
+
+/// One kernel on one M, with its measurements.
+struct Candidate {
+  std::string name;
+  attune_kernel_fn kernel;
+  std::vector<void *> buffers;
+  int64_t runs;
+  std::vector<double> seconds, ratios;
+};
 
 } // namespace
 
@@ -100,60 +127,76 @@ int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) 
   Options options = parse(argc, argv);
   std::vector<std::string> symbols = {"peak", "roof"};
   for (const Shape &shape : options.shapes)
-    symbols.push_back(shape.symbol());
+    for (size_t v = 0; v < options.variants.size(); ++v)
+      symbols.push_back(symbolOf(shape, v));
   Library library(
       target,
       [&](KernelBuilder &kb, ModuleOp module) {
         emitRoofs(kb, module);
         for (const Shape &shape : options.shapes)
-          emitGemm(kb, module, shape.symbol(), makeSpec(options, shape));
+          for (auto [v, variant] : llvm::enumerate(options.variants))
+            emitGemm(kb, module, symbolOf(shape, v), makeSpec(options, shape, variant));
       },
       symbols);
-  if (!library.assembly.empty())
-    llvm::outs() << library.assembly;
+  llvm::outs() << library.assembly;
   Pool pool(threads);
   Roofs roofs(library, target, threads);
   llvm::outs() << "cpu " << target.cpu << ", " << threads << " threads, "
                << (options.int8 ? "int8" : "f32") << " weights, "
                << llvm::format("%.2f s to compile %zu kernels\n", library.seconds,
-                               options.shapes.size());
-  llvm::outs() << "     m     k     n      us   GF/s  of roof    roof   peak   GB/s of B\n";
+                               symbols.size() - 2);
+  llvm::outs() << "     m     k     n      us   GF/s  of roof   best    roof   peak   GB/s of B\n";
   bool cpuTime = threads == 1;
+  auto time = [&](const Candidate &c, int64_t m, int64_t runs) {
+    double start = now(cpuTime);
+    for (int64_t i = 0; i < runs; ++i)
+      c.kernel(&pool, c.buffers.data(), &m);
+    return (now(cpuTime) - start) / runs;
+  };
   for (const Shape &shape : options.shapes)
     for (int64_t m : options.rows) {
-      GemmSpec spec = makeSpec(options, shape);
-      std::vector<void *> buffers = {
-          allocate(m * shape.k),
-          allocate(shape.k * shape.n / (options.int8 ? 4 : 1)),
-          allocate(shape.n),
-          allocate(m * shape.n),
-          allocate(m * (shape.k + 16) + 64),
-          allocate(gemmScratch(spec, target).workPerWorker / 4 * threads + 64)};
-      attune_kernel_fn kernel = library.get(shape.symbol());
-      kernel(&pool, buffers.data(), &m);
-      double start = now(cpuTime);
-      kernel(&pool, buffers.data(), &m);
-      int64_t runs = std::clamp<int64_t>(2e-3 / (now(cpuTime) - start), 1, 1000);
-      double flops = 2.0 * m * shape.k * shape.n;
-      std::vector<double> seconds, ratios, tops, peaks;
-      double before = roofs.roof(pool);
-      for (int64_t round = 0; round < options.rounds; ++round) {
-        double start = now(cpuTime);
-        for (int64_t i = 0; i < runs; ++i)
-          kernel(&pool, buffers.data(), &m);
-        seconds.push_back((now(cpuTime) - start) / runs);
-        double after = roofs.roof(pool);
-        ratios.push_back(flops / seconds.back() / 1e9 / ((before + after) / 2));
-        tops.push_back(before = after);
-        peaks.push_back(roofs.peak(pool));
+      std::vector<Candidate> candidates;
+      for (auto [v, variant] : llvm::enumerate(options.variants)) {
+        GemmSpec spec = makeSpec(options, shape, variant);
+        Candidate c{variant.text(), library.get(symbolOf(shape, v)), {}, 1, {}, {}};
+        size_t work = gemmScratch(spec, target).workPerWorker / 4 * threads + 64;
+        if (candidates.empty())
+          c.buffers = {allocate(m * shape.k),
+                       allocate(shape.k * shape.n / (options.int8 ? 4 : 1)),
+                       allocate(shape.n),
+                       allocate(m * shape.n),
+                       allocate(m * (shape.k + 16) + 64),
+                       nullptr};
+        else
+          c.buffers = candidates.front().buffers;
+        c.buffers[5] = allocate(work);
+        time(c, m, 1);
+        c.runs = std::clamp<int64_t>(1e-3 / time(c, m, 1), 1, 1000);
+        candidates.push_back(c);
       }
-      double t = median(seconds);
-      llvm::outs() << llvm::format("%6lld %5lld %5lld %7.1f %6.1f  %6.1f%% %7.1f %6.1f %8.1f\n",
-                                   (long long)m, (long long)shape.k, (long long)shape.n, t * 1e6,
-                                   flops / t / 1e9, 100 * median(ratios), median(tops),
-                                   median(peaks),
-                                   double(shape.k) * shape.n * (options.int8 ? 1 : 4) / t / 1e9);
-      llvm::outs().flush();
+      double flops = 2.0 * m * shape.k * shape.n;
+      std::vector<double> tops{roofs.roof(pool)}, peaks;
+      for (int64_t round = 0; round < options.rounds; ++round)
+        for (Candidate &c : candidates) {
+          c.seconds.push_back(time(c, m, c.runs));
+          double before = tops.back();
+          tops.push_back(roofs.roof(pool));
+          c.ratios.push_back(flops / c.seconds.back() / 1e9 / ((before + tops.back()) / 2));
+          peaks.push_back(roofs.peak(pool));
+        }
+      for (const Candidate &c : candidates) {
+        double t = median(c.seconds);
+        // Of the fastest runs: what a quiet machine would show.
+        double least = *std::min_element(c.seconds.begin(), c.seconds.end());
+        double most = *std::max_element(tops.begin(), tops.end());
+        llvm::outs() << llvm::format(
+            "%6lld %5lld %5lld %7.1f %6.1f  %6.1f%% %5.1f%% %7.1f %6.1f %8.1f", (long long)m,
+            (long long)shape.k, (long long)shape.n, t * 1e6, flops / t / 1e9,
+            100 * median(c.ratios), 100 * flops / least / 1e9 / most, median(tops), median(peaks),
+            double(shape.k) * shape.n * (options.int8 ? 1 : 4) / t / 1e9);
+        llvm::outs() << (candidates.size() > 1 ? "  " + c.name : "") << "\n";
+        llvm::outs().flush();
+      }
     }
   return 0;
 }

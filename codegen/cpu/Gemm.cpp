@@ -22,6 +22,7 @@ struct Plan {
     depth = passes == 0 ? spec.depthBlock
                         : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1 : 16);
     widens = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m <= tile.rows);
+    cachedRowTiles = std::max<int64_t>(4, kCachedBytes / (4 * depth * tile.rows + 1));
     direct = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m > tile.rows);
   }
   bool onePass() const { return passes == 1; }
@@ -32,9 +33,11 @@ struct Plan {
   int64_t widened() const { return widens ? group * tile.columns() * depth : 0; }
 
   static constexpr int64_t kTasks = 12; ///< wanted at least: two threads end together within 8 %
+  static constexpr int64_t kCachedBytes = 640 << 10; ///< of packed A, with room for B
   const GemmSpec &spec;
   GemmTile tile;
   int64_t lanes;
+  int64_t cachedRowTiles;
   int64_t group;  ///< column tiles per task
   int64_t passes; ///< over K; 0: known at run time
   int64_t depth;  ///< K of one pass
@@ -235,26 +238,31 @@ private:
         widen();
     }
     Value oneRow = isOneRow(g);
-    kb.forLoop(p.firstRowTile, p.lastRowTile, 1, [&](Value rowTile) {
-      Value row = tileStart(g, rowTile, s.rowTiles);
-      Value rows = kb.sub(tileStart(g, kb.add(rowTile, 1), s.rowTiles), row);
-      Value a = packedRow(g, p.batch, row);
-      if (readsRowInPlace(g))
-        a = kb.select(oneRow, kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32()), a);
-      a = kb.gep(a, kb.mul(from, rows), kb.f32());
+    // Rows whose A stays in the second-level cache while the column tiles pass by.
+    kb.forLoop(p.firstRowTile, p.lastRowTile, plan.cachedRowTiles, [&](Value firstRowTile) {
+      Value lastRowTile = kb.min(kb.add(firstRowTile, plan.cachedRowTiles), p.lastRowTile);
       kb.forLoop(p.firstTile, p.lastTile, 1, [&](Value tile) {
-        Value memory = p.tile;
-        if (!plan.onePass()) {
-          Value before = kb.mul(kb.sub(row, p.row), plan.group);
-          Value number = kb.add(before, kb.mul(kb.sub(tile, p.firstTile), rows));
-          memory = kb.gep(p.sums, kb.mul(number, plan.tile.columns()), kb.f32());
-        }
-        multiplyTile(g, p, from, depth, tile, rows, a, memory, add);
-        auto finish = [&] { epilogue(g, p, tile, row, rows, memory); };
-        if (last)
-          kb.ifThen(last, finish);
-        else
-          finish();
+        kb.forLoop(firstRowTile, lastRowTile, 1, [&](Value rowTile) {
+          Value row = tileStart(g, rowTile, s.rowTiles);
+          Value rows = kb.sub(tileStart(g, kb.add(rowTile, 1), s.rowTiles), row);
+          Value a = packedRow(g, p.batch, row);
+          if (readsRowInPlace(g))
+            a = kb.select(oneRow, kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32()), a);
+          a = kb.gep(a, kb.mul(from, rows), kb.f32());
+          Value memory = p.tile;
+          if (!plan.onePass()) {
+            Value before = kb.mul(kb.sub(row, p.row), plan.group);
+            Value number = kb.add(before, kb.mul(kb.sub(tile, p.firstTile), rows));
+            memory = kb.gep(p.sums, kb.mul(number, plan.tile.columns()), kb.f32());
+          }
+          multiplyTile(g, p, from, depth, tile, kb.sub(rowTile, firstRowTile), rows, a, memory,
+                       add);
+          auto finish = [&] { epilogue(g, p, tile, row, rows, memory); };
+          if (last)
+            kb.ifThen(last, finish);
+          else
+            finish();
+        });
       });
     });
   }
@@ -284,24 +292,29 @@ private:
     });
   }
 
+  /// `visit`: how many row tiles have met this column tile before.
   void multiplyTile(const GemmOperands &g, const Part &p, Value from, Value depth, Value tile,
-                    Value rows, Value a, Value memory, Value add) {
+                    Value visit, Value rows, Value a, Value memory, Value add) {
     if (!add)
       add = kb.constI(0, kb.b.getI1Type());
     bool int8 = spec.columns == GemmColumns::I8Panels;
     auto inPlace = [&] {
       Type element = int8 ? Type(kb.b.getI8Type()) : kb.f32();
+      Value panel = kb.mul(g.k, kPanelColumns);
       Value offset =
-          kb.mul(kb.add(kb.mul(kb.mul(tile, plan.tile.panels), g.k), from), kPanelColumns);
+          kb.add(kb.mul(kb.mul(tile, plan.tile.panels), panel), kb.mul(from, kPanelColumns));
       Value b;
-      if (spec.columns == GemmColumns::Strided) {
-        Value panels = kb.mul(kb.mul(p.batch, panelsOf(g)), kb.mul(g.k, kPanelColumns));
-        b = kb.gep(g.packedB, kb.add(panels, offset), element);
-      } else {
+      if (spec.columns == GemmColumns::Strided)
+        b = kb.gep(g.packedB, kb.add(kb.mul(kb.mul(p.batch, panelsOf(g)), panel), offset), element);
+      else
         b = kb.gep(g.b, kb.add(batchOffset(g.bOffset, p.batch), offset), element);
-      }
-      Value stride = panelStride(g, tile, kb.mul(g.k, kPanelColumns));
-      callGemmMicro(kb, module, rows, int8, {a, b, stride, depth, memory, add});
+      // The first visits fetch the panels of the next column tile, one each; it may lie past the
+      // end, where prefetching does nothing.
+      Value ahead = kb.select(kb.lt(visit, kb.idx(plan.tile.panels)),
+                              kb.mul(kb.add(visit, plan.tile.panels), panel), kb.idx(0));
+      Value next = kb.gep(b, ahead, element);
+      callGemmMicro(kb, module, rows, int8,
+                    {a, b, panelStride(g, tile, panel), depth, memory, add, next});
       return Values();
     };
     auto widened = [&] {
@@ -309,7 +322,7 @@ private:
       Value number = kb.mul(kb.sub(tile, p.firstTile), plan.tile.panels);
       Value b = kb.gep(p.widened, kb.mul(number, panel), kb.f32());
       callGemmMicro(kb, module, rows, false,
-                    {a, b, panelStride(g, tile, panel), depth, memory, add});
+                    {a, b, panelStride(g, tile, panel), depth, memory, add, a});
       return Values();
     };
     if (!plan.widens)

@@ -46,8 +46,8 @@ func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool in
   int64_t sets = accumulatorSets(rows, vectors);
   int64_t unroll = std::max<int64_t>(sets, rows * vectors > 16 ? 2 : 4);
   std::string name = "attune_gemm_" + std::string(int8 ? "i8_" : "f32_") + std::to_string(rows);
-  SmallVector<Type> inputs = {kb.ptr(),   kb.ptr(), kb.index(),
-                              kb.index(), kb.ptr(), kb.b.getI1Type()};
+  SmallVector<Type> inputs = {kb.ptr(), kb.ptr(),         kb.index(), kb.index(),
+                              kb.ptr(), kb.b.getI1Type(), kb.ptr()};
   return shared(kb, module, name, inputs, [&](ValueRange args) {
     Value a = args[0], b = args[1], stride = args[2], depth = args[3], memory = args[4];
     Type i8 = kb.b.getI8Type();
@@ -78,6 +78,7 @@ func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool in
       Values next(before.begin(), before.end());
       for (int64_t s = 0; s < count; ++s) {
         Value at = kb.add(k, s);
+        kb.prefetch(args[6], kb.mul(at, kPanelColumns), int8 ? i8 : kb.f32(), 2);
         Values columns;
         for (int64_t v = 0; v < vectors; ++v) {
           Value offset = kb.add(kb.mul(at, kPanelColumns), v % perPanel * lanes);
@@ -151,8 +152,11 @@ func::FuncOp gemmTranspose(KernelBuilder &kb, ModuleOp module) {
     Value bulk = kb.mul(kb.div(count, lanes), lanes);
     kb.forLoop(kb.idx(0), bulk, lanes, [&](Value k) {
       Values loaded;
-      for (Value row : rows)
+      for (Value row : rows) {
+        // More streams than the hardware follows.
+        kb.prefetch(row, kb.add(k, 8 * lanes), kb.f32());
         loaded.push_back(kb.load(kb.vec(), row, k));
+      }
       for (auto [i, column] : llvm::enumerate(transpose(kb, loaded)))
         kb.store(column, dst, kb.mul(kb.add(k, i), stride));
     });
