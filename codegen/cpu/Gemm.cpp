@@ -21,9 +21,9 @@ struct Plan {
     passes = spec.k ? std::max<int64_t>(1, (*spec.k + spec.depthBlock / 2) / spec.depthBlock) : 0;
     depth = passes == 0 ? spec.depthBlock
                         : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1 : 16);
-    widens = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m <= tile.rows);
+    widens = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m <= 2 * tile.rows);
     cachedRowTiles = std::max<int64_t>(4, kCachedBytes / (4 * depth * tile.rows + 1));
-    direct = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m > tile.rows);
+    direct = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m > 2 * tile.rows);
   }
   bool onePass() const { return passes == 1; }
   /// Accumulators of a task between passes, in elements.
@@ -41,8 +41,8 @@ struct Plan {
   int64_t group;  ///< column tiles per task
   int64_t passes; ///< over K; 0: known at run time
   int64_t depth;  ///< K of one pass
-  bool widens;    ///< int8 panels become f32 in scratch, for several row tiles
-  bool direct;    ///< int8 panels may be read by the micro-kernel, for one row tile
+  bool widens;    ///< int8 panels become f32 in scratch, for more row tiles
+  bool direct;    ///< int8 panels may be read by the micro-kernel, for two row tiles
 };
 
 /// How one problem falls into tasks.
@@ -209,7 +209,7 @@ private:
       p.widened = kb.gep(p.sums, kb.idx(plan.sums()), kb.f32());
     }
     if (plan.direct)
-      p.direct = plan.widens ? kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(plan.tile.rows))
+      p.direct = plan.widens ? kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(2 * plan.tile.rows))
                              : kb.constI(1, kb.b.getI1Type());
 
     if (plan.onePass()) {
@@ -308,10 +308,12 @@ private:
         b = kb.gep(g.packedB, kb.add(kb.mul(kb.mul(p.batch, panelsOf(g)), panel), offset), element);
       else
         b = kb.gep(g.b, kb.add(batchOffset(g.bOffset, p.batch), offset), element);
-      // The first visits fetch the panels of the next column tile, one each; it may lie past the
-      // end, where prefetching does nothing.
-      Value ahead = kb.select(kb.lt(visit, kb.idx(plan.tile.panels)),
-                              kb.mul(kb.add(visit, plan.tile.panels), panel), kb.idx(0));
+      // The first visits fetch the panels of the next column tile, one each (past the end, nothing
+      // happens). A single visit lives on this tile's bandwidth: it looks a page ahead.
+      Value fetched = kb.mul(kb.add(visit, plan.tile.panels), panel);
+      Value ahead = kb.select(kb.lt(visit, kb.idx(plan.tile.panels)), fetched, kb.idx(0));
+      ahead = kb.select(kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(plan.tile.rows)),
+                        kb.idx(int8 ? 4096 : 1024), ahead);
       Value next = kb.gep(b, ahead, element);
       callGemmMicro(kb, module, rows, int8,
                     {a, b, panelStride(g, tile, panel), depth, memory, add, next});

@@ -78,7 +78,10 @@ func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool in
       Values next(before.begin(), before.end());
       for (int64_t s = 0; s < count; ++s) {
         Value at = kb.add(k, s);
-        kb.prefetch(args[6], kb.mul(at, kPanelColumns), int8 ? i8 : kb.f32(), 2);
+        Type element = int8 ? i8 : kb.f32();
+        kb.prefetch(args[6], kb.mul(at, kPanelColumns), element, 2);
+        if (rows <= 4 && tile.panels > 1)
+          kb.prefetch(args[6], kb.add(kb.mul(at, kPanelColumns), stride), element, 2);
         Values columns;
         for (int64_t v = 0; v < vectors; ++v) {
           Value offset = kb.add(kb.mul(at, kPanelColumns), v % perPanel * lanes);
@@ -174,13 +177,20 @@ func::FuncOp gemmWiden(KernelBuilder &kb, ModuleOp module) {
   SmallVector<Type> inputs = {kb.ptr(), kb.ptr(), kb.index()};
   return shared(kb, module, "attune_gemm_widen", inputs, [&](ValueRange args) {
     int64_t lanes = kb.lanes();
-    kb.forLoop(kb.idx(0), args[2], kPanelColumns, [&](Value i) {
-      for (int64_t lane = 0; lane < kPanelColumns; lane += lanes) {
-        Value narrow = kb.load(kb.vec(lanes, kb.b.getI8Type()), args[0], kb.add(i, lane));
-        Value wide = arith::ExtSIOp::create(kb.b, kb.loc, kb.vec(lanes, kb.b.getI32Type()), narrow);
-        kb.store(arith::SIToFPOp::create(kb.b, kb.loc, kb.vec(), wide), args[1], kb.add(i, lane));
-      }
+    Type i8 = kb.b.getI8Type();
+    auto convert = [&](Value i) {
+      Value narrow = kb.load(kb.vec(lanes, i8), args[0], i);
+      Value wide = arith::ExtSIOp::create(kb.b, kb.loc, kb.vec(lanes, kb.b.getI32Type()), narrow);
+      kb.store(arith::SIToFPOp::create(kb.b, kb.loc, kb.vec(), wide), args[1], i);
+    };
+    constexpr int64_t block = 64;
+    Value bulk = kb.mul(kb.div(args[2], block), block);
+    kb.forLoop(kb.idx(0), bulk, block, [&](Value i) {
+      kb.prefetch(args[0], kb.add(i, 1024), i8);
+      for (int64_t lane = 0; lane < block; lane += lanes)
+        convert(kb.add(i, lane));
     });
+    kb.forLoop(bulk, args[2], lanes, convert);
   });
 }
 

@@ -270,3 +270,68 @@ TEST(Gemm, LayoutsOfA) {
   }
   check(cases);
 }
+
+namespace {
+
+/// The instructions of a function between its label and its end.
+std::string functionText(const std::string &assembly, const std::string &name) {
+  size_t start = assembly.find("\n" + name + ":");
+  size_t end = assembly.find(".Lfunc_end", start);
+  return start == std::string::npos ? "" : assembly.substr(start, end - start);
+}
+
+int64_t count(const std::string &text, const std::string &word) {
+  int64_t found = 0;
+  for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1))
+    ++found;
+  return found;
+}
+
+/// Instructions that move vectors to or from the stack.
+int64_t spills(const std::string &text) {
+  llvm::SmallVector<llvm::StringRef> lines;
+  llvm::StringRef(text).split(lines, '\n');
+  return llvm::count_if(lines, [](llvm::StringRef line) {
+    return line.contains("mm") && (line.contains("%rsp") || line.contains("%rbp"));
+  });
+}
+
+/// The largest micro-kernel of a CPU.
+std::string microText(const char *cpu, bool int8) {
+  auto context = makeContext();
+  auto target = llvm::cantFail(CpuTarget::parse(cpu));
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(context.get()));
+  KernelBuilder kb(module->getLoc(), target);
+  func::FuncOp micro = gemmMicro(kb, *module, GemmTile::of(target).rows, int8);
+  std::string name = micro.getName().str();
+  micro.setPublic();
+  llvm::cantFail(lowerToLLVM(*module, target));
+  return functionText(llvm::cantFail(emitAssembly(*module, target)), name);
+}
+
+} // namespace
+
+// Every accumulator stays in a register, and in the loops there is nothing but one multiply-add per
+// accumulator and step (two steps unrolled, one for the rest).
+TEST(GemmAssembly, Avx512) {
+  for (bool int8 : {false, true}) {
+    std::string text = microText("x86-64-v4", int8);
+    EXPECT_EQ(count(text, "vfmadd"), 28 * 3) << text;
+    EXPECT_EQ(spills(text), 0) << text;
+    EXPECT_EQ(count(text, "vbroadcastss"), 14 * 3) << text;
+  }
+}
+
+TEST(GemmAssembly, Avx2) {
+  std::string text = microText("x86-64-v3", false);
+  EXPECT_EQ(count(text, "vfmadd"), 12 * 5) << text;
+  EXPECT_EQ(spills(text), 0) << text;
+}
+
+TEST(GemmAssembly, Portable) {
+  std::string text = microText("x86-64", false);
+  EXPECT_EQ(count(text, "mulps"), 8 * 5) << text;
+  EXPECT_EQ(count(text, "addps"), 8 * 5) << text;
+  EXPECT_EQ(count(text, "call"), 0) << text;
+  EXPECT_EQ(spills(text), 0) << text;
+}
