@@ -26,9 +26,38 @@ static StringRef mnemonic(Operation *op) {
       .Case<arith::RemSIOp, arith::RemUIOp>([](auto) { return "mod"; })
       .Case<arith::MinSIOp, arith::MinUIOp>([](auto) { return "min"; })
       .Case<arith::MaxSIOp, arith::MaxUIOp>([](auto) { return "max"; })
-      .Case<arith::AndIOp>([](auto) { return "and"; })
-      .Case<arith::OrIOp>([](auto) { return "or"; })
+      // Logical, not bitwise.
+      .Case<arith::AndIOp>([](auto op) { return op.getType().isInteger(1) ? "and" : ""; })
+      .Case<arith::OrIOp>([](auto op) { return op.getType().isInteger(1) ? "or" : ""; })
       .Default([](auto) { return ""; });
+}
+
+/// Arithmetic that canonicalisation made bit operations of: shifts and masks by constants.
+struct PowerOfTwo {
+  StringRef op;
+  int64_t operand;
+};
+static std::optional<PowerOfTwo> asPowerOfTwo(Operation *op) {
+  if (op->getNumOperands() != 2)
+    return std::nullopt;
+  std::optional<int64_t> constant = getConstantIntValue(op->getOperand(1));
+  if (!constant || *constant < 0)
+    return std::nullopt;
+  bool shift = *constant < 62;
+  if (shift && isa<arith::ShRUIOp, arith::ShRSIOp>(op))
+    return PowerOfTwo{"floordiv", int64_t(1) << *constant};
+  if (shift && isa<arith::ShLIOp>(op))
+    return PowerOfTwo{"mul", int64_t(1) << *constant};
+  if (isa<arith::AndIOp>(op) && !op->getResult(0).getType().isInteger(1) &&
+      llvm::isPowerOf2_64(*constant + 1))
+    return PowerOfTwo{"mod", *constant + 1};
+  return std::nullopt;
+}
+
+/// `x xor true`.
+static bool isNegation(Operation *op) {
+  return isa<arith::XOrIOp>(op) && op->getResult(0).getType().isInteger(1) &&
+         isConstantIntValue(op->getOperand(1), -1);
 }
 
 static bool isCast(Operation *op) {
@@ -38,6 +67,7 @@ static bool isCast(Operation *op) {
 
 bool ScalarProgram::accepts(Operation *op) {
   return op->hasTrait<OpTrait::ConstantLike>() || !mnemonic(op).empty() || isCast(op) ||
+         asPowerOfTwo(op) || isNegation(op) ||
          isa<affine::AffineApplyOp, affine::AffineMinOp, affine::AffineMaxOp, arith::CmpIOp,
              arith::SelectOp, tensor::DimOp, UnrealizedConversionCastOp>(op);
 }
@@ -180,6 +210,10 @@ FailureOr<int64_t> ScalarProgram::compute(Operation *op) {
     return operands[0];
   if (StringRef name = mnemonic(op); !name.empty())
     return instruction(name, {operands[0], operands[1]});
+  if (std::optional<PowerOfTwo> power = asPowerOfTwo(op))
+    return instruction(power->op, {operands[0], constant(power->operand)});
+  if (isNegation(op))
+    return instruction("eq", {operands[0], constant(0)});
   if (auto cmp = dyn_cast<arith::CmpIOp>(op)) {
     bool swap;
     StringRef name = comparison(cmp.getPredicate(), swap);

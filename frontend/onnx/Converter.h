@@ -159,6 +159,7 @@ private:
 void registerAttention(Registry &registry);
 void registerConstants(Registry &registry);
 void registerConvolution(Registry &registry);
+void registerDft(Registry &registry);
 void registerEinsum(Registry &registry);
 void registerElementwise(Registry &registry);
 void registerGather(Registry &registry);

@@ -32,6 +32,7 @@ const Registry &Registry::get() {
     registerAttention(all);
     registerConstants(all);
     registerConvolution(all);
+    registerDft(all);
     registerEinsum(all);
     registerElementwise(all);
     registerGather(all);

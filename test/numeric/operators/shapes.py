@@ -140,6 +140,14 @@ def sizes():
     for label, attributes, k in (("upper", {}, 0), ("lower", dict(upper=0), 1), ("band", {}, -2)):
         yield OpCase("Trilu", [f32(2, 5, 4), np.int64(k)], attributes, constants=(1,), label=label)
     yield OpCase("Trilu", [bools(5, 5)], dict(upper=0), label="bool")
+    # Inputs: signal, length, axis.
+    dft = dict(constants=(2,), static_only=True)
+    yield OpCase("DFT", [f32(2, 7, 1), None, np.int64(1)], label="real", **dft)
+    yield OpCase("DFT", [f32(2, 8, 2), None, np.int64(1)], dict(inverse=1), label="inverse", **dft)
+    yield OpCase("DFT", [f32(2, 8, 1), None, np.int64(1)], dict(onesided=1), label="onesided", **dft)
+    yield OpCase(
+        "DFT", [f32(5, 3, 1), np.int64(8), np.int64(0)], constants=(1, 2), label="padded", static_only=True
+    )
 
 
 def cases():
