@@ -158,6 +158,8 @@ static int64_t staticChannels(Node &node) {
 
 static void convertGroupNormalization(Node &node) {
   int64_t groups = node.intAttr("num_groups");
+  if (!node.input(0).dim(1).constant())
+    node.useFunctionBody();
   node.check(groups > 0 && staticChannels(node) % groups == 0,
              "attribute 'num_groups' is " + llvm::Twine(groups) +
                  "; accepted: a divisor of the channels");
