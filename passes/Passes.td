@@ -44,6 +44,31 @@ def Decompose : Pass<"attune-decompose"> {
   let statistics = [Statistic<"numDecomposed", "num-decomposed", "Number of ops decomposed">];
 }
 
+def FoldConstants : Pass<"attune-fold-constants", "::mlir::func::FuncOp"> {
+  let summary = "Compute at compile time what depends on constants only.";
+  let description = [{
+    Linalg operators (elementwise, transposes, reductions, contractions), reshapes, slices and
+    concatenations of constants become constants. Large results do not stand in the text. A result
+    of more than 64 KiB must not be larger than the constants it comes from: weights stored as
+    8-bit integers behind a cast and a scale stay that way.
+
+    Before:
+    ```mlir
+    %w = arith.constant dense_resource<w> : tensor<32x64xf32>
+    %t = linalg.transpose ins(%w) outs(%e) permutation = [1, 0]
+    ```
+    After:
+    ```mlir
+    %t = arith.constant dense_resource<folded> : tensor<64x32xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let statistics = [
+    Statistic<"numFolded", "folded", "Operators replaced by constants">,
+    Statistic<"numSkipped", "skipped", "Operators on constants that were too long or not understood">
+  ];
+}
+
 def FormContractions : Pass<"attune-form-contractions", "::mlir::func::FuncOp"> {
   let summary = "Bring every contraction into one linalg.contract on unmerged axes.";
   let description = [{
