@@ -44,6 +44,21 @@ def Decompose : Pass<"attune-decompose"> {
   let statistics = [Statistic<"numDecomposed", "num-decomposed", "Number of ops decomposed">];
 }
 
+def FoldAffine : Pass<"attune-fold-affine", "::mlir::func::FuncOp"> {
+  let summary = "Fold factors and shifts per channel into constant weights.";
+  let description = [{
+    What follows a contraction or convolution with constant weights and is affine in its result, with
+    constants that vary with the output channel only (batch normalisation in any spelling, a layer
+    scale), becomes factors of the weights and one shift per channel. Every operator between must
+    have one user. Factors are computed in f64 and rounded once.
+
+    Before (generics written as expressions): `%y = %conv * %s + %b` with constants `%s`, `%b`.
+    After: the weights of `%conv` times `%s`, `%y = %conv + %b`.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect"];
+  let statistics = [Statistic<"numFolded", "folded", "Chains folded into weights">];
+}
+
 def FoldConstants : Pass<"attune-fold-constants", "::mlir::func::FuncOp"> {
   let summary = "Compute at compile time what depends on constants only.";
   let description = [{

@@ -25,6 +25,15 @@ static constexpr StringRef kTensorDialects[] = {"affine", "arith",  "attune", "c
 void addCanonicalizeStage(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createFoldConstants());
+  pm.addNestedPass<func::FuncOp>(createFormContractions());
+  pm.addNestedPass<func::FuncOp>(createCleanViews());
+  pm.addNestedPass<func::FuncOp>(createFoldAffine());
+  pm.addNestedPass<func::FuncOp>(createFormNorms());
+  pm.addNestedPass<func::FuncOp>(createFormGelu());
+  pm.addNestedPass<func::FuncOp>(createFormSoftmax());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
   verifyStage(pm, "canonicalize", kTensorDialects);
 }
 

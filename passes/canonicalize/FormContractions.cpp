@@ -87,6 +87,33 @@ private:
     return std::nullopt;
   }
 
+  /// True if a reshape behind elementwise operators and contractions splits the axis again.
+  bool isUndone(Value value, int64_t axis, ArrayRef<AffineExpr> extents, int depth) const {
+    if (depth == 0)
+      return false;
+    for (OpOperand &use : value.getUses()) {
+      Operation *user = use.getOwner();
+      if (auto expand = dyn_cast<tensor::ExpandShapeOp>(user)) {
+        ReassociationIndices group = expand.getReassociationIndices()[axis];
+        bool same = group.size() == extents.size();
+        for (auto [part, extent] : llvm::zip(group, extents))
+          same = same && sizes.equal(sizes.of(expand.getResult(), part), extent);
+        if (same)
+          return true;
+        continue;
+      }
+      auto op = dyn_cast<linalg::LinalgOp>(user);
+      if (!op || !op.hasPureTensorSemantics() || op->getNumResults() != 1 || op.isDpsInit(&use))
+        continue;
+      auto loop = dyn_cast<AffineDimExpr>(op.getMatchingIndexingMap(&use).getResult(axis));
+      AffineMap out = op.getIndexingMapMatchingResult(op->getResult(0));
+      std::optional<unsigned> next = loop ? out.getResultPosition(loop) : std::nullopt;
+      if (next && isUndone(op->getResult(0), *next, extents, depth - 1))
+        return true;
+    }
+    return false;
+  }
+
   LogicalResult split(linalg::ContractOp op, ArrayRef<AffineMap> maps, unsigned loop,
                       PatternRewriter &rewriter) const {
     // The same merge in every operand that the loop indexes.
@@ -115,6 +142,9 @@ private:
     }
     if (extents.empty())
       return failure();
+    std::optional<int64_t> resultAxis = axisOf(maps[2], loop);
+    if (!isUndone(op.getResult(0), *resultAxis, extents, /*depth=*/8))
+      return rewriter.notifyMatchFailure(op, "no reshape splits the axes again");
     int64_t parts = extents.size();
     for (AffineExpr extent : extents)
       sizesOfParts.push_back(sizes.get(rewriter, op.getLoc(), extent));

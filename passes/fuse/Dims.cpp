@@ -52,8 +52,8 @@ FailureOr<SmallVector<Value>> DimResolver::dynamicExtents(Value tensor) {
       continue;
     }
     OpBuilder builder = OpBuilder::atBlockBegin(block);
-    values.push_back(arith::ConstantIndexOp::create(builder, tensor.getLoc(),
-                                                    *getConstantIntValue(extent)));
+    values.push_back(
+        arith::ConstantIndexOp::create(builder, tensor.getLoc(), *getConstantIntValue(extent)));
   }
   return values;
 }
@@ -70,9 +70,7 @@ void DimResolver::forwardResults(ValueRange from, ValueRange to) {
 
 OpFoldResult DimResolver::argument(BlockArgument arg, int64_t axis) {
   OpBuilder builder = OpBuilder::atBlockBegin(block);
-  auto make = [&]() -> Value {
-    return tensor::DimOp::create(builder, arg.getLoc(), arg, axis);
-  };
+  auto make = [&]() -> Value { return tensor::DimOp::create(builder, arg.getLoc(), arg, axis); };
   auto names = func.getArgAttrOfType<ArrayAttr>(arg.getArgNumber(), kDimsAttr);
   StringRef symbol = names ? cast<StringAttr>(names[axis]).getValue() : StringRef();
   if (symbol.empty())

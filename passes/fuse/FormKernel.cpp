@@ -34,7 +34,8 @@ bool isRematerialised(Operation *op) {
 }
 
 bool isHostOp(Operation *op) {
-  if (isa<KernelOp, tensor::DimOp, tensor::ExtractOp, cf::AssertOp>(op) || op->hasTrait<OpTrait::IsTerminator>())
+  if (isa<KernelOp, tensor::DimOp, tensor::ExtractOp, cf::AssertOp>(op) ||
+      op->hasTrait<OpTrait::IsTerminator>())
     return true;
   if (op->hasTrait<OpTrait::ConstantLike>())
     return true;
@@ -45,8 +46,8 @@ bool isHostOp(Operation *op) {
 namespace {
 /// What a group of operators takes from outside.
 struct Boundary {
-  llvm::SetVector<Value> inputs; ///< tensors
-  llvm::SetVector<Value> dims;   ///< index values
+  llvm::SetVector<Value> inputs;     ///< tensors
+  llvm::SetVector<Value> dims;       ///< index values
   llvm::SetVector<Operation *> made; ///< rematerialised producers, in order
   SmallVector<Value> results;
 };
@@ -72,7 +73,8 @@ static LogicalResult addOutside(Value value, Boundary &boundary, Operation *user
   else if (value.getType().isIndex())
     boundary.dims.insert(value);
   else
-    return user->emitOpError("takes a scalar of type ") << value.getType()
+    return user->emitOpError("takes a scalar of type ")
+           << value.getType()
            << " from outside its kernel; only tensors and index values may cross";
   return success();
 }

@@ -34,9 +34,8 @@ struct ExtractOfElementwise : OpRewritePattern<tensor::ExtractOp> {
     if (!llvm::all_of(body->without_terminator(), [](Operation &op) { return isPure(&op); }))
       return rewriter.notifyMatchFailure(extract, "producer has effects");
     // A gather reads few of many elements; a table that others read too is computed anyway.
-    bool constant = llvm::all_of(producer.getInputs(), [](Value input) {
-      return matchPattern(input, m_Constant());
-    });
+    bool constant = llvm::all_of(producer.getInputs(),
+                                 [](Value input) { return matchPattern(input, m_Constant()); });
     if (!constant && !producer->hasOneUse())
       return rewriter.notifyMatchFailure(extract, "producer has other users");
 

@@ -80,9 +80,8 @@ KernelOp merge(Candidate &candidate, RewriterBase &rewriter) {
 
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(consumer);
-  std::string name = (producer.getKernelName().value_or("") + "_" +
-                      consumer.getKernelName().value_or(""))
-                         .str();
+  std::string name =
+      (producer.getKernelName().value_or("") + "_" + consumer.getKernelName().value_or("")).str();
   auto merged = KernelOp::create(
       rewriter, rewriter.getFusedLoc({producer.getLoc(), consumer.getLoc()}),
       consumer.getResultTypes(), inputs, dims.getArrayRef(), consumer.getResultDims(),
@@ -98,9 +97,8 @@ KernelOp merge(Candidate &candidate, RewriterBase &rewriter) {
     IRMapping map;
     Block &block = kernel.getBody().front();
     for (auto [arg, operand] : llvm::zip(
-             block.getArguments(), llvm::concat<const Value>(
-                                       SmallVector<Value>(kernel.getInputs()),
-                                       SmallVector<Value>(kernel.getDims()))))
+             block.getArguments(), llvm::concat<const Value>(SmallVector<Value>(kernel.getInputs()),
+                                                             SmallVector<Value>(kernel.getDims()))))
       map.map(arg, outer.lookup(operand));
     for (Operation &op : block.without_terminator())
       rewriter.clone(op, map);

@@ -192,10 +192,10 @@ private:
 
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();
     unsigned loops = maps[0].getNumDims();
-    maps[contraction.side] = AffineMap::get(loops, 0,
-                                            {rewriter.getAffineDimExpr(contraction.k),
-                                             rewriter.getAffineDimExpr(contraction.n)},
-                                            &getContext());
+    maps[contraction.side] = AffineMap::get(
+        loops, 0,
+        {rewriter.getAffineDimExpr(contraction.k), rewriter.getAffineDimExpr(contraction.n)},
+        &getContext());
     SmallVector<Value> inputs(op.getInputs());
     inputs[contraction.side] = matrix;
     // The weight is the right operand from here on.
@@ -203,9 +203,9 @@ private:
       std::swap(inputs[0], inputs[1]);
       std::swap(maps[0], maps[1]);
     }
-    auto replacement = linalg::ContractOp::create(rewriter, loc, op.getResultTypes(), inputs,
-                                                  op.getOutputs(),
-                                                  rewriter.getAffineMapArrayAttr(maps));
+    auto replacement =
+        linalg::ContractOp::create(rewriter, loc, op.getResultTypes(), inputs, op.getOutputs(),
+                                   rewriter.getAffineMapArrayAttr(maps));
     rewriter.replaceOp(op, replacement->getResults());
     return true;
   }

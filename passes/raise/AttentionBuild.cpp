@@ -52,17 +52,16 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
     region.plan(allowed);
   auto op = AttentionOp::create(builder, loc, type, q, k, v, factor, region.captures());
   op.setEmptyRow(emptyRow);
+  builder.setInsertionPoint(op);
   if (sinkLayout) {
     Value vector = buildLayout(builder, loc, sizes, *sinkLayout, IndexGroups{heads}, extents);
-    builder.setInsertionPoint(op);
     op.getSinkMutable().assign(vector);
   } else if (sink) {
-    OpBuilder before(op);
-    OpFoldResult count = sizes.get(before, loc, sizes.of(q, 1));
+    OpFoldResult count = sizes.get(builder, loc, sizes.of(q, 1));
     Value fill =
-        arith::ConstantOp::create(before, loc, before.getFloatAttr(accumulator, *asFloat(sink)));
-    Value init = tensor::EmptyOp::create(before, loc, count, accumulator);
-    op.getSinkMutable().assign(linalg::FillOp::create(before, loc, fill, init)->getResult(0));
+        arith::ConstantOp::create(builder, loc, builder.getFloatAttr(accumulator, *asFloat(sink)));
+    Value init = tensor::EmptyOp::create(builder, loc, count, accumulator);
+    op.getSinkMutable().assign(linalg::FillOp::create(builder, loc, fill, init)->getResult(0));
   }
   addRegions(builder, op, region);
   builder.setInsertionPointAfter(op);

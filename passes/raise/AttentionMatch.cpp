@@ -48,7 +48,7 @@ bool AttentionMatch::findSoftmax() {
   for (Value load : elements.loads(weights)) {
     std::optional<ElementOf> element = elements.load(load);
     auto op = element->tensor.getDefiningOp<linalg::SoftmaxOp>();
-    if (!op || !elements.depends(element->indices[op.getDimension()], column))
+    if (!op)
       continue;
     if (softmax)
       return refuse("the weights combine two softmaxes"), false;
@@ -58,7 +58,8 @@ bool AttentionMatch::findSoftmax() {
   return bool(softmax);
 }
 
-/// What may stand between softmax and the values: casts, and the guard against rows of NaN.
+/// What may stand between softmax and the values: casts, the guard against rows of NaN, and the
+/// mask of the scores once more.
 bool AttentionMatch::matchGuard() {
   Value weight = weights;
   while (weight != loaded) {
@@ -83,12 +84,28 @@ bool AttentionMatch::matchGuard() {
                 compare.getPredicate() == arith::CmpFPredicate::UNE);
     else if (auto nan = dyn_cast_or_null<math::IsNaNOp>(isNan))
       guards = nan.getOperand() == kept;
+    if (!guards && !keptAfter) {
+      // Disallowed weights set to 0: exact if the scores had the same mask.
+      bool negated = asFloat(select.getTrueValue()) == 0.0;
+      kept = negated ? select.getFalseValue() : select.getTrueValue();
+      filled = negated ? select.getTrueValue() : select.getFalseValue();
+      keptAfter = negated ? elements.negate(select.getCondition()) : select.getCondition();
+      guards = true;
+    }
     if (!guards || asFloat(filled) != 0.0)
-      return refuse("the probabilities are masked after the softmax");
+      return refuse("the probabilities are changed before they are multiplied with the values");
     emptyRow = EmptyRow::Zero;
     weight = kept;
   }
   return true;
+}
+
+bool AttentionMatch::isRowMaximum(Value scalar) {
+  std::optional<ElementOf> element = elements.load(scalar);
+  if (!element || elements.depends(scalar, column))
+    return false;
+  std::optional<Elements::Reduced> reduced = elements.reduced(*element, column);
+  return reduced && !reduced->isSum;
 }
 
 bool AttentionMatch::matchScores() {
@@ -104,17 +121,22 @@ bool AttentionMatch::matchScores() {
   if (!hasSink && !sizes.equal(width, extentOf(column)))
     return refuse("only a part of the probabilities is multiplied with the values");
   score = elements.at(softmax.getInput(), element.indices);
+  // Softmax does not see what is subtracted from a whole row.
+  if (auto shifted = score.getDefiningOp<arith::SubFOp>();
+      shifted && isRowMaximum(shifted.getRhs())) {
+    rowShift = shifted.getRhs();
+    score = shifted.getLhs();
+  }
 
-  // The contraction that varies with both the keys and something else of the weights.
+  // The first contraction that varies with the keys in place; others are captured.
   for (Value load : elements.loads(score)) {
     std::optional<ElementOf> source = elements.load(load);
     std::optional<Contraction> found = matchContraction(source->tensor.getDefiningOp());
     if (!found || !llvm::is_contained(source->indices, column))
       continue;
-    if (dot)
-      return refuse("the scores are a sum of several contractions");
     dot = load;
     scores = *found;
+    break;
   }
   if (!dot)
     return refuse("the scores do not come from a contraction of queries and keys");
@@ -276,6 +298,13 @@ bool AttentionMatch::matchSink() {
   if (!element.indices[softmax.getDimension()])
     return refuse("the softmax has a column that is not a sink");
   sink = elements.at(softmax.getInput(), element.indices);
+  if (rowShift) {
+    auto shifted = sink.getDefiningOp<arith::SubFOp>();
+    if (!shifted || shifted.getRhs() != rowShift)
+      return refuse(
+          "the column that the softmax adds is shifted by another number than the scores");
+    sink = shifted.getLhs();
+  }
   for (Value index : elements.freeIndices(sink))
     if (!llvm::is_contained(heads, index))
       return refuse("the column that the softmax adds varies with more than the head");
@@ -353,6 +382,15 @@ bool AttentionMatch::matchRegions() {
     return refuse("the mask hides the scores");
   score = parts.score;
   allowed = parts.allowed;
+  if (keptAfter && allowed != keptAfter) {
+    auto select = score.getDefiningOp<arith::SelectOp>();
+    std::optional<double> never = select ? asFloat(select.getFalseValue()) : std::nullopt;
+    if (allowed || !never || *never > kNever || select.getCondition() != keptAfter ||
+        !isOrdinary(elements, select.getTrueValue(), dot))
+      return refuse("the probabilities are masked after the softmax, the scores are not");
+    allowed = keptAfter;
+    score = select.getTrueValue();
+  }
   if (!allowed)
     if (Value kept = finiteMask(score))
       score = kept;
@@ -363,7 +401,8 @@ bool AttentionMatch::matchRegions() {
           (elements.depends(score, index) || (allowed && elements.depends(allowed, index)) ||
            elements.depends(score, group[0]) || (allowed && elements.depends(allowed, group[0]))))
         return refuse("bias or mask vary with joined axes of dynamic extent");
-  // The innermost factors of the scores join the scale; the one of a soft cap stays with it.
+  // The innermost factors (and roundings to narrow types) of the scores join the scale; the one of
+  // a soft cap stays with it.
   auto factorOf = [&](Value scalar) -> Operation * {
     Operation *user = nullptr;
     SmallVector<Value> pending{score};
@@ -398,7 +437,7 @@ bool AttentionMatch::matchRegions() {
       if (!constant)
         break;
       step = isa<arith::DivFOp>(user) ? 1 / *constant : *constant;
-    } else if (!isa<arith::ExtFOp>(user)) {
+    } else if (!isa<arith::ExtFOp, arith::TruncFOp>(user)) {
       break;
     }
     Operation *after = factorOf(next);

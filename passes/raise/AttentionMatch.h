@@ -40,6 +40,7 @@ private:
   bool findSoftmax();
   bool matchGuard();
   bool matchSink();
+  bool isRowMaximum(Value scalar);
   bool matchScores();
   bool matchRoles();
   bool matchOperands();
@@ -59,6 +60,7 @@ private:
   llvm::SmallVector<Value> indices;
   Value column, row, depth, valueDepth;
   llvm::SmallVector<Value> batch, heads, keyHeads, valueHeads;
+  Value rowShift, keptAfter;
   Value weights, loaded, score, dot, allowed, sink, query, key, value;
   llvm::DenseMap<Value, mlir::AffineExpr> derived;
   std::optional<Layout> queryLayout, keyLayout, valueLayout, sinkLayout;

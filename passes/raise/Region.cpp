@@ -37,7 +37,8 @@ const ElementOf *RegionBuilder::loadInstead(Value scalar) {
     size_t own = elements.freeIndices(scalar).size();
     bool heldByInput =
         llvm::any_of(below, [&](Value load) { return elements.freeIndices(load).size() >= own; });
-    if (below.empty() ? elements.cost(scalar) <= kMaxPositionOps : !heldByInput || size_t(varies(*best)) > own)
+    if (below.empty() ? elements.cost(scalar) <= kMaxPositionOps
+                      : !heldByInput || size_t(varies(*best)) > own)
       return nullptr;
   }
   return &(loads[scalar] = *best);
