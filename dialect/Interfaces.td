@@ -14,6 +14,35 @@ def Attune_DecomposeInterface : OpInterface<"DecomposeOpInterface"> {
   ];
 }
 
+def Attune_StateInterface : OpInterface<"StateOpInterface"> {
+  let cppNamespace = "::attune";
+  let description = [{
+    Tiling with carried state: the operator as a loop over tiles of one reduction axis, where each
+    tile hands a state on to the next, so that no intermediate is larger than a tile:
+
+        state = buildInitialState
+        for each tile: state = buildTile(offset, size, state)
+        results = buildResults(state)
+
+    Tiles may have any sizes, 0 too, but come in order and cover the axis. All tiles agree on the
+    types of the state. The generated IR is that of the reference lowering, on slices.
+  }];
+  let methods = [
+    InterfaceMethod<"What the state is, or why this op cannot be tiled.",
+      "::attune::StateInfo", "getStateInfo", (ins)>,
+    InterfaceMethod<"Extent of the axis; may build IR.",
+      "::mlir::OpFoldResult", "getCarriedExtent", (ins "::mlir::OpBuilder &":$builder)>,
+    InterfaceMethod<"The state before the first tile.",
+      "::llvm::SmallVector<::mlir::Value>", "buildInitialState", (ins "::mlir::OpBuilder &":$builder)>,
+    InterfaceMethod<"The state after a tile.",
+      "::llvm::SmallVector<::mlir::Value>", "buildTile", (ins "::mlir::OpBuilder &":$builder,
+        "::mlir::OpFoldResult":$offset, "::mlir::OpFoldResult":$size, "::mlir::ValueRange":$state)>,
+    InterfaceMethod<"The op's results from the last state.",
+      "::llvm::SmallVector<::mlir::Value>", "buildResults", (ins "::mlir::OpBuilder &":$builder,
+        "::mlir::ValueRange":$state)>
+  ];
+}
+
 def Attune_WorkInterface : OpInterface<"WorkOpInterface"> {
   let cppNamespace = "::attune";
   let description = [{

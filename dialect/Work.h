@@ -1,7 +1,7 @@
-//===- Work.h - Work and search knobs of an operator ------------------------------------------===//
+//===- Work.h - Work, state and search knobs of an operator -----------------------------------===//
 //
-// The vocabulary of `WorkOpInterface` and `SearchOpInterface`: what an op computes as a function of
-// its extents, and which integers of it an architecture search may change.
+// The vocabulary of the op interfaces: what an op computes as a function of its extents, what state
+// its tiles carry, and which integers of it an architecture search may change.
 //
 //   for (const WorkTerm &term : op.getWork(extentOf))
 //     flops += term.perIteration * product(term.extents);
@@ -39,6 +39,17 @@ void addWork(llvm::SmallVector<WorkTerm> &terms, WorkTerm::Class kind, double pe
 /// Adds the float arithmetic of a scalar body that runs once per point of `extents`.
 void addBodyWork(llvm::SmallVector<WorkTerm> &terms, mlir::Block &body,
                  llvm::ArrayRef<mlir::OpFoldResult> extents);
+
+/// What a tile over a reduction axis hands on to the next.
+struct StateInfo {
+  enum class Kind {
+    None,      ///< cannot be tiled, for `reason`
+    Sum,       ///< running sums
+    MaxAndSum, ///< sums relative to a running maximum
+  };
+  Kind kind;
+  std::string reason;
+};
 
 /// An integer of the architecture, its value now and the values it may take.
 struct SearchKnob {

@@ -7,6 +7,7 @@ target=docs/generated
 mkdir -p "$target"
 
 cp "$build/gen/attune/dialect/Attune.md" "$target/dialect.md"
+{ echo; cat "$build/gen/attune/dialect/AttuneInterfaces.md"; } >>"$target/dialect.md"
 cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
 {
   echo "# Flags"

@@ -8,6 +8,7 @@ def Attune_AttentionOp : Attune_Op<"attention", [
     AttrSizedOperandSegments, AttrSizedResultSegments, Pure, IsolatedFromAbove,
     SingleBlock,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_StateInterface>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<Attune_SearchInterface, ["getSearchKnobs"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {

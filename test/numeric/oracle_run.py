@@ -13,7 +13,6 @@ import tempfile
 import numpy as np
 
 PASSES = [
-    "--attune-decompose",
     "--one-shot-bufferize=bufferize-function-boundaries "
     "function-boundary-type-conversion=identity-layout-map",
     "--convert-linalg-to-loops", "--expand-strided-metadata", "--memref-expand", "--lower-affine",
@@ -60,14 +59,17 @@ def pass_argument(value):
 
 
 class Library:
-    """One shared library of all `functions` (texts of func.func with llvm.emit_c_interface)."""
+    """One shared library of all `functions` (texts of func.func with llvm.emit_c_interface).
 
-    def __init__(self, functions):
+    `first`: the passes that lower attune ops.
+    """
+
+    def __init__(self, functions, first=("--attune-decompose",)):
         self.folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self.folder.name)
         (folder / "in.mlir").write_text("\n".join(functions))
         tools = pathlib.Path(os.environ["ATTUNE_BUILD"]) / "bin"
-        self.step([tools / "attune-opt", *PASSES, "in.mlir", "-o", "llvm.mlir"])
+        self.step([tools / "attune-opt", *first, *PASSES, "in.mlir", "-o", "llvm.mlir"])
         self.step([LLVM / "mlir-translate", "--mlir-to-llvmir", "llvm.mlir", "-o", "all.ll"])
         self.step([LLVM / "clang", "-O1", "-march=native", "-w", "-shared", "-fPIC", "all.ll", "-lm",
                    "-L", LLVM.parent / "lib", f"-Wl,-rpath,{LLVM.parent / 'lib'}",

@@ -110,10 +110,19 @@ DFTS = [
 CASES = ATTENTION + NORMS + SCANS + DFTS
 
 
+TILED = ("--attune-tile-state=tile=3", "--attune-decompose")
+
+
 @pytest.fixture(scope="module")
 def library():
     print(f"ATTUNE_SEED={SEED}")
     return Library([case.function() for case in CASES])
+
+
+@pytest.fixture(scope="module")
+def tiled_library():
+    print(f"ATTUNE_SEED={SEED}")
+    return Library([case.function() for case in ATTENTION], TILED)
 
 
 def check(got, expected, element):
@@ -128,8 +137,7 @@ def check(got, expected, element):
     assert error.max() <= TOLERANCE[element]
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
-def test_reference_lowering(library, number):
+def run(library, number):
     case = CASES[number]
     inputs = case.inputs(np.random.default_rng([SEED, number]))
     results = [(t.element, len(t.shape)) for t in case.results]
@@ -138,6 +146,16 @@ def test_reference_lowering(library, number):
         expected = case.expected(**inputs)
     for value, wanted, t in zip(got, expected, case.results, strict=True):
         check(value, np.asarray(wanted), t.element)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
+def test_reference_lowering(library, number):
+    run(library, number)
+
+
+@pytest.mark.parametrize("number", range(len(ATTENTION)), ids=[case.name for case in ATTENTION])
+def test_tiles_with_state(tiled_library, number):
+    run(tiled_library, number)
 
 
 def test_comparison_can_fail():
