@@ -244,6 +244,9 @@ Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
   }
   if (TypedAttr value = input.splat())
     return Tensor::ofUniform(value, input.dtype(), shape);
+  // A slice of nothing has no valid offset.
+  if (llvm::any_of(shape, [](const Extent &e) { return e.is(0); }))
+    return node.tensor(empty(node, shape, input.dtype().type(node.context())), input.dtype(), shape);
   SmallVector<OpFoldResult> offsets, sizes, steps;
   for (const SliceRange &r : ranges) {
     // The verifier wants the offset of nothing in range too.

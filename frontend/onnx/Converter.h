@@ -73,7 +73,8 @@ public:
   DType dtype(int i) const { return input(i).dtype(); }
   mlir::Value value(int i) { return value(input(i)); }
   /// The elements of an integer tensor of static length: known contents, or read from the tensor.
-  Shape extentsOf(int i);
+  Shape extentsOf(int i) { return extentsOf(input(i), "input " + llvm::Twine(i)); }
+  Shape extentsOf(const Tensor &tensor, const llvm::Twine &what);
   /// The elements of a tensor that must be a compile-time constant.
   std::vector<int64_t> constantInts(int i) const;
   double constantFloat(int i) const;
@@ -158,6 +159,7 @@ private:
 // One per file in ops/.
 void registerAttention(Registry &registry);
 void registerConstants(Registry &registry);
+void registerControl(Registry &registry);
 void registerConvolution(Registry &registry);
 void registerDft(Registry &registry);
 void registerEinsum(Registry &registry);

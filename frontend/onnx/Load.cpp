@@ -1,26 +1,33 @@
 #include "attune/frontend/onnx/Load.h"
 
-#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/FileSystem.h"
+#include <fcntl.h>
 #include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <google/protobuf/stubs/logging.h>
 
 namespace attune::onnx {
 
 static ::onnx::ModelProto parse(const std::string &path) {
-  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
-                                          /*RequiresNullTerminator=*/false);
-  if (!file)
-    throw ImportError("cannot read " + path + ": " + file.getError().message());
-  llvm::StringRef bytes = (*file)->getBuffer();
-  if (bytes.empty())
+  uint64_t size = 0;
+  if (auto error = llvm::sys::fs::file_size(path, size))
+    throw ImportError("cannot read " + path + ": " + error.message());
+  if (llvm::sys::fs::is_directory(path))
+    throw ImportError("cannot read " + path + ": it is a folder");
+  if (size == 0)
     throw ImportError(path + " is empty; an ONNX model is needed");
-  if (bytes.size() > size_t(std::numeric_limits<int>::max()))
-    throw ImportError(path + " has " + std::to_string(bytes.size()) +
+  if (size > uint64_t(std::numeric_limits<int>::max()))
+    throw ImportError(path + " has " + std::to_string(size) +
                       " bytes; an ONNX file holds at most 2 GB: store the weights as external data");
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    throw ImportError("cannot read " + path + ": " + strerror(errno));
+  // In blocks: a mapped file would be in memory a second time.
+  google::protobuf::io::FileInputStream blocks(fd);
+  blocks.SetCloseOnDelete(true);
   google::protobuf::LogSilencer silent;
   ::onnx::ModelProto model;
-  google::protobuf::io::CodedInputStream stream(
-      reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size());
+  google::protobuf::io::CodedInputStream stream(&blocks);
   stream.SetTotalBytesLimit(std::numeric_limits<int>::max());
   if (!model.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage())
     throw ImportError(path + " cannot be parsed: it is truncated, not an ONNX model, or nests "

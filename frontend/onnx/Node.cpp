@@ -152,18 +152,16 @@ std::vector<Tensor> Node::inputs(int first) const {
   return all;
 }
 
-Shape Node::extentsOf(int i) {
-  Tensor tensor = input(i);
+Shape Node::extentsOf(const Tensor &tensor, const llvm::Twine &what) {
   if (!tensor.dtype().isInteger())
-    fail("input " + llvm::Twine(i) + " has element type " + tensor.dtype().name() +
-         "; accepted: integers");
+    fail(what + " has element type " + tensor.dtype().name() + "; accepted: integers");
   if (tensor.contents())
     return Shape(tensor.contents()->begin(), tensor.contents()->end());
   if (auto constants = tensor.constantInts())
     return Shape(constants->begin(), constants->end());
   auto count = tensor.staticSize();
   if (!count || *count > 64 || tensor.rank() > 1)
-    unsupported("input " + llvm::Twine(i) +
+    unsupported(what +
                 " gives sizes or positions, but its own length is not known; accepted: a static "
                 "length of at most 64");
   Shape elements;

@@ -31,6 +31,7 @@ const Registry &Registry::get() {
     Registry all;
     registerAttention(all);
     registerConstants(all);
+    registerControl(all);
     registerConvolution(all);
     registerDft(all);
     registerEinsum(all);

@@ -60,7 +60,9 @@ static std::string typedBytes(const ::onnx::TensorProto &tensor, DType dtype) {
   return bytes;
 }
 
-Weight readTensor(const ::onnx::TensorProto &tensor, const std::string &what) {
+/// `bytes`: the elements as they lie in memory.
+static Weight ownBytes(const ::onnx::TensorProto &tensor, std::shared_ptr<std::string> bytes,
+                       const std::string &what) {
   Weight weight;
   weight.dtype = tensor.data_type();
   weight.shape.assign(tensor.dims().begin(), tensor.dims().end());
@@ -68,15 +70,19 @@ Weight readTensor(const ::onnx::TensorProto &tensor, const std::string &what) {
     throw ImportError(what + ": external data is accepted for initialisers of the main graph only");
   if (tensor.has_segment())
     throw ImportError("unsupported: " + what + " is stored in segments");
-  int64_t bytes = byteSize(weight.dtype, weight.shape, what);
-  auto owner = std::make_shared<std::string>(
-      tensor.has_raw_data() ? tensor.raw_data() : typedBytes(tensor, weight.dtype));
-  if (int64_t(owner->size()) != bytes)
-    throw ImportError(what + " holds " + std::to_string(owner->size()) +
-                      " bytes of data; its shape and element type need " + std::to_string(bytes));
-  weight.data = ArrayRef<char>(owner->data(), owner->size());
-  weight.owner = owner;
+  int64_t needed = byteSize(weight.dtype, weight.shape, what);
+  if (int64_t(bytes->size()) != needed)
+    throw ImportError(what + " holds " + std::to_string(bytes->size()) +
+                      " bytes of data; its shape and element type need " + std::to_string(needed));
+  weight.data = ArrayRef<char>(bytes->data(), bytes->size());
+  weight.owner = bytes;
   return weight;
+}
+
+Weight readTensor(const ::onnx::TensorProto &tensor, const std::string &what) {
+  auto bytes = std::make_shared<std::string>(
+      tensor.has_raw_data() ? tensor.raw_data() : typedBytes(tensor, tensor.data_type()));
+  return ownBytes(tensor, std::move(bytes), what);
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -103,7 +109,11 @@ struct Detacher {
         byteSize(dtype, ArrayRef<int64_t>(tensor.dims().data(), tensor.dims_size()), what) <=
             kDetachBytes)
       return false;
-    pending[name] = readTensor(tensor, what);
+    // The parsed bytes move out of the proto: a large model is in memory once.
+    bool raw = tensor.has_raw_data();
+    auto bytes = raw ? std::make_shared<std::string>(std::move(*tensor.mutable_raw_data()))
+                     : std::make_shared<std::string>(typedBytes(tensor, dtype));
+    pending[name] = ownBytes(tensor, std::move(bytes), what);
     return true;
   }
 

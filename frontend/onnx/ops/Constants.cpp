@@ -1,6 +1,7 @@
 #include "attune/frontend/onnx/Build.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 
@@ -58,12 +59,13 @@ static void convertRange(Node &node) {
   Extents &extents = node.extents();
   if (dtype.isInteger()) {
     Extent from = node.extentsOf(0)[0], to = node.extentsOf(1)[0], step = node.extentsOf(2)[0];
-    auto constant = step.constant();
-    if (!constant)
-      node.unsupported("input 'delta' depends on data or sizes; accepted: a constant");
-    node.check(*constant != 0, "input 'delta' is 0");
-    Extent span = *constant > 0 ? to - from : from - to;
-    count = extents.max(extents.ceilDiv(span, *constant > 0 ? *constant : -*constant), 0);
+    node.require(Extent(1) - extents.equal(step, 0), "input 'delta' is 0");
+    bool backwards = extents.high(step) < 0;
+    Extent span = backwards ? from - to : to - from, by = backwards ? Extent(0) - step : step;
+    // The first form needs a positive divisor.
+    Extent whole = by.constant() ? extents.ceilDiv(span, by)
+                                 : Extent(0) - extents.floorDiv(Extent(0) - span, by);
+    count = extents.max(whole, 0);
     auto known = count.constant();
     if (known && *known <= Tensor::kMaxTracked) {
       std::vector<Extent> elements;
@@ -72,11 +74,16 @@ static void convertRange(Node &node) {
       return node.setOutput(0, node.contents(elements, dtype, {count}));
     }
   } else {
-    double from = node.constantFloat(0), to = node.constantFloat(1), step = node.constantFloat(2);
-    node.check(step != 0, "input 'delta' is 0");
-    double exact = std::ceil((to - from) / step);
-    node.check(exact < 1e15, "the range has no finite length");
-    count = int64_t(std::max(0.0, exact));
+    Tensor steps = elementwise(
+        node, {reshape(node, start, {}), reshape(node, limit, {}), reshape(node, delta, {})}, kInt64,
+        [&](OpBuilder &b, Location loc, ValueRange a) {
+          Value span = arith::SubFOp::create(b, loc, a[1], a[0]);
+          Value exact = arith::DivFOp::create(b, loc, span, a[2]);
+          return castElement(b, loc, math::CeilOp::create(b, loc, exact), dtype, kInt64);
+        });
+    count = extents.max(node.extentsOf(steps, "the number of elements")[0], 0);
+    node.check(!count.constant() || *count.constant() < (int64_t(1) << 48),
+               "the range has no finite length");
   }
   Shape shape = {count};
   auto scalarOf = [&](const Tensor &t) { return reshape(node, t, {}); };

@@ -376,9 +376,13 @@ static void convertBitShift(Node &node) {
   node.check(direction == "LEFT" || direction == "RIGHT",
              "attribute 'direction' is '" + direction + "'; accepted: LEFT, RIGHT");
   node.setOutput(0, sameType(node, node.inputs(), [&](const Scalar &s, ValueRange a) {
-                   // A shift by the width or more is undefined in arith and 0 here.
+                   // A shift by the width or more, or by less than 0, is undefined in arith: it
+                   // shifts everything out here.
                    Value width = s.c(s.dtype.bits()), zero = s.c(0);
-                   Value fits = s.lt(a[1], width);
+                   Value fits = s.op<arith::CmpIOp>(arith::CmpIPredicate::ult, a[1], width);
+                   if (direction == "RIGHT" && !s.dtype.isUnsigned())
+                     return s.op<arith::ShRSIOp>(
+                         a[0], s.select(fits, a[1], s.c(s.dtype.bits() - 1)));
                    Value n = s.select(fits, a[1], zero);
                    Value v = direction == "LEFT" ? s.op<arith::ShLIOp>(a[0], n)
                                                  : s.op<arith::ShRUIOp>(a[0], n);

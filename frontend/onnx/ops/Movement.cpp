@@ -357,14 +357,17 @@ static void convertSpaceToDepth(Node &node) {
   Tensor input = node.input(0);
   int64_t block = node.intAttr("blocksize");
   node.check(block > 0 && block < (1 << 15), "attribute 'blocksize' is " + llvm::Twine(block));
-  if (node.stringAttr("mode", "DCR") != "DCR")
-    node.unsupported("attribute 'mode' is CRD; accepted: DCR");
+  std::string mode = node.stringAttr("mode", "DCR");
+  node.check(mode == "DCR" || mode == "CRD",
+             "attribute 'mode' is '" + mode + "'; accepted: DCR, CRD");
   node.check(input.rank() == 4, "the input has rank " + llvm::Twine(input.rank()) +
                                     "; accepted: 4");
   const Shape &s = input.shape();
   Extent h = divided(node, s[2], block), w = divided(node, s[3], block);
   Tensor split = reshape(node, input, {s[0], s[1], h, block, w, block});
-  Tensor moved = transpose(node, split, {0, 3, 5, 1, 2, 4});
+  std::vector<int64_t> perm = mode == "DCR" ? std::vector<int64_t>{0, 3, 5, 1, 2, 4}
+                                            : std::vector<int64_t>{0, 1, 3, 5, 2, 4};
+  Tensor moved = transpose(node, split, perm);
   node.setOutput(0, reshape(node, moved, {s[0], s[1] * (block * block), h, w}));
 }
 

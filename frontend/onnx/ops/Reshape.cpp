@@ -32,7 +32,6 @@ static void convertReshape(Node &node) {
   Extents &extents = node.extents();
   Shape shape;
   std::optional<size_t> inferred;
-  Extent minusOnes; // how many run-time sizes are -1
   for (auto [axis, e] : llvm::enumerate(wanted)) {
     if (e.is(-1)) {
       node.check(!inferred, "two sizes are -1; accepted: one");
@@ -59,18 +58,19 @@ static void convertReshape(Node &node) {
   if (inferred) {
     shape[*inferred] = inferSize(node, total, product(shape));
   } else {
-    // At most one size that data gives may be -1 at run time.
-    for (size_t axis = 0; axis < shape.size(); ++axis)
-      if (extents.low(shape[axis]) < 0) {
-        node.check(!inferred, "two sizes depend on data and may be -1; accepted: one");
-        inferred = axis;
+    // Any size that data gives may be -1 at run time; two of them fail the check below.
+    Shape given = shape;
+    bool dynamic = false;
+    for (Extent &e : shape)
+      if (extents.low(e) < 0) {
+        dynamic = true;
+        e = extents.select(extents.equal(e, -1), 1, e);
       }
-    if (inferred) {
-      Extent given = shape[*inferred];
-      shape[*inferred] = 1;
-      Extent others = product(shape);
-      Extent rest = extents.floorDiv(total, extents.max(others, 1));
-      shape[*inferred] = extents.select(extents.equal(given, -1), rest, given);
+    if (dynamic) {
+      Extent rest = extents.floorDiv(total, extents.max(product(shape), 1));
+      for (auto [e, original] : llvm::zip(shape, given))
+        if (extents.low(original) < 0)
+          e = extents.select(extents.equal(original, -1), rest, original);
     }
   }
   node.requireEqual(product(shape), total, "the number of elements differs");
