@@ -1,4 +1,5 @@
-//===- Build.h - Building blocks of converters --------------------------------------------------===//
+//===- Build.h - Building blocks of converters
+//--------------------------------------------------===//
 //
 // Functions from tensors to tensors that most converters are made of. They keep the contract of the
 // import stage: elementwise work is one parallel `linalg.generic` with an identity output map and
@@ -28,7 +29,8 @@ Tensor elementwise(Node &node, llvm::ArrayRef<Tensor> inputs, DType out, BodyFn 
 Tensor broadcastTo(Node &node, const Tensor &input, const Shape &shape);
 /// ONNX Cast: truncates to integers and saturates; NaN becomes 0.
 Tensor castTo(Node &node, const Tensor &input, DType to);
-mlir::Value castElement(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v, DType from, DType to);
+mlir::Value castElement(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v, DType from,
+                        DType to);
 
 /// A generic over `inputs` with explicit maps into `out`; all loops parallel.
 mlir::Value generic(Node &node, llvm::ArrayRef<mlir::Value> inputs,

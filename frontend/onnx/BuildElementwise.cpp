@@ -75,27 +75,27 @@ static AffineMap broadcastMap(MLIRContext *context, const Shape &from, const Sha
   return AffineMap::get(to.size(), 0, exprs, context);
 }
 
-/// Reads with an index that is 0 along axes of size 1: right for every size, at the price of a copy.
+/// Reads with an index that is 0 along axes of size 1: right for every size, at the price of a
+/// copy.
 static Tensor runtimeBroadcast(Node &node, const Tensor &input, const Shape &to) {
   Value source = node.value(input);
   SmallVector<Value> sizes;
   for (const Extent &e : input.shape())
     sizes.push_back(node.index(e));
   int64_t shift = to.size() - input.rank();
-  Value result = generic(
-      node, {}, {}, to, input.type(node.context()).getElementType(),
-      [&](OpBuilder &b, Location loc, ValueRange) -> Value {
-        SmallVector<Value> at;
-        Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-        Value one = arith::ConstantIndexOp::create(b, loc, 1);
-        for (int64_t axis = 0; axis < input.rank(); ++axis) {
-          Value i = linalg::IndexOp::create(b, loc, axis + shift);
-          Value single =
-              arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, sizes[axis], one);
-          at.push_back(arith::SelectOp::create(b, loc, single, zero, i));
-        }
-        return tensor::ExtractOp::create(b, loc, source, at);
-      });
+  Value result = generic(node, {}, {}, to, input.type(node.context()).getElementType(),
+                         [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                           SmallVector<Value> at;
+                           Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+                           Value one = arith::ConstantIndexOp::create(b, loc, 1);
+                           for (int64_t axis = 0; axis < input.rank(); ++axis) {
+                             Value i = linalg::IndexOp::create(b, loc, axis + shift);
+                             Value single = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                                                  sizes[axis], one);
+                             at.push_back(arith::SelectOp::create(b, loc, single, zero, i));
+                           }
+                           return tensor::ExtractOp::create(b, loc, source, at);
+                         });
   return node.tensor(result, input.dtype(), to);
 }
 
@@ -106,10 +106,10 @@ Tensor broadcastTo(Node &node, const Tensor &input, const Shape &shape) {
     return Tensor::ofUniform(value, input.dtype(), shape);
   if (needsRuntimeBroadcast(node, input.shape(), shape))
     return runtimeBroadcast(node, input, shape);
-  Value result = generic(node, {node.value(input)},
-                         {broadcastMap(node.context(), input.shape(), shape)}, shape,
-                         input.type(node.context()).getElementType(),
-                         [](OpBuilder &, Location, ValueRange args) { return args[0]; });
+  Value result =
+      generic(node, {node.value(input)}, {broadcastMap(node.context(), input.shape(), shape)},
+              shape, input.type(node.context()).getElementType(),
+              [](OpBuilder &, Location, ValueRange args) { return args[0]; });
   Tensor broadcast = node.tensor(result, input.dtype(), shape);
   if (auto ramp = input.ramp()) {
     int64_t axis = ramp->axis + int64_t(shape.size()) - input.rank();
@@ -161,7 +161,8 @@ TypedAttr scalarAttr(MLIRContext *context, DType dtype, double value) {
   Type type = dtype.type(context);
   if (dtype.isFloat())
     return FloatAttr::get(type, value);
-  return IntegerAttr::get(type, APInt(64, int64_t(value), true).sextOrTrunc(type.getIntOrFloatBitWidth()));
+  return IntegerAttr::get(
+      type, APInt(64, int64_t(value), true).sextOrTrunc(type.getIntOrFloatBitWidth()));
 }
 
 Value scalar(OpBuilder &b, Location loc, Type type, double value) {
@@ -306,8 +307,7 @@ Tensor elementwise(Node &node, ArrayRef<Tensor> inputs, DType out, BodyFn body, 
     bool constant = llvm::all_of(inputs, [](const Tensor &t) { return bool(t.constant()); });
     if (Tensor folded = constant ? foldConstants(node, inputs, out, shape, *count, body) : Tensor())
       return folded;
-    if (Tensor known =
-            symbolic ? evaluate(node, inputs, out, shape, *count, symbolic) : Tensor())
+    if (Tensor known = symbolic ? evaluate(node, inputs, out, shape, *count, symbolic) : Tensor())
       return known;
   }
 
@@ -324,19 +324,19 @@ Tensor elementwise(Node &node, ArrayRef<Tensor> inputs, DType out, BodyFn body, 
     values.push_back(node.value(operand));
     maps.push_back(broadcastMap(node.context(), operand.shape(), shape));
   }
-  Value result = generic(node, values, maps, shape, element,
-                         [&](OpBuilder &b, Location loc, ValueRange args) {
-                           SmallVector<Value> all;
-                           for (TypedAttr attr : scalars) {
-                             if (attr) {
-                               all.push_back(arith::ConstantOp::create(b, loc, attr));
-                             } else {
-                               all.push_back(args.front());
-                               args = args.drop_front();
-                             }
-                           }
-                           return body(b, loc, all);
-                         });
+  Value result =
+      generic(node, values, maps, shape, element, [&](OpBuilder &b, Location loc, ValueRange args) {
+        SmallVector<Value> all;
+        for (TypedAttr attr : scalars) {
+          if (attr) {
+            all.push_back(arith::ConstantOp::create(b, loc, attr));
+          } else {
+            all.push_back(args.front());
+            args = args.drop_front();
+          }
+        }
+        return body(b, loc, all);
+      });
   return node.tensor(result, out, shape);
 }
 
@@ -442,8 +442,8 @@ Value checkedIndex(Node &node, OpBuilder &b, Location loc, Value raw, Value dim,
   Value zero = arith::ConstantIndexOp::create(b, loc, 0);
   Value one = arith::ConstantIndexOp::create(b, loc, 1);
   Value negative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, index, zero);
-  Value wrapped = arith::SelectOp::create(b, loc, negative,
-                                          arith::AddIOp::create(b, loc, index, dim), index);
+  Value wrapped =
+      arith::SelectOp::create(b, loc, negative, arith::AddIOp::create(b, loc, index, dim), index);
   Value valid = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, wrapped, dim);
   cf::AssertOp::create(b, loc, valid,
                        "node '" + node.name() + "' (" + node.op() + "): index out of range");

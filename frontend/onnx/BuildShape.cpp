@@ -132,8 +132,7 @@ static Tensor reshapeValue(Node &node, const Tensor &input, const Shape &shape) 
     collapses |= ins > 1;
     expands |= outs > 1;
     // The expression of the result is the better one where the group only collapses.
-    middle.push_back(outs == 1 ? shape[g.outBegin]
-                               : product(ArrayRef(in).slice(g.inBegin, ins)));
+    middle.push_back(outs == 1 ? shape[g.outBegin] : product(ArrayRef(in).slice(g.inBegin, ins)));
   }
   if (collapses || middle.size() != in.size()) {
     // Static sizes that only the result knows, and the other way round, meet through a cast.
@@ -196,8 +195,7 @@ Tensor transpose(Node &node, const Tensor &input, ArrayRef<int64_t> perm) {
   if (TypedAttr value = input.splat())
     return Tensor::ofUniform(value, input.dtype(), shape);
   Value init = empty(node, shape, input.dtype().type(node.context()));
-  auto op =
-      linalg::TransposeOp::create(node.builder(), node.loc(), node.value(input), init, perm);
+  auto op = linalg::TransposeOp::create(node.builder(), node.loc(), node.value(input), init, perm);
   Tensor result = node.tensor(op->getResult(0), input.dtype(), shape);
   if (auto ramp = input.ramp()) {
     if (ramp->axis >= 0)
@@ -232,21 +230,23 @@ Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
   for (auto [axis, r] : llvm::enumerate(ranges)) {
     shape.push_back(r.size);
     whole &= r.offset.is(0) && r.size == input.dim(axis) && r.step.is(1);
-    constant &= r.offset.constant() && r.size.constant() && r.step.constant() &&
-                input.dim(axis).constant();
+    constant &=
+        r.offset.constant() && r.size.constant() && r.step.constant() && input.dim(axis).constant();
   }
   if (whole)
     return input;
   if (constant && input.contents()) {
     std::vector<Extent> elements;
-    forEachSelected(input, ranges, [&](int64_t at) { elements.push_back((*input.contents())[at]); });
+    forEachSelected(input, ranges,
+                    [&](int64_t at) { elements.push_back((*input.contents())[at]); });
     return node.contents(elements, input.dtype(), shape);
   }
   if (TypedAttr value = input.splat())
     return Tensor::ofUniform(value, input.dtype(), shape);
   // A slice of nothing has no valid offset.
   if (llvm::any_of(shape, [](const Extent &e) { return e.is(0); }))
-    return node.tensor(empty(node, shape, input.dtype().type(node.context())), input.dtype(), shape);
+    return node.tensor(empty(node, shape, input.dtype().type(node.context())), input.dtype(),
+                       shape);
   SmallVector<OpFoldResult> offsets, sizes, steps;
   for (const SliceRange &r : ranges) {
     // The verifier wants the offset of nothing in range too.
@@ -308,9 +308,8 @@ Tensor concat(Node &node, ArrayRef<Tensor> inputs, int64_t axis) {
   }
   if (values.size() == 1)
     return node.tensor(values[0], inputs[0].dtype(), shape);
-  Value result =
-      tensor::ConcatOp::create(node.builder(), node.loc(), typeOf(node, shape, inputs[0].dtype()),
-                               axis, values);
+  Value result = tensor::ConcatOp::create(node.builder(), node.loc(),
+                                          typeOf(node, shape, inputs[0].dtype()), axis, values);
   Tensor stack = node.tensor(result, inputs[0].dtype(), shape);
   bool single = llvm::all_of(inputs, [&](const Tensor &t) { return t.dim(axis).is(1); });
   if (single && axis + 1 == int64_t(shape.size()))
@@ -340,8 +339,9 @@ Tensor reduce(Node &node, const Tensor &input, ArrayRef<int64_t> axes, DType out
   AffineMap maps[] = {AffineMap::getMultiDimIdentityMap(input.rank(), context),
                       AffineMap::get(input.rank(), 0, kept, context)};
   Value start = filled(node, shape, init);
-  auto op = linalg::GenericOp::create(b, node.loc(), TypeRange{start.getType()},
-                                      ValueRange{node.value(input)}, ValueRange{start}, maps, loops);
+  auto op =
+      linalg::GenericOp::create(b, node.loc(), TypeRange{start.getType()},
+                                ValueRange{node.value(input)}, ValueRange{start}, maps, loops);
   OpBuilder::InsertionGuard guard(b);
   Block *block = b.createBlock(&op.getRegion());
   Value element = block->addArgument(input.dtype().type(context), node.loc());

@@ -217,8 +217,7 @@ Extent Extents::intern(Kind kind, const Extent &a, const Extent &b, int64_t low,
       interned.erase(it);
       throw std::overflow_error("a size expression is too large");
     }
-    atoms.push_back(
-        {kind, "", a, b, {}, 0, low, high, level, fromSymbols(a) && fromSymbols(b)});
+    atoms.push_back({kind, "", a, b, {}, 0, low, high, level, fromSymbols(a) && fromSymbols(b)});
   }
   return Extent::atom(it->second);
 }

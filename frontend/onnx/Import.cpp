@@ -22,7 +22,8 @@ importModel(llvm::StringRef path, mlir::MLIRContext &context, const ImportOption
       return module;
     return llvm::createStringError(std::make_error_code(std::errc::state_not_recoverable),
                                    "internal error, please report: the importer built invalid IR "
-                                   "for " + path.str() + ": " + details);
+                                   "for " +
+                                       path.str() + ": " + details);
   } catch (const ImportError &error) {
     message = error.what();
   } catch (const std::exception &error) {

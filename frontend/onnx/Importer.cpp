@@ -41,7 +41,8 @@ static std::vector<std::string> dimNames(const ::onnx::ValueInfoProto &input) {
   for (const auto &dim : input.type().tensor_type().shape().dim()) {
     std::string name;
     if (!dim.has_dim_value())
-      name = dim.dim_param().empty() ? input.name() + "_dim" + std::to_string(axis) : dim.dim_param();
+      name =
+          dim.dim_param().empty() ? input.name() + "_dim" + std::to_string(axis) : dim.dim_param();
     names.push_back(name);
     ++axis;
   }
@@ -282,8 +283,7 @@ bool Importer::expand(const ::onnx::NodeProto &proto, Scope &outer, int64_t opse
   for (auto &node : *body.mutable_node()) {
     bindAttributes(node, actual);
     for (auto &input : *node.mutable_input())
-      if (!input.empty() && !inner.values.count(input) &&
-          llvm::is_contained(body.input(), input))
+      if (!input.empty() && !inner.values.count(input) && llvm::is_contained(body.input(), input))
         input.clear();
     Scope *saved = std::exchange(scope, &inner);
     convertNode(node, inner);
@@ -301,10 +301,9 @@ std::vector<Tensor> Node::inlineGraph(const ::onnx::GraphProto &graph, ArrayRef<
   inner.opsets = importer.scope->opsets;
   inner.path = importer.scope->path;
   inner.depth = importer.scope->depth + 1;
-  check(graph.input_size() == int(inputs.size()), "the subgraph has " +
-                                                      std::to_string(graph.input_size()) +
-                                                      " inputs, " + std::to_string(inputs.size()) +
-                                                      " are given");
+  check(graph.input_size() == int(inputs.size()),
+        "the subgraph has " + std::to_string(graph.input_size()) + " inputs, " +
+            std::to_string(inputs.size()) + " are given");
   for (auto [formal, actual] : llvm::zip(graph.input(), inputs))
     inner.values[formal.name()] = actual;
   importer.addInitializers(graph, inner);

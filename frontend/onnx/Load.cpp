@@ -17,8 +17,9 @@ static ::onnx::ModelProto parse(const std::string &path) {
   if (size == 0)
     throw ImportError(path + " is empty; an ONNX model is needed");
   if (size > uint64_t(std::numeric_limits<int>::max()))
-    throw ImportError(path + " has " + std::to_string(size) +
-                      " bytes; an ONNX file holds at most 2 GB: store the weights as external data");
+    throw ImportError(
+        path + " has " + std::to_string(size) +
+        " bytes; an ONNX file holds at most 2 GB: store the weights as external data");
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     throw ImportError("cannot read " + path + ": " + strerror(errno));
@@ -95,10 +96,15 @@ static void fixShapes(::onnx::ModelProto &model, const ImportOptions &options) {
   for (const auto &[name, size] : options.fixedDims)
     if (!symbols.count(name))
       throw ImportError("no input of the model has a dim symbol '" + name + "'");
-  for (auto &input : *model.mutable_graph()->mutable_input())
-    for (auto &dim : *input.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim())
-      if (auto it = dims.find(dim.dim_param()); dim.has_dim_param() && it != dims.end())
-        dim.set_dim_value(it->second);
+  auto *graph = model.mutable_graph();
+  for (auto *values :
+       {graph->mutable_input(), graph->mutable_output(), graph->mutable_value_info()})
+    for (auto &value : *values)
+      if (value.type().has_tensor_type() && value.type().tensor_type().has_shape())
+        for (auto &dim :
+             *value.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim())
+          if (auto it = dims.find(dim.dim_param()); dim.has_dim_param() && it != dims.end())
+            dim.set_dim_value(it->second);
 }
 
 int64_t LoadedModel::opset(const std::string &domain) const {

@@ -26,8 +26,8 @@ MLIRContext *Node::context() { return &importer.context; }
 Extents &Node::extents() { return *importer.extents; }
 
 static std::string describe(const Node &node) {
-  return "node '" + node.name() + "' (" + node.op() + ", version " + std::to_string(node.version()) +
-         "): ";
+  return "node '" + node.name() + "' (" + node.op() + ", version " +
+         std::to_string(node.version()) + "): ";
 }
 
 void Node::fail(const llvm::Twine &message) const {
@@ -226,8 +226,7 @@ std::vector<int64_t> Node::normaliseAxes(ArrayRef<int64_t> axes, int64_t rank) c
   for (int64_t axis : axes)
     result.push_back(normaliseAxis(axis, rank));
   llvm::sort(result);
-  check(std::adjacent_find(result.begin(), result.end()) == result.end(),
-        "an axis is named twice");
+  check(std::adjacent_find(result.begin(), result.end()) == result.end(), "an axis is named twice");
   return result;
 }
 
@@ -241,7 +240,8 @@ void Node::require(const Extent &condition, const llvm::Twine &message) {
     return;
   }
   bool early = extents().fromSymbols(condition);
-  if (!importer.required.insert({early ? nullptr : builder().getInsertionBlock(), condition}).second)
+  if (!importer.required.insert({early ? nullptr : builder().getInsertionBlock(), condition})
+           .second)
     return;
   OpBuilder header(extents().header());
   OpBuilder &place = early ? header : builder();

@@ -55,9 +55,9 @@ static std::string describe(const ::onnx::TypeProto &type) {
     return "?";
   std::string text = DType(type.tensor_type().elem_type()).name() + "[", separator;
   for (const auto &dim : type.tensor_type().shape().dim()) {
-    text += separator + (dim.has_dim_value()           ? std::to_string(dim.dim_value())
+    text += separator + (dim.has_dim_value()       ? std::to_string(dim.dim_value())
                          : dim.dim_param().empty() ? "?"
-                                                       : dim.dim_param());
+                                                   : dim.dim_param());
     separator = ", ";
   }
   return text + "]";
@@ -132,11 +132,15 @@ void normalise(::onnx::ModelProto &model) {
     ::onnx::checker::check_model(model, /*full_check=*/false,
                                  /*skip_opset_compatibility_check=*/true);
   });
+  // The graph first: function bodies, which may have newer opsets, follow it when inlined.
+  google::protobuf::RepeatedPtrField<::onnx::FunctionProto> functions;
+  functions.Swap(model.mutable_functions());
+  convertOpset(model);
+  model.mutable_functions()->Swap(&functions);
   guarded("cannot inline the model's functions", [&] {
     if (model.functions_size())
       ::onnx::inliner::InlineLocalFunctions(model, /*convert_version=*/true);
   });
-  convertOpset(model);
   validate(model);
   infer(model);
 }

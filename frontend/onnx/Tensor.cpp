@@ -20,21 +20,33 @@ struct TypeRow {
   unsigned bits;
 };
 // Indexed by TensorProto.DataType.
-constexpr TypeRow kTypes[] = {
-    {"undefined", Class::None, 0},     {"float", Class::Float, 32},
-    {"uint8", Class::Unsigned, 8},     {"int8", Class::Signed, 8},
-    {"uint16", Class::Unsigned, 16},   {"int16", Class::Signed, 16},
-    {"int32", Class::Signed, 32},      {"int64", Class::Signed, 64},
-    {"string", Class::None, 0},        {"bool", Class::Bool, 8},
-    {"float16", Class::Float, 16},     {"double", Class::Float, 64},
-    {"uint32", Class::Unsigned, 32},   {"uint64", Class::Unsigned, 64},
-    {"complex64", Class::None, 0},     {"complex128", Class::None, 0},
-    {"bfloat16", Class::Float, 16},    {"float8e4m3fn", Class::Float, 8},
-    {"float8e4m3fnuz", Class::Float, 8}, {"float8e5m2", Class::Float, 8},
-    {"float8e5m2fnuz", Class::Float, 8}, {"uint4", Class::None, 0},
-    {"int4", Class::None, 0},          {"float4e2m1", Class::None, 0},
-    {"float8e8m0", Class::None, 0},    {"uint2", Class::None, 0},
-    {"int2", Class::None, 0}};
+constexpr TypeRow kTypes[] = {{"undefined", Class::None, 0},
+                              {"float", Class::Float, 32},
+                              {"uint8", Class::Unsigned, 8},
+                              {"int8", Class::Signed, 8},
+                              {"uint16", Class::Unsigned, 16},
+                              {"int16", Class::Signed, 16},
+                              {"int32", Class::Signed, 32},
+                              {"int64", Class::Signed, 64},
+                              {"string", Class::None, 0},
+                              {"bool", Class::Bool, 8},
+                              {"float16", Class::Float, 16},
+                              {"double", Class::Float, 64},
+                              {"uint32", Class::Unsigned, 32},
+                              {"uint64", Class::Unsigned, 64},
+                              {"complex64", Class::None, 0},
+                              {"complex128", Class::None, 0},
+                              {"bfloat16", Class::Float, 16},
+                              {"float8e4m3fn", Class::Float, 8},
+                              {"float8e4m3fnuz", Class::Float, 8},
+                              {"float8e5m2", Class::Float, 8},
+                              {"float8e5m2fnuz", Class::Float, 8},
+                              {"uint4", Class::None, 0},
+                              {"int4", Class::None, 0},
+                              {"float4e2m1", Class::None, 0},
+                              {"float8e8m0", Class::None, 0},
+                              {"uint2", Class::None, 0},
+                              {"int2", Class::None, 0}};
 
 const TypeRow &row(int code) {
   return kTypes[code >= 0 && code < int(std::size(kTypes)) ? code : 0];
@@ -310,7 +322,8 @@ Value Tensor::value(OpBuilder &builder, Location loc, Extents &extents) const {
   OpBuilder header(extents.header());
   if (ElementsAttr attr = constant())
     return state->value = arith::ConstantOp::create(header, loc, cast<TypedAttr>(attr));
-  bool early = llvm::all_of(*state->contents, [&](const Extent &e) { return extents.fromSymbols(e); });
+  bool early =
+      llvm::all_of(*state->contents, [&](const Extent &e) { return extents.fromSymbols(e); });
   OpBuilder &place = early ? header : builder;
   SmallVector<Value> elements;
   Type elementType = state->dtype.type(place.getContext());
@@ -318,8 +331,7 @@ Value Tensor::value(OpBuilder &builder, Location loc, Extents &extents) const {
     Value index = extents.value(place, loc, e);
     elements.push_back(arith::IndexCastOp::create(place, loc, elementType, index));
   }
-  Value tensor =
-      tensor::FromElementsOp::create(place, loc, type(place.getContext()), elements);
+  Value tensor = tensor::FromElementsOp::create(place, loc, type(place.getContext()), elements);
   if (early)
     state->value = tensor;
   return tensor;

@@ -1,8 +1,10 @@
-//===- Tensor.h - A tensor value during import --------------------------------------------------===//
+//===- Tensor.h - A tensor value during import
+//--------------------------------------------------===//
 //
 // What a converter knows about a value of the graph: ONNX element type, symbolic shape, and one or
 // more of: an SSA value, constant data, known contents (small integer tensors as extents). The SSA
-// value is made on demand, so shape arithmetic that nothing computes with leaves no trace in the IR.
+// value is made on demand, so shape arithmetic that nothing computes with leaves no trace in the
+// IR.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_FRONTEND_ONNX_TENSOR_H

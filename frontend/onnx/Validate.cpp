@@ -140,13 +140,12 @@ struct Validator {
     const auto &known = ::onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map();
     if (!known.count(domain))
       return;
-    const auto *schema =
-        ::onnx::OpSchemaRegistry::Schema(node.op_type(), opset->second, domain);
+    const auto *schema = ::onnx::OpSchemaRegistry::Schema(node.op_type(), opset->second, domain);
     if (schema)
       return checkCall(node, *schema);
     throw ImportError("unsupported: node '" + node.name() + "': operator " + node.op_type() +
-                        " does not exist in opset " + std::to_string(opset->second) +
-                        " of domain '" + (domain.empty() ? "ai.onnx" : domain) + "'");
+                      " does not exist in opset " + std::to_string(opset->second) + " of domain '" +
+                      (domain.empty() ? "ai.onnx" : domain) + "'");
   }
 
   static void checkCall(const NodeProto &node, const ::onnx::OpSchema &schema) {
@@ -154,9 +153,10 @@ struct Validator {
       if (found < least || found > most)
         throw ImportError(describe(node) + " has " + std::to_string(found) + " " + what +
                           "; accepted: " + std::to_string(least) +
-                          (most == least                             ? ""
-                           : most == std::numeric_limits<int>::max() ? " or more"
-                                                                     : " to " + std::to_string(most)));
+                          (most == least ? ""
+                           : most == std::numeric_limits<int>::max()
+                               ? " or more"
+                               : " to " + std::to_string(most)));
     };
     checkCount("inputs", node.input_size(), schema.min_input(), schema.max_input());
     checkCount("outputs", node.output_size(), schema.min_output(), schema.max_output());

@@ -181,8 +181,8 @@ ElementsAttr toAttr(MLIRContext &context, const Weight &weight, const std::strin
   }
   int64_t width = weight.dtype.bits() / 8, size = weight.data.size();
   bool mayBeSplat = size <= (1 << 20) && size > 0;
-  bool isSplat = mayBeSplat && memcmp(weight.data.data(), weight.data.data() + width,
-                                      size - width) == 0;
+  bool isSplat =
+      mayBeSplat && memcmp(weight.data.data(), weight.data.data() + width, size - width) == 0;
   if (isSplat)
     return DenseElementsAttr::getFromRawBuffer(type, weight.data.take_front(width));
   if (size <= kDetachBytes)

@@ -75,8 +75,8 @@ static void convertRange(Node &node) {
     }
   } else {
     Tensor steps = elementwise(
-        node, {reshape(node, start, {}), reshape(node, limit, {}), reshape(node, delta, {})}, kInt64,
-        [&](OpBuilder &b, Location loc, ValueRange a) {
+        node, {reshape(node, start, {}), reshape(node, limit, {}), reshape(node, delta, {})},
+        kInt64, [&](OpBuilder &b, Location loc, ValueRange a) {
           Value span = arith::SubFOp::create(b, loc, a[1], a[0]);
           Value exact = arith::DivFOp::create(b, loc, span, a[2]);
           return castElement(b, loc, math::CeilOp::create(b, loc, exact), dtype, kInt64);
@@ -96,26 +96,25 @@ static void convertRange(Node &node) {
       operands.push_back(node.value(scalarOf(i == 0 ? start : delta)));
       maps.push_back(AffineMap::get(1, 0, node.context()));
     }
-  Value result = generic(
-      node, operands, maps, shape, dtype.type(node.context()),
-      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        for (int i = 0; i < 2; ++i) {
-          if (splats[i]) {
-            values[i] = arith::ConstantOp::create(b, loc, splats[i]);
-          } else {
-            values[i] = args.front();
-            args = args.drop_front();
-          }
-        }
-        Value index = linalg::IndexOp::create(b, loc, 0);
-        Value i64 = arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
-        Value i = castElement(b, loc, i64, kInt64, dtype);
-        if (dtype.isFloat())
-          return arith::AddFOp::create(b, loc, values[0],
-                                       arith::MulFOp::create(b, loc, i, values[1]));
-        return arith::AddIOp::create(b, loc, values[0],
-                                     arith::MulIOp::create(b, loc, i, values[1]));
-      });
+  Value result = generic(node, operands, maps, shape, dtype.type(node.context()),
+                         [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                           for (int i = 0; i < 2; ++i) {
+                             if (splats[i]) {
+                               values[i] = arith::ConstantOp::create(b, loc, splats[i]);
+                             } else {
+                               values[i] = args.front();
+                               args = args.drop_front();
+                             }
+                           }
+                           Value index = linalg::IndexOp::create(b, loc, 0);
+                           Value i64 = arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
+                           Value i = castElement(b, loc, i64, kInt64, dtype);
+                           if (dtype.isFloat())
+                             return arith::AddFOp::create(
+                                 b, loc, values[0], arith::MulFOp::create(b, loc, i, values[1]));
+                           return arith::AddIOp::create(
+                               b, loc, values[0], arith::MulIOp::create(b, loc, i, values[1]));
+                         });
   Tensor range = node.tensor(result, dtype, shape);
   if (auto step = dtype.isInteger() ? node.extentsOf(2)[0].constant() : std::nullopt)
     if (start.contents())
@@ -163,7 +162,8 @@ static void convertDropout(Node &node) {
   Tensor input = node.input(0);
   node.setOutput(0, input);
   if (node.wants(1))
-    node.setOutput(1, Tensor::ofUniform(scalarAttr(node.context(), kBool, 1), kBool, input.shape()));
+    node.setOutput(1,
+                   Tensor::ofUniform(scalarAttr(node.context(), kBool, 1), kBool, input.shape()));
 }
 
 void registerConstants(Registry &registry) {

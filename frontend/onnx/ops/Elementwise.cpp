@@ -129,12 +129,12 @@ static void unaryFloat(Node &node, ScalarFn fn) {
     node.unsupported("element type " + dtype.name() +
                      "; accepted: float16, bfloat16, float, double");
   DType wide = dtype.bits() < 32 ? kFloat : dtype;
-  node.setOutput(0, elementwise(node, {input}, dtype,
-                                [&](OpBuilder &b, Location loc, ValueRange args) {
-                                  Value x = castElement(b, loc, args[0], dtype, wide);
-                                  Value y = fn(Scalar{b, loc, wide}, x);
-                                  return castElement(b, loc, y, wide, dtype);
-                                }));
+  node.setOutput(
+      0, elementwise(node, {input}, dtype, [&](OpBuilder &b, Location loc, ValueRange args) {
+        Value x = castElement(b, loc, args[0], dtype, wide);
+        Value y = fn(Scalar{b, loc, wide}, x);
+        return castElement(b, loc, y, wide, dtype);
+      }));
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -210,8 +210,9 @@ static void convertPow(Node &node) {
   if (constant && constant->size() == 1 && (*constant)[0] == 2 && base.dtype().bits() >= 32) {
     // Broadcasting against one element cannot add axes only if its rank is not larger.
     if (exponent.rank() <= base.rank())
-      return node.setOutput(
-          0, sameType(node, {base}, [](const Scalar &s, ValueRange a) { return s.mul(a[0], a[0]); }));
+      return node.setOutput(0, sameType(node, {base}, [](const Scalar &s, ValueRange a) {
+                              return s.mul(a[0], a[0]);
+                            }));
   }
   node.setOutput(0, elementwise(node, {base, exponent}, base.dtype(),
                                 [&](OpBuilder &b, Location loc, ValueRange a) {
@@ -337,7 +338,8 @@ template <Compare kind> static void convertCompare(Node &node) {
       return s.le(a[1], a[0]);
     }
   };
-  node.setOutput(0, elementwise(node, {x, y}, kBool, body, dtype.isInteger() ? symbolic : ExtentFn()));
+  node.setOutput(0,
+                 elementwise(node, {x, y}, kBool, body, dtype.isInteger() ? symbolic : ExtentFn()));
 }
 
 enum class Logic { And, Or, Xor };
@@ -381,8 +383,8 @@ static void convertBitShift(Node &node) {
                    Value width = s.c(s.dtype.bits()), zero = s.c(0);
                    Value fits = s.op<arith::CmpIOp>(arith::CmpIPredicate::ult, a[1], width);
                    if (direction == "RIGHT" && !s.dtype.isUnsigned())
-                     return s.op<arith::ShRSIOp>(
-                         a[0], s.select(fits, a[1], s.c(s.dtype.bits() - 1)));
+                     return s.op<arith::ShRSIOp>(a[0],
+                                                 s.select(fits, a[1], s.c(s.dtype.bits() - 1)));
                    Value n = s.select(fits, a[1], zero);
                    Value v = direction == "LEFT" ? s.op<arith::ShLIOp>(a[0], n)
                                                  : s.op<arith::ShRUIOp>(a[0], n);
@@ -392,8 +394,8 @@ static void convertBitShift(Node &node) {
 
 static void convertWhere(Node &node) {
   Tensor condition = node.input(0), x = node.input(1), y = node.input(2);
-  node.check(condition.dtype().isBool(), "the condition has element type " +
-                                             condition.dtype().name() + "; accepted: bool");
+  node.check(condition.dtype().isBool(),
+             "the condition has element type " + condition.dtype().name() + "; accepted: bool");
   node.check(x.dtype() == y.dtype(), "the choices have element types " + x.dtype().name() +
                                          " and " + y.dtype().name() + "; accepted: one type");
   auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
@@ -466,9 +468,8 @@ static void convertSign(Node &node) {
 }
 
 static void convertRelu(Node &node) {
-  node.setOutput(0, sameType(node, {node.input(0)}, [](const Scalar &s, ValueRange a) {
-                   return s.max(a[0], s.c(0));
-                 }));
+  node.setOutput(0, sameType(node, {node.input(0)},
+                             [](const Scalar &s, ValueRange a) { return s.max(a[0], s.c(0)); }));
 }
 
 static void convertClip(Node &node) {
@@ -551,8 +552,7 @@ static void convertGelu(Node &node) {
   std::string kind = node.stringAttr("approximate");
   node.check(kind == "none" || kind == "tanh",
              "attribute 'approximate' is '" + kind + "'; accepted: none, tanh");
-  unaryFloat(node,
-             [&](const Scalar &s, ValueRange a) { return gelu(s, a[0], kind == "tanh"); });
+  unaryFloat(node, [&](const Scalar &s, ValueRange a) { return gelu(s, a[0], kind == "tanh"); });
 }
 
 static void convertReciprocal(Node &node) {
@@ -619,7 +619,8 @@ static Value hardSigmoid(const Scalar &s, Value x, double alpha, double beta) {
 }
 static void convertHardSigmoid(Node &node) {
   double alpha = node.floatAttr("alpha"), beta = node.floatAttr("beta");
-  unaryFloat(node, [&](const Scalar &s, ValueRange a) { return hardSigmoid(s, a[0], alpha, beta); });
+  unaryFloat(node,
+             [&](const Scalar &s, ValueRange a) { return hardSigmoid(s, a[0], alpha, beta); });
 }
 static void convertHardSwish(Node &node) {
   unaryFloat(node, [](const Scalar &s, ValueRange a) {

@@ -47,8 +47,8 @@ static bool gatherContents(Node &node, const Tensor &data, const Tensor &indices
   std::vector<Extent> elements;
   int64_t size = data.contents()->size();
   for (int64_t i : *positions) {
-    node.check(i >= -size && i < size, "index " + llvm::Twine(i) + " is outside an axis of size " +
-                                           llvm::Twine(size));
+    node.check(i >= -size && i < size,
+               "index " + llvm::Twine(i) + " is outside an axis of size " + llvm::Twine(size));
     elements.push_back((*data.contents())[i < 0 ? i + size : i]);
   }
   node.setOutput(0, node.contents(elements, data.dtype(), indices.shape()));
@@ -164,8 +164,7 @@ static SmallVector<Tensor> coordinates(Node &node, const Tensor &indices, int64_
   shape.pop_back();
   for (int64_t k = 0; k < count; ++k) {
     ranges.back() = {k, 1, 1};
-    Tensor column =
-        indices.columns().empty() ? slice(node, indices, ranges) : indices.columns()[k];
+    Tensor column = indices.columns().empty() ? slice(node, indices, ranges) : indices.columns()[k];
     result.push_back(reshape(node, column, shape));
   }
   return result;
@@ -216,9 +215,9 @@ static void convertGatherND(Node &node) {
     node.unsupported("the last size of the indices is dynamic; accepted: a static one");
   node.check(batch >= 0 && batch < std::min(data.rank(), indices.rank()),
              "attribute 'batch_dims' is " + llvm::Twine(batch));
-  node.check(*depth >= 1 && batch + *depth <= data.rank(),
-             "an index has " + llvm::Twine(*depth) + " coordinates; the data has rank " +
-                 llvm::Twine(data.rank()));
+  node.check(*depth >= 1 && batch + *depth <= data.rank(), "an index has " + llvm::Twine(*depth) +
+                                                               " coordinates; the data has rank " +
+                                                               llvm::Twine(data.rank()));
   for (int64_t i = 0; i < batch; ++i)
     node.requireEqual(data.dim(i), indices.dim(i), "batch axis " + llvm::Twine(i) + " differs");
   int64_t outer = indices.rank() - 1;
@@ -238,18 +237,18 @@ static void convertGatherND(Node &node) {
   }
   SmallVector<AffineMap> maps(*depth, map);
   Value table = node.value(data);
-  Value result = generic(node, operands, maps, shape, data.dtype().type(context),
-                         [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                           SmallVector<Value> at;
-                           for (int64_t i = 0; i < batch; ++i)
-                             at.push_back(linalg::IndexOp::create(b, loc, i));
-                           for (int64_t k = 0; k < *depth; ++k)
-                             at.push_back(checkedIndex(node, b, loc, args[k], sizes[k], false));
-                           for (int64_t i = batch + *depth; i < data.rank(); ++i)
-                             at.push_back(linalg::IndexOp::create(b, loc,
-                                                                  outer + i - batch - *depth));
-                           return tensor::ExtractOp::create(b, loc, table, at);
-                         });
+  Value result =
+      generic(node, operands, maps, shape, data.dtype().type(context),
+              [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                SmallVector<Value> at;
+                for (int64_t i = 0; i < batch; ++i)
+                  at.push_back(linalg::IndexOp::create(b, loc, i));
+                for (int64_t k = 0; k < *depth; ++k)
+                  at.push_back(checkedIndex(node, b, loc, args[k], sizes[k], false));
+                for (int64_t i = batch + *depth; i < data.rank(); ++i)
+                  at.push_back(linalg::IndexOp::create(b, loc, outer + i - batch - *depth));
+                return tensor::ExtractOp::create(b, loc, table, at);
+              });
   node.setOutput(0, node.tensor(result, data.dtype(), shape));
 }
 

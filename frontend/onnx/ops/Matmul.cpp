@@ -102,8 +102,7 @@ static Tensor scaled(Node &node, const Tensor &t, double factor) {
 static void convertGemm(Node &node) {
   Tensor a = node.input(0), b = node.input(1);
   node.check(a.rank() == 2 && b.rank() == 2, "inputs A and B have ranks " + llvm::Twine(a.rank()) +
-                                                 " and " + llvm::Twine(b.rank()) +
-                                                 "; accepted: 2");
+                                                 " and " + llvm::Twine(b.rank()) + "; accepted: 2");
   bool transA = node.flagAttr("transA"), transB = node.flagAttr("transB");
   double alpha = node.floatAttr("alpha"), beta = node.floatAttr("beta");
   bool whole = alpha == std::floor(alpha) && beta == std::floor(beta);
@@ -117,8 +116,8 @@ static void convertGemm(Node &node) {
     return AffineMap::get(3, 0, swap ? ArrayRef({y, x}) : ArrayRef({x, y}), context);
   };
   Shape shape = {a.dim(transA), b.dim(!transB)};
-  Tensor result = contract(node, a, b, {map(m, k, transA), map(k, n, transB), map(m, n, false)},
-                           shape);
+  Tensor result =
+      contract(node, a, b, {map(m, k, transA), map(k, n, transB), map(m, n, false)}, shape);
   result = scaled(node, result, alpha);
   if (node.has(2) && beta != 0) {
     Tensor c = node.input(2);

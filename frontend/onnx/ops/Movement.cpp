@@ -118,8 +118,8 @@ static void convertSlice(Node &node) {
   if (input.contents() && isStatic && input.rank() == 1) {
     std::vector<Extent> elements;
     for (int64_t i = 0; i < *shape[0].constant(); ++i)
-      elements.push_back((
-          *input.contents())[*ranges[0].offset.constant() + i * *ranges[0].step.constant()]);
+      elements.push_back(
+          (*input.contents())[*ranges[0].offset.constant() + i * *ranges[0].step.constant()]);
     return node.setOutput(0, node.contents(elements, input.dtype(), shape));
   }
   SmallVector<Value> offsets, strides;
@@ -281,17 +281,15 @@ static void convertPad(Node &node) {
       before.push_back(node.index(low[axis]));
       sizes.push_back(node.index(cropped.dim(axis)));
     }
-    return node.setOutput(0, remap(node, cropped, shape,
-                                   [&](OpBuilder &b, Location loc, ValueRange i) {
-                                     SmallVector<Value> at(i);
-                                     for (int64_t axis = 0; axis < rank; ++axis)
-                                       if (before[axis])
-                                         at[axis] = padSource(
-                                             b, loc, mode,
-                                             arith::SubIOp::create(b, loc, i[axis], before[axis]),
-                                             sizes[axis]);
-                                     return at;
-                                   }));
+    return node.setOutput(
+        0, remap(node, cropped, shape, [&](OpBuilder &b, Location loc, ValueRange i) {
+          SmallVector<Value> at(i);
+          for (int64_t axis = 0; axis < rank; ++axis)
+            if (before[axis])
+              at[axis] = padSource(
+                  b, loc, mode, arith::SubIOp::create(b, loc, i[axis], before[axis]), sizes[axis]);
+          return at;
+        }));
   }
   if (!fillValue)
     fillValue = arith::ConstantOp::create(node.builder(), node.loc(), fill);
@@ -307,23 +305,23 @@ static void convertPad(Node &node) {
 
 static void convertTrilu(Node &node) {
   Tensor input = node.input(0);
-  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 2 or more");
+  node.check(input.rank() >= 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2 or more");
   bool upper = node.flagAttr("upper");
   Value k = node.index(node.has(1) ? node.extentsOf(1)[0] : Extent(0));
   int64_t rank = input.rank();
   AffineMap identity = AffineMap::getMultiDimIdentityMap(rank, node.context());
   Type element = input.dtype().type(node.context());
-  Value result = generic(
-      node, {node.value(input)}, {identity}, input.shape(), element,
-      [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-        Value i = linalg::IndexOp::create(b, loc, rank - 2);
-        Value j = linalg::IndexOp::create(b, loc, rank - 1);
-        Value diagonal = arith::AddIOp::create(b, loc, i, k);
-        auto predicate = upper ? arith::CmpIPredicate::sge : arith::CmpIPredicate::sle;
-        Value keep = arith::CmpIOp::create(b, loc, predicate, j, diagonal);
-        return arith::SelectOp::create(b, loc, keep, args[0], scalar(b, loc, element, 0));
-      });
+  Value result =
+      generic(node, {node.value(input)}, {identity}, input.shape(), element,
+              [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                Value i = linalg::IndexOp::create(b, loc, rank - 2);
+                Value j = linalg::IndexOp::create(b, loc, rank - 1);
+                Value diagonal = arith::AddIOp::create(b, loc, i, k);
+                auto predicate = upper ? arith::CmpIPredicate::sge : arith::CmpIPredicate::sle;
+                Value keep = arith::CmpIOp::create(b, loc, predicate, j, diagonal);
+                return arith::SelectOp::create(b, loc, keep, args[0], scalar(b, loc, element, 0));
+              });
   node.setOutput(0, node.tensor(result, input.dtype(), input.shape()));
 }
 
@@ -340,8 +338,8 @@ static void convertDepthToSpace(Node &node) {
   node.check(mode == "DCR" || mode == "CRD",
              "attribute 'mode' is '" + mode + "'; accepted: DCR, CRD");
   node.check(block > 0 && block < (1 << 15), "attribute 'blocksize' is " + llvm::Twine(block));
-  node.check(input.rank() == 4, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 4");
+  node.check(input.rank() == 4,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 4");
   const Shape &s = input.shape();
   Extent depth = divided(node, s[1], block * block);
   bool dcr = mode == "DCR";
@@ -360,8 +358,8 @@ static void convertSpaceToDepth(Node &node) {
   std::string mode = node.stringAttr("mode", "DCR");
   node.check(mode == "DCR" || mode == "CRD",
              "attribute 'mode' is '" + mode + "'; accepted: DCR, CRD");
-  node.check(input.rank() == 4, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 4");
+  node.check(input.rank() == 4,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 4");
   const Shape &s = input.shape();
   Extent h = divided(node, s[2], block), w = divided(node, s[3], block);
   Tensor split = reshape(node, input, {s[0], s[1], h, block, w, block});

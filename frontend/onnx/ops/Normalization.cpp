@@ -37,19 +37,18 @@ static Tensor logSoftmaxAlong(Node &node, const Tensor &input, int64_t axis) {
                       [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
                         return arith::MaximumFOp::create(b, loc, acc, v);
                       });
-  Tensor shifted = binary(x, keepDims(node, max, {axis}),
-                          [](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                            return arith::SubFOp::create(b, loc, a[0], a[1]);
-                          });
+  Tensor shifted =
+      binary(x, keepDims(node, max, {axis}), [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        return arith::SubFOp::create(b, loc, a[0], a[1]);
+      });
   Tensor sum = reduce(node, shifted, {axis}, wide, scalarAttr(node.context(), wide, 0),
                       [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
                         return arith::AddFOp::create(b, loc, acc, math::ExpOp::create(b, loc, v));
                       });
-  Tensor result = binary(shifted, keepDims(node, sum, {axis}),
-                         [](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                           return arith::SubFOp::create(b, loc, a[0],
-                                                        math::LogOp::create(b, loc, a[1]));
-                         });
+  Tensor result = binary(
+      shifted, keepDims(node, sum, {axis}), [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        return arith::SubFOp::create(b, loc, a[0], math::LogOp::create(b, loc, a[1]));
+      });
   return castTo(node, result, input.dtype());
 }
 
@@ -102,11 +101,11 @@ static void convertLayerNormalization(Node &node) {
   Shape statistics = input.shape();
   std::fill(statistics.begin() + axis, statistics.end(), Extent(1));
   Type statisticType = typeOf(kFloat, statistics);
-  auto op = NormOp::create(node.builder(), node.loc(), typeOf(input.dtype(), input.shape()),
-                           node.wants(1) ? statisticType : Type(),
-                           node.wants(2) ? statisticType : Type(), node.value(input),
-                           node.value(scale), bias ? node.value(bias) : Value(), NormKind::Layer,
-                           axis, /*groups=*/1, APFloat(epsilon));
+  auto op =
+      NormOp::create(node.builder(), node.loc(), typeOf(input.dtype(), input.shape()),
+                     node.wants(1) ? statisticType : Type(), node.wants(2) ? statisticType : Type(),
+                     node.value(input), node.value(scale), bias ? node.value(bias) : Value(),
+                     NormKind::Layer, axis, /*groups=*/1, APFloat(epsilon));
   node.setOutput(0, node.tensor(op.getResult(), input.dtype(), input.shape()));
   if (node.wants(1))
     node.setOutput(1, node.tensor(op.getMean(), kFloat, statistics));

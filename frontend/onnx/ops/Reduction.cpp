@@ -28,9 +28,9 @@ static TypedAttr extremum(Node &node, DType dtype, bool smallest) {
   }
   unsigned bits = type.getIntOrFloatBitWidth();
   bool isUnsigned = dtype.isUnsigned() || dtype.isBool();
-  APInt value = isUnsigned ? (smallest ? APInt::getMinValue(bits) : APInt::getMaxValue(bits))
-                           : (smallest ? APInt::getSignedMinValue(bits)
-                                       : APInt::getSignedMaxValue(bits));
+  APInt value = isUnsigned
+                    ? (smallest ? APInt::getMinValue(bits) : APInt::getMaxValue(bits))
+                    : (smallest ? APInt::getSignedMinValue(bits) : APInt::getSignedMaxValue(bits));
   return IntegerAttr::get(type, value);
 }
 
@@ -102,20 +102,19 @@ static Tensor logSumExp(Node &node, const Tensor &x, ArrayRef<int64_t> axes) {
                                            scalar(b, loc, size.getType(), inf));
     return arith::SelectOp::create(b, loc, infinite, scalar(b, loc, size.getType(), 0), a[0]);
   });
-  Tensor e = elementwise(node, {x, keepDims(node, shift, axes)}, dtype,
-                         [](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                           return math::ExpOp::create(
-                               b, loc, arith::SubFOp::create(b, loc, a[0], a[1]));
-                         });
+  Tensor e =
+      elementwise(node, {x, keepDims(node, shift, axes)}, dtype,
+                  [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                    return math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, a[0], a[1]));
+                  });
   Tensor sum = reduce(node, e, axes, dtype, scalarAttr(node.context(), dtype, 0),
                       [&](OpBuilder &b, Location loc, Value v, Value acc) {
                         return combine(b, loc, Reduce::Sum, dtype, v, acc);
                       });
-  return elementwise(node, {sum, shift}, dtype,
-                     [](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                       return arith::AddFOp::create(b, loc, math::LogOp::create(b, loc, a[0]),
-                                                    a[1]);
-                     });
+  return elementwise(
+      node, {sum, shift}, dtype, [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        return arith::AddFOp::create(b, loc, math::LogOp::create(b, loc, a[0]), a[1]);
+      });
 }
 
 static Tensor reduceWide(Node &node, const Tensor &x, Reduce kind, ArrayRef<int64_t> axes) {
@@ -125,10 +124,10 @@ static Tensor reduceWide(Node &node, const Tensor &x, Reduce kind, ArrayRef<int6
   TypedAttr init = kind == Reduce::Max || kind == Reduce::Min
                        ? extremum(node, dtype, kind == Reduce::Max)
                        : scalarAttr(node.context(), dtype, kind == Reduce::Prod ? 1 : 0);
-  Tensor result = reduce(node, x, axes, dtype, init,
-                         [&](OpBuilder &b, Location loc, Value v, Value acc) {
-                           return combine(b, loc, kind, dtype, v, acc);
-                         });
+  Tensor result =
+      reduce(node, x, axes, dtype, init, [&](OpBuilder &b, Location loc, Value v, Value acc) {
+        return combine(b, loc, kind, dtype, v, acc);
+      });
   if (kind == Reduce::Mean) {
     Extent count = 1;
     for (int64_t axis : axes)
@@ -148,9 +147,9 @@ static Tensor reduceWide(Node &node, const Tensor &x, Reduce kind, ArrayRef<int6
 
 /// Products, sums, maxima and minima of shapes stay known.
 static bool reduceContents(Node &node, const Tensor &input, Reduce kind, bool keep) {
-  bool known = input.contents() && input.rank() == 1 && !input.contents()->empty() &&
-               (kind == Reduce::Prod || kind == Reduce::Sum || kind == Reduce::Max ||
-                kind == Reduce::Min);
+  bool known =
+      input.contents() && input.rank() == 1 && !input.contents()->empty() &&
+      (kind == Reduce::Prod || kind == Reduce::Sum || kind == Reduce::Max || kind == Reduce::Min);
   if (!known || input.dtype().bits() < 32)
     return false;
   Extents &extents = node.extents();

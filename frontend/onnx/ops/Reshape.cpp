@@ -49,8 +49,8 @@ static void convertReshape(Node &node) {
       if (int64_t(axis) < input.rank())
         e = extents.select(extents.equal(e, 0), input.dim(axis), e);
       else
-        node.check(!e.is(0), "size 0 copies axis " + llvm::Twine(axis) +
-                                 ", which the input does not have");
+        node.check(!e.is(0),
+                   "size 0 copies axis " + llvm::Twine(axis) + ", which the input does not have");
     }
     shape.push_back(e);
   }
@@ -80,13 +80,12 @@ static void convertReshape(Node &node) {
 static void convertFlatten(Node &node) {
   Tensor input = node.input(0);
   int64_t axis = node.intAttr("axis", 1), rank = input.rank();
-  node.check(axis >= -rank && axis <= rank, "axis " + llvm::Twine(axis) +
-                                                " is outside a tensor of rank " +
-                                                llvm::Twine(rank));
+  node.check(axis >= -rank && axis <= rank,
+             "axis " + llvm::Twine(axis) + " is outside a tensor of rank " + llvm::Twine(rank));
   axis = axis < 0 ? axis + rank : axis;
   ArrayRef<Extent> sizes = input.shape();
-  node.setOutput(0, reshape(node, input,
-                            {product(sizes.take_front(axis)), product(sizes.drop_front(axis))}));
+  node.setOutput(
+      0, reshape(node, input, {product(sizes.take_front(axis)), product(sizes.drop_front(axis))}));
 }
 
 /// Axes as input 1 (opset 13) or attribute.
@@ -146,9 +145,9 @@ static void convertExpand(Node &node) {
 static void convertTile(Node &node) {
   Tensor input = node.input(0);
   Shape repeats = node.extentsOf(1);
-  node.check(int64_t(repeats.size()) == input.rank(),
-             "there are " + llvm::Twine(repeats.size()) + " repeats for a tensor of rank " +
-                 llvm::Twine(input.rank()));
+  node.check(int64_t(repeats.size()) == input.rank(), "there are " + llvm::Twine(repeats.size()) +
+                                                          " repeats for a tensor of rank " +
+                                                          llvm::Twine(input.rank()));
   // [n] -> [1, n] -> [r, n] -> [r * n] along every repeated axis.
   Shape split, repeated, result;
   for (auto [size, repeat] : llvm::zip(input.shape(), repeats)) {
