@@ -12,5 +12,5 @@ int main(int argc, char **argv) {
   attune::registerAllDialects(registry);
   attune::registerAttunePasses();
   mlir::MLIRContext context(registry);
-  return mlir::asMainReturnCode(mlir::mlirReduceMain(argc, argv, context));
+  return mlir::failed(mlir::mlirReduceMain(argc, argv, context));
 }
