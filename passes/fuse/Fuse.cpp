@@ -107,6 +107,12 @@ private:
     return success();
   }
 
+  /// An empty or filled tensor that is an output needs a kernel of its own.
+  static bool isReturned(Operation *op) {
+    return llvm::any_of(op->getUsers(),
+                        [](Operation *user) { return isa<func::ReturnOp>(user) || isReshape(user); });
+  }
+
   LogicalResult formAll(func::FuncOp func, IRRewriter &rewriter) {
     if (failed(resolveDims(func, rewriter)))
       return failure();
@@ -115,7 +121,8 @@ private:
     llvm::SmallPtrSet<Operation *, 16> done;
     SmallVector<SmallVector<Operation *>> groups;
     for (Operation &op : llvm::reverse(block)) {
-      if (done.contains(&op) || isHostOp(&op) || isReshape(&op) || isRematerialised(&op))
+      if (done.contains(&op) || isHostOp(&op) || isReshape(&op) ||
+          (isRematerialised(&op) && !isReturned(&op)))
         continue;
       groups.push_back(seed(&op));
       done.insert(groups.back().begin(), groups.back().end());
