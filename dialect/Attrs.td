@@ -39,4 +39,41 @@ def Attune_ScanKind : I32Enum<"ScanKind", "associative operation of a scan", [
 }
 def Attune_ScanKindAttr : Attune_EnumAttr<Attune_ScanKind, "scan_kind">;
 
+// Which keys a query sees.
+def Attune_Direction : I32Enum<"Direction", "positions that a query may see", [
+    I32EnumCase<"Causal", 0, "causal">, I32EnumCase<"Bidirectional", 1, "bidirectional">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_DirectionAttr : Attune_EnumAttr<Attune_Direction, "direction">;
+
+def Attune_Update : I32Enum<"Update", "recurrence of the state of linear attention", [
+    I32EnumCase<"Sum", 0, "sum">, I32EnumCase<"Gated", 1, "gated">, I32EnumCase<"Delta", 2, "delta">,
+    I32EnumCase<"GatedDelta", 3, "gated_delta">, I32EnumCase<"Momentum", 4, "momentum">,
+    I32EnumCase<"AdaptiveMomentum", 5, "adaptive_momentum">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_UpdateAttr : Attune_EnumAttr<Attune_Update, "update">;
+
+def Attune_Denominator : I32Enum<"Denominator", "which weights the denominator sums", [
+    I32EnumCase<"Weighted", 0, "weighted">, I32EnumCase<"Plain", 1, "plain">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_DenominatorAttr : Attune_EnumAttr<Attune_Denominator, "denominator">;
+
+// How an operator is computed: forms of one value that cost differently.
+def Attune_Form : I32Enum<"Form", "way of computing an operator", [
+    I32EnumCase<"Auto", 0, "auto">, I32EnumCase<"Quadratic", 1, "quadratic">,
+    I32EnumCase<"Linear", 2, "linear">, I32EnumCase<"Chunked", 3, "chunked">,
+    I32EnumCase<"Recurrent", 4, "recurrent">, I32EnumCase<"Fft", 5, "fft">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_FormAttr : Attune_EnumAttr<Attune_Form, "form">;
+
+def Attune_MapAct : I32Enum<"MapAct", "activation between stages of map mixing", [
+    I32EnumCase<"None", 0, "none">, I32EnumCase<"Relu", 1, "relu">,
+    I32EnumCase<"LeakyRelu", 2, "leaky_relu">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_MapActAttr : Attune_EnumAttr<Attune_MapAct, "map_act">;
+
 #endif
