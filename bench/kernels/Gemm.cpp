@@ -41,7 +41,7 @@ std::string symbolOf(const Shape &shape, size_t variant) {
          std::to_string(variant);
 }
 
-/// c[i][j] = sum + bias[j]; buffers A, B, bias, C, packedA, work; dims M.
+/// c[i][j] = sum + bias[j]; buffers A, B, bias, C, work; dims M.
 GemmSpec makeSpec(const Options &options, Shape shape, const Variant &variant) {
   GemmSpec spec;
   spec.columns = options.int8 ? GemmColumns::I8Panels : GemmColumns::F32Panels;
@@ -61,8 +61,7 @@ GemmSpec makeSpec(const Options &options, Shape shape, const Variant &variant) {
     g.b = kb.buffer(args, 1);
     g.aRows = {{g.m, g.k}};
     g.aDepth = {{g.k, kb.idx(1)}};
-    g.packedA = kb.buffer(args, 4);
-    g.work = kb.buffer(args, 5);
+    g.work = kb.buffer(args, 4);
     Value bias = kb.buffer(args, 2), out = kb.buffer(args, 3);
     g.epilogue = [=](KernelBuilder &kb, const GemmPoint &p) {
       Value sum =
@@ -159,17 +158,16 @@ int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) 
       for (auto [v, variant] : llvm::enumerate(options.variants)) {
         GemmSpec spec = makeSpec(options, shape, variant);
         Candidate c{variant.text(), library.get(symbolOf(shape, v)), {}, 1, {}, {}};
-        size_t work = gemmScratch(spec, target).workPerWorker / 4 * threads + 64;
+        size_t work = gemmScratch(spec, target).bytes(m, shape.k, threads) / 4 + 64;
         if (candidates.empty())
           c.buffers = {allocate(m * shape.k),
                        allocate(shape.k * shape.n / (options.int8 ? 4 : 1)),
                        allocate(shape.n),
                        allocate(m * shape.n),
-                       allocate(m * (shape.k + 16) + 64),
                        nullptr};
         else
           c.buffers = candidates.front().buffers;
-        c.buffers[5] = allocate(work);
+        c.buffers[4] = allocate(work);
         time(c, m, 1);
         c.runs = std::clamp<int64_t>(1e-3 / time(c, m, 1), 1, 1000);
         candidates.push_back(c);

@@ -31,7 +31,15 @@ struct Plan {
     return onePass() ? 0 : (spec.rowBlock + 2 * tile.rows) * tile.columns() * group;
   }
   int64_t widened() const { return widens ? group * tile.columns() * depth : 0; }
+  GemmScratch scratch() const {
+    GemmScratch s;
+    s.fixed = llvm::alignTo(kTagBytes + 4 * (sums() + widened()) + GemmScratch::slack, 64);
+    s.perDepth = spec.columns == GemmColumns::Strided ? 4 * group * tile.columns() : 0;
+    s.rowLimit = spec.rowBlock + 2 * tile.rows;
+    return s;
+  }
 
+  static constexpr int64_t kTagBytes = 64; ///< what a worker's panels hold, see `Part`
   static constexpr int64_t kTasks = 12; ///< wanted at least: two threads end together within 8 %
   static constexpr int64_t kCachedBytes = 640 << 10; ///< of packed A, with room for B
   const GemmSpec &spec;
@@ -56,11 +64,9 @@ public:
       : kb(kb), module(module), symbol(symbol), spec(spec), plan(spec, kb.target) {}
 
   void emit() {
-    func::FuncOp pack = kb.task(module, symbol.str() + "_pack",
-                                [&](const KernelArgs &args) { return packTask(args); });
     func::FuncOp multiply = kb.task(module, symbol.str() + "_multiply",
                                     [&](const KernelArgs &args) { return multiplyTask(args); });
-    kb.kernel(module, symbol, [&](const KernelArgs &args) { return kernel(args, pack, multiply); });
+    kb.kernel(module, symbol, [&](const KernelArgs &args) { return kernel(args, multiply); });
   }
 
 private:
@@ -85,10 +91,6 @@ private:
       return kb.constI(0, kb.b.getI1Type());
     return kb.eq(g.m, kb.idx(1));
   }
-  Value packedRow(const GemmOperands &g, Value batch, Value row) {
-    Value line = kb.add(kb.mul(batch, g.m), row);
-    return kb.gep(g.packedA, kb.mul(line, kb.add(g.k, kPanelColumns)), kb.f32());
-  }
 
   Split split(const GemmOperands &g) {
     Split s;
@@ -102,89 +104,86 @@ private:
     return s;
   }
 
-  /// Row tiles (or column panels) per packing task.
-  Value packChunk(Value count) { return kb.max(kb.div(count, 16), kb.idx(1)); }
   Value ceilDiv(Value x, Value y) { return kb.div(kb.sub(kb.add(x, y), kb.idx(1)), y); }
-  Value packTasks(const GemmOperands &g, Value count) {
-    return kb.mul(g.batch, ceilDiv(count, packChunk(count)));
-  }
-  void packRange(const GemmOperands &g, Value task, Value count,
-                 llvm::function_ref<void(Value batch, Value item)> body) {
-    Value chunk = packChunk(count), chunks = ceilDiv(count, chunk);
-    Value first = kb.mul(kb.rem(task, chunks), chunk);
-    Value batch = kb.div(task, chunks);
-    kb.forLoop(first, kb.min(kb.add(first, chunk), count), 1,
-               [&](Value item) { body(batch, item); });
-  }
 
-  Value packTask(const KernelArgs &args) {
-    PanelPacker packer(kb, module);
-    GemmOperands g = bind(args);
-    Value tiles = kb.ceilDiv(g.m, plan.tile.rows);
-    auto packRows = [&](Value task) {
-      packRange(g, task, tiles, [&](Value batch, Value tile) {
-        Value first = tileStart(g, tile, tiles), limit = tileStart(g, kb.add(tile, 1), tiles);
-        Value source = kb.gep(g.a, batchOffset(g.aOffset, batch), kb.f32());
-        packer.pack(source, g.aRows, g.aDepth, g.k, first, limit, packedRow(g, batch, first),
-                    kb.sub(limit, first), kb.lanes());
-      });
-    };
-    if (spec.columns != GemmColumns::Strided) {
-      packRows(args.task);
-      return {};
-    }
-    Value rowTasks = packTasks(g, tiles), panels = kb.ceilDiv(g.n, kPanelColumns);
-    kb.ifThen(kb.lt(args.task, rowTasks), [&] { packRows(args.task); });
-    kb.ifThen(kb.cmp(arith::CmpIPredicate::sge, args.task, rowTasks), [&] {
-      packRange(g, kb.sub(args.task, rowTasks), panels, [&](Value batch, Value panel) {
-        Value source = kb.gep(g.b, batchOffset(g.bOffset, batch), kb.f32());
-        Value number = kb.add(kb.mul(batch, panels), panel);
-        Value dst = kb.gep(g.packedB, kb.mul(kb.mul(number, g.k), kPanelColumns), kb.f32());
-        packer.pack(source, g.bColumns, g.bDepth, g.k, kb.mul(panel, kPanelColumns), g.n, dst,
-                    kb.idx(kPanelColumns), kPanelColumns);
-      });
-    });
-    return {};
-  }
-
-  Value kernel(const KernelArgs &args, func::FuncOp pack, func::FuncOp multiply) {
+  Value kernel(const KernelArgs &args, func::FuncOp multiply) {
     GemmOperands g = bind(args);
     Split s = split(g);
-    Value tiles = kb.ceilDiv(g.m, plan.tile.rows);
-    Value tasks = kb.select(isOneRow(g), kb.idx(0), packTasks(g, tiles));
-    if (spec.columns == GemmColumns::Strided) {
-      Value panels = kb.ceilDiv(g.n, kPanelColumns);
-      tasks = kb.add(packTasks(g, tiles), packTasks(g, panels));
-      kb.parallelFor(args, tasks, pack);
-      return kb.parallelFor(args, s.tasks, multiply);
-    }
-    // Waking the workers costs more than packing a few rows.
-    Value elements = kb.mul(kb.mul(g.batch, g.m), g.k);
-    kb.ifElse(
-        kb.lt(elements, kb.idx(16384)), {},
-        [&] {
-          kb.forLoop(kb.idx(0), tasks, 1, [&](Value task) {
-            Value number = arith::IndexCastOp::create(kb.b, kb.loc, kb.b.getI64Type(), task);
-            func::CallOp::create(kb.b, kb.loc, pack,
-                                 ValueRange{args.ctx, args.buffers, args.dims, number,
-                                            kb.constI(0, kb.b.getI64Type())});
-          });
-          return Values();
-        },
-        [&] {
-          kb.parallelFor(args, tasks, pack);
-          return Values();
-        });
+    // Nobody has packed anything yet.
+    Type i64 = kb.b.getI64Type();
+    kb.forLoop(kb.idx(0), kb.threads(args), 1, [&](Value worker) {
+      Value tags = kb.gep(g.work, kb.mul(worker, plan.scratch().fixed), kb.b.getI8Type());
+      kb.store(kb.constI(-1, i64), tags, kb.idx(0));
+      kb.store(kb.constI(-1, i64), tags, kb.idx(1));
+    });
     return kb.parallelFor(args, s.tasks, multiply);
   }
 
-  /// A task's part of the problem.
+  /// A task's part of the problem. Each worker packs for itself, and keeps the panels for its next
+  /// task: lines that another core has just written cost more than packing them twice. The two tags
+  /// of a worker say which row block and which column group its panels hold.
   struct Part {
     Value batch, firstTile, lastTile;     // column tiles
     Value firstRowTile, lastRowTile, row; // row tiles, first row
-    Value sums, widened, tile;            // scratch
+    Value tags, sums, widened, tile;      // scratch
+    Value packedA, packedB;               // panels of the row block, of the column group
     Value direct;                         // i1: int8 is read by the micro-kernel
   };
+
+  void bindScratch(const KernelArgs &args, const GemmOperands &g, Part &p) {
+    GemmScratch scratch = plan.scratch();
+    Type i8 = kb.b.getI8Type();
+    Value threads = kb.threads(args);
+    p.tags = kb.gep(g.work, kb.mul(args.worker, scratch.fixed), i8);
+    p.sums = kb.gep(p.tags, kb.idx(Plan::kTagBytes), i8);
+    p.widened = kb.gep(p.sums, kb.idx(plan.sums()), kb.f32());
+    Value panels = kb.gep(g.work, kb.mul(threads, scratch.fixed), i8);
+    if (scratch.perDepth) {
+      Value own = kb.mul(g.k, scratch.perDepth);
+      p.packedB = kb.gep(panels, kb.mul(args.worker, own), i8);
+      panels = kb.gep(panels, kb.mul(threads, own), i8);
+    }
+    Value rows = kb.min(g.m, kb.idx(scratch.rowLimit));
+    Value own = kb.mul(rows, kb.add(g.k, kPanelColumns));
+    p.packedA = kb.gep(panels, kb.mul(args.worker, own), kb.f32());
+  }
+
+  /// Runs `pack` unless this worker's tag `number` says that `wanted` is packed.
+  void unlessPacked(const Part &p, int64_t number, Value wanted, llvm::function_ref<void()> pack) {
+    Type i64 = kb.b.getI64Type();
+    Value tag = arith::IndexCastOp::create(kb.b, kb.loc, i64, wanted);
+    Value held = kb.load(i64, p.tags, kb.idx(number));
+    kb.ifThen(kb.cmp(arith::CmpIPredicate::ne, held, tag), [&] {
+      pack();
+      kb.store(tag, p.tags, kb.idx(number));
+    });
+  }
+
+  void packRows(const GemmOperands &g, const Split &s, const Part &p, PanelPacker &packer) {
+    Value source = kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32());
+    kb.forLoop(p.firstRowTile, p.lastRowTile, 1, [&](Value tile) {
+      Value first = tileStart(g, tile, s.rowTiles);
+      Value limit = tileStart(g, kb.add(tile, 1), s.rowTiles);
+      packer.pack(source, g.aRows, g.aDepth, g.k, first, limit, packedRow(g, p, first),
+                  kb.sub(limit, first), kb.lanes());
+    });
+  }
+
+  void packColumns(const GemmOperands &g, const Part &p, PanelPacker &packer) {
+    Value source = kb.gep(g.b, batchOffset(g.bOffset, p.batch), kb.f32());
+    Value from = kb.mul(p.firstTile, plan.tile.panels);
+    Value to = kb.min(kb.mul(p.lastTile, plan.tile.panels), panelsOf(g));
+    kb.forLoop(from, to, 1, [&](Value panel) {
+      Value place = kb.mul(kb.mul(kb.sub(panel, from), g.k), kPanelColumns);
+      packer.pack(source, g.bColumns, g.bDepth, g.k, kb.mul(panel, kPanelColumns), g.n,
+                  kb.gep(p.packedB, place, kb.f32()), kb.idx(kPanelColumns), kPanelColumns);
+    });
+  }
+
+  Value packedRow(const GemmOperands &g, const Part &p, Value row) {
+    Value line = kb.sub(row, p.row);
+    return kb.gep(p.packedA, kb.mul(line, kb.add(g.k, kPanelColumns)), kb.f32());
+  }
 
   Value alloca(int64_t elements) {
     Value count = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getI64IntegerAttr(elements));
@@ -192,22 +191,27 @@ private:
   }
 
   Value multiplyTask(const KernelArgs &args) {
+    PanelPacker packer(kb, module);
     Part p;
     p.tile = alloca(plan.tile.rows * plan.tile.columns());
     GemmOperands g = bind(args);
     Split s = split(g);
-    Value block = kb.rem(args.task, s.rowBlocks), rest = kb.div(args.task, s.rowBlocks);
-    p.firstTile = kb.mul(kb.rem(rest, s.groups), plan.group);
+    // Consecutive tasks share a row block.
+    Value group = kb.rem(args.task, s.groups), rest = kb.div(args.task, s.groups);
+    Value block = kb.rem(rest, s.rowBlocks);
+    p.batch = kb.div(rest, s.rowBlocks);
+    p.firstTile = kb.mul(group, plan.group);
     p.lastTile = kb.min(kb.add(p.firstTile, plan.group), s.columnTiles);
-    p.batch = kb.div(rest, s.groups);
     p.firstRowTile = kb.div(kb.mul(block, s.rowTiles), s.rowBlocks);
     p.lastRowTile = kb.div(kb.mul(kb.add(block, 1), s.rowTiles), s.rowBlocks);
     p.row = tileStart(g, p.firstRowTile, s.rowTiles);
-    if (g.work) {
-      Value own = kb.mul(args.worker, gemmScratch(spec, kb.target).workPerWorker / 4);
-      p.sums = kb.gep(g.work, own, kb.f32());
-      p.widened = kb.gep(p.sums, kb.idx(plan.sums()), kb.f32());
-    }
+    bindScratch(args, g, p);
+    kb.ifThen(kb.eq(isOneRow(g), kb.constI(0, kb.b.getI1Type())), [&] {
+      unlessPacked(p, 0, rest, [&] { packRows(g, s, p, packer); });
+    });
+    if (spec.columns == GemmColumns::Strided)
+      unlessPacked(p, 1, kb.add(kb.mul(p.batch, s.groups), group),
+                   [&] { packColumns(g, p, packer); });
     if (plan.direct)
       p.direct = plan.widens ? kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(2 * plan.tile.rows))
                              : kb.constI(1, kb.b.getI1Type());
@@ -245,7 +249,7 @@ private:
         kb.forLoop(firstRowTile, lastRowTile, 1, [&](Value rowTile) {
           Value row = tileStart(g, rowTile, s.rowTiles);
           Value rows = kb.sub(tileStart(g, kb.add(rowTile, 1), s.rowTiles), row);
-          Value a = packedRow(g, p.batch, row);
+          Value a = packedRow(g, p, row);
           if (readsRowInPlace(g))
             a = kb.select(oneRow, kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32()), a);
           a = kb.gep(a, kb.mul(from, rows), kb.f32());
@@ -304,9 +308,10 @@ private:
       Value offset =
           kb.add(kb.mul(kb.mul(tile, plan.tile.panels), panel), kb.mul(from, kPanelColumns));
       Value b;
-      if (spec.columns == GemmColumns::Strided)
-        b = kb.gep(g.packedB, kb.add(kb.mul(kb.mul(p.batch, panelsOf(g)), panel), offset), element);
-      else
+      if (spec.columns == GemmColumns::Strided) {
+        Value before = kb.mul(kb.mul(p.firstTile, plan.tile.panels), panel);
+        b = kb.gep(p.packedB, kb.sub(offset, before), element);
+      } else
         b = kb.gep(g.b, kb.add(batchOffset(g.bOffset, p.batch), offset), element);
       // The first visits fetch the panels of the next column tile, one each (past the end, nothing
       // happens). A single visit lives on this tile's bandwidth: it looks a page ahead.
@@ -376,10 +381,7 @@ private:
 } // namespace
 
 GemmScratch gemmScratch(const GemmSpec &spec, const CpuTarget &target) {
-  Plan plan(spec, target);
-  int64_t elements = plan.sums() + plan.widened();
-  return {elements ? static_cast<int64_t>(llvm::alignTo(4 * elements + GemmScratch::slack, 64))
-                   : 0};
+  return Plan(spec, target).scratch();
 }
 
 void emitGemm(KernelBuilder &kb, ModuleOp module, StringRef symbol, const GemmSpec &spec) {

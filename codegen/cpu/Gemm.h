@@ -2,9 +2,10 @@
 //---------------------------------===//
 //
 // Emits the kernel C[batch] = epilogue(A[batch] * B[batch]) for any M, N, K, batch >= 0 (values or
-// constants), in two parallel steps: A (and a B that is no constant) is packed into panels, then
-// tasks of a few column panels multiply. What a task is and in which order it adds depends on the
-// sizes only, so that the result is the same for any number of threads.
+// constants) as tasks of a few column panels and a block of rows. A worker packs the rows (and the
+// columns of a B that is no constant) of a task into panels, unless its previous task left them.
+// What a task is and in which order it adds depends on the sizes only, so that the result is the
+// same for any number of threads.
 //
 //   GemmSpec spec{.columns = GemmColumns::F32Panels, .k = 768};
 //   spec.bind = [&](KernelBuilder &kb, const KernelArgs &args) {
@@ -56,7 +57,7 @@ struct GemmOperands {
   llvm::SmallVector<GemmAxis> aRows, aDepth, bDepth, bColumns;
   /// Element offset of a batch, null for none. For panels: of the first panel.
   std::function<mlir::Value(mlir::Value batch)> aOffset, bOffset;
-  mlir::Value packedA, packedB, work; ///< scratch, see GemmScratch
+  mlir::Value work; ///< scratch, see GemmScratch; aligned to 64
   std::function<void(KernelBuilder &, const GemmPoint &)> epilogue;
   /// The task's result (i32), built at its end; null for 0.
   std::function<mlir::Value()> status;
@@ -74,11 +75,16 @@ struct GemmSpec {
   int64_t rowBlock = 512;   ///< rows per task, at most
 };
 
-/// Bytes of scratch that `bind` provides: packedA `4 * batch * m * (k + 16) + slack`; packedB, for
-/// strided columns only, `4 * batch * (n + 15) * k + slack`; work `workPerWorker * threads`.
+/// Bytes of scratch that `bind` provides:
+/// `threads * (fixed + perDepth * k + 4 * min(m, rowLimit) * (k + 16)) + slack`.
 struct GemmScratch {
   static constexpr int64_t slack = 256;
-  int64_t workPerWorker = 0;
+  int64_t fixed = 0, perDepth = 0, rowLimit = 0;
+
+  int64_t bytes(int64_t m, int64_t k, int64_t threads) const {
+    int64_t panels = perDepth * k + 4 * std::min(m, rowLimit) * (k + kPanelColumns);
+    return threads * (fixed + panels) + slack;
+  }
 };
 GemmScratch gemmScratch(const GemmSpec &spec, const CpuTarget &target);
 

@@ -27,15 +27,12 @@ public:
     o.aRows = axes(g.aRows);
     o.aDepth = axes(g.aDepth);
     o.aOffset = offset(g.aOffset, axes(g.aBatch));
-    int64_t scratch = 0;
-    o.packedA = scope.scratch(scratch++);
     if (g.columns == GemmColumns::Strided) {
       o.bDepth = axes(g.bDepth);
       o.bColumns = axes(g.bColumns);
       o.bOffset = offset(g.bOffset, axes(g.bBatch));
-      o.packedB = scope.scratch(scratch++);
     }
-    o.work = scope.scratch(scratch);
+    o.work = scope.scratch(0);
     return o;
   }
 
@@ -191,6 +188,23 @@ public:
     return matchGemm(op, Sizes(op)).has_value();
   }
 
+  /// `GemmScratch::bytes` as a host expression.
+  static HostExpr scratchBytes(KernelOp op, const GemmMatch &g, GemmScratch scratch) {
+    HostExpr fixed = hostExpr(op, Size(scratch.fixed) + Size(scratch.perDepth) * g.k);
+    HostExpr rows = hostExpr(op, g.m), line = hostExpr(op, Size(4) * (g.k + Size(kPanelColumns)));
+    return [=](OpBuilder &b, Location loc, ValueRange dims, Value threads) -> Value {
+      auto number = [&](int64_t value) -> Value {
+        return arith::ConstantIndexOp::create(b, loc, value);
+      };
+      Value most = arith::MinSIOp::create(b, loc, rows(b, loc, dims, threads),
+                                          number(scratch.rowLimit));
+      Value panels = arith::MulIOp::create(b, loc, most, line(b, loc, dims, threads));
+      Value worker = arith::AddIOp::create(b, loc, fixed(b, loc, dims, threads), panels);
+      Value all = arith::MulIOp::create(b, loc, worker, threads);
+      return arith::AddIOp::create(b, loc, all, number(GemmScratch::slack));
+    };
+  }
+
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &target) const override {
     Sizes sizes(op);
@@ -222,14 +236,7 @@ public:
       return op.emitError("internal: the body of an epilogue is not supported");
 
     EmittedKernel emitted;
-    Size slack(GemmScratch::slack), four(4);
-    emitted.scratch.push_back(
-        hostExpr(op, four * g->batch * g->m * (g->k + Size(kPanelColumns)) + slack));
-    if (g->columns == GemmColumns::Strided)
-      emitted.scratch.push_back(
-          hostExpr(op, four * g->batch * (g->n + Size(kPanelColumns - 1)) * g->k + slack));
-    int64_t work = std::max<int64_t>(gemmScratch(spec, target).workPerWorker, 64);
-    emitted.scratch.push_back(hostExpr(op, Size(work), /*perWorker=*/true));
+    emitted.scratch.push_back(scratchBytes(op, *g, gemmScratch(spec, target)));
     return emitted;
   }
 };

@@ -29,7 +29,7 @@ struct Case {
   }
 };
 
-enum Buffer { kA, kB, kBias, kC, kPackedA, kPackedB, kWork };
+enum Buffer { kA, kB, kBias, kC, kWork };
 
 /// c = a * b + bias[column], C dense [batch][M][N].
 GemmSpec makeSpec(const Case &c) {
@@ -65,9 +65,7 @@ GemmSpec makeSpec(const Case &c) {
       g.bDepth = {{g.k, c.transposedB ? one : g.n}};
       g.bColumns = {{g.n, c.transposedB ? g.k : one}};
       g.bOffset = [&kb, bSize](Value batch) { return kb.mul(batch, bSize); };
-      g.packedB = kb.buffer(args, kPackedB);
     }
-    g.packedA = kb.buffer(args, kPackedA);
     g.work = kb.buffer(args, kWork);
     Value bias = kb.buffer(args, kBias), out = kb.buffer(args, kC), n = g.n, m = g.m;
     g.epilogue = [=](KernelBuilder &kb, const GemmPoint &p) {
@@ -158,17 +156,13 @@ std::vector<float> run(attune_kernel_fn fn, const Case &c, Data &d, const CpuTar
   auto intact = [](const std::vector<char> &memory) {
     return std::all_of(memory.end() - 64, memory.end(), [](char byte) { return byte == 0x5a; });
   };
-  int64_t slack = GemmScratch::slack;
-  auto packedA = guarded(4 * c.batch * c.m * (c.k + 16) + slack);
-  auto packedB = guarded(4 * c.batch * (c.n + 15) * c.k + slack);
-  auto work = guarded(gemmScratch(makeSpec(c), target).workPerWorker * threads);
+  auto work = guarded(gemmScratch(makeSpec(c), target).bytes(c.m, c.k, threads));
   void *b = c.columns == GemmColumns::Strided ? static_cast<void *>(d.b.data()) : d.panels.data();
-  void *buffers[] = {d.a.data(),     b,          d.bias.data(), out.data(), packedA.data(),
-                     packedB.data(), work.data()};
+  void *buffers[] = {d.a.data(), b, d.bias.data(), out.data(), work.data()};
   int64_t dims[] = {c.m, c.n, c.k, c.batch};
   EXPECT_EQ(fn(&ctx, buffers, dims), 0);
   EXPECT_EQ(out.back(), -7777.0f) << c.text();
-  EXPECT_TRUE(intact(packedA) && intact(packedB) && intact(work)) << c.text();
+  EXPECT_TRUE(intact(work)) << c.text();
   out.pop_back();
   return out;
 }
