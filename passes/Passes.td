@@ -89,8 +89,8 @@ def FormContractions : Pass<"attune-form-contractions", "::mlir::func::FuncOp"> 
   let description = [{
     Named contractions and multiply-add generics become `linalg.contract`; transposes of operands
     become indexing maps; a contraction of operands whose rows or batches were merged by a reshape
-    runs on the separate axes, and the reshape moves behind it and behind elementwise operators,
-    where the exporter's second reshape cancels it.
+    runs on the separate axes, and the reshape moves behind it and behind elementwise operators and
+    softmax, where the exporter's second reshape cancels it.
 
     Before:
     ```mlir
@@ -203,13 +203,21 @@ def PackWeights : Pass<"attune-pack-weights", "::mlir::func::FuncOp"> {
 }
 
 def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
-  let summary = "Raise softmax attention to attune.attention.";
+  let summary = "Raise attention to attune.attention.";
   let description = [{
     Finds a contraction of queries and keys, a softmax over the keys and a contraction with the
     values, whatever stands between them: scalar factors on scores, queries or keys, additive bias,
     masks as choices or as 0 / -inf terms, soft caps, a sink column, a guard against rows of NaN,
     transposes and reshapes, keys and values repeated for groups of heads. Matching is on the scalar
     that each tensor element is, never on names or on one exporter's sequence of operators.
+    Where the scores come from elsewhere (a table, a mix of maps), they are the operand `scores`.
+
+    Without a softmax, the weights may be any function of single scores and positions (relu squared,
+    laplace, sigmoid; `weighting = none`), also divided by their sum, which something positive is
+    added to or keeps from 0 (`sum`; before or after the contraction with the values). Weights that
+    are a multiple of the scores are left to linear attention; keys or values that are learned
+    matrices make it a layer, not attention. What makes a weight 0 whatever the score is becomes the
+    mask: there, a result that would be NaN (infinity times 0) is 0.
 
     Needs contractions on zero-filled inits and `linalg.softmax`. Guarantees the same results up to
     rounding: -inf masks become the mask region with `empty_row = nan`, or `zero` behind the guard;

@@ -218,13 +218,37 @@ private:
   Sizes &sizes;
 };
 
+/// softmax(merge(x)) is merge(softmax(x)) where the softmax runs over an axis of its own.
+struct SplitMergedSoftmax : OpRewritePattern<linalg::SoftmaxOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(linalg::SoftmaxOp op, PatternRewriter &rewriter) const override {
+    auto collapse = op.getInput().getDefiningOp<tensor::CollapseShapeOp>();
+    if (!collapse || !op.hasPureTensorSemantics() ||
+        !collapse.getSrc().getDefiningOp<linalg::LinalgOp>())
+      return rewriter.notifyMatchFailure(op, "no computed axes were merged");
+    ReassociationIndices group = collapse.getReassociationIndices()[op.getDimension()];
+    if (group.size() != 1)
+      return rewriter.notifyMatchFailure(op, "the softmax runs over merged axes");
+    Value source = collapse.getSrc();
+    Value init = tensor::EmptyOp::create(rewriter, op.getLoc(),
+                                         tensor::getMixedSizes(rewriter, op.getLoc(), source),
+                                         getElementTypeOrSelf(op.getResult()[0]));
+    auto wide = linalg::SoftmaxOp::create(rewriter, op.getLoc(), TypeRange{init.getType()}, source,
+                                          init, group.front());
+    rewriter.replaceOpWithNewOp<tensor::CollapseShapeOp>(
+        op, op.getResult()[0].getType(), wide.getResult()[0], collapse.getReassociationIndices());
+    return success();
+  }
+};
+
 struct FormContractions : impl::FormContractionsBase<FormContractions> {
   using FormContractionsBase::FormContractionsBase;
 
   void runOnOperation() override {
     Sizes sizes(getOperation());
     RewritePatternSet patterns(&getContext());
-    patterns.add<Specialise, AbsorbTranspose>(&getContext());
+    patterns.add<Specialise, AbsorbTranspose, SplitMergedSoftmax>(&getContext());
     patterns.add<SplitMergedLoops>(&getContext(), sizes);
     // Elementwise operators between two reshapes work on the wide shape, so that the two meet.
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, [](OpOperand *operand) {

@@ -38,7 +38,7 @@ private:
         continue;
       case AttentionMatch::Result::Refused:
         ++numRefused;
-        remark::missed(match.softmax.getLoc(), options("AttnNotRaised"))
+        remark::missed(match.getLoc(), options("AttnNotRaised"))
             << remark::reason("{0}", match.reason)
             << remark::add("nodes {0}", names(match, output));
         return;
@@ -54,16 +54,22 @@ private:
   }
 
   static std::string names(AttentionMatch &match, Contraction output) {
-    return nodeNames(
-        FusedLoc::get(output.op.getContext(), {match.softmax.getLoc(), output.op.getLoc()}));
+    return nodeNames(FusedLoc::get(output.op.getContext(), {match.getLoc(), output.op.getLoc()}));
   }
 
   static std::string describe(AttentionOp op) {
-    std::string text = "softmax attention";
+    std::string text;
     llvm::raw_string_ostream out(text);
+    bool softmax = op.getWeighting() == Weighting::Softmax;
+    if (softmax)
+      out << "softmax attention";
+    else
+      out << "attention with elementwise weights"
+          << (op.getWeighting() == Weighting::Sum ? ", divided by their sum" : "");
     out << (op.getScale() ? ", scale" : "") << (op.hasScore() ? ", score region" : "")
-        << (op.hasMask() ? ", mask region" : "") << (op.getSink() ? ", sink" : "")
-        << ", empty rows " << stringifyEmptyRow(op.getEmptyRow());
+        << (op.hasMask() ? ", mask region" : "") << (op.getSink() ? ", sink" : "");
+    if (softmax)
+      out << ", empty rows " << stringifyEmptyRow(op.getEmptyRow());
     return text;
   }
 

@@ -23,22 +23,26 @@ static Value convert(OpBuilder &builder, Location loc, Value value, Type type) {
 }
 
 AttentionOp AttentionMatch::build(OpBuilder &builder) {
-  builder.setInsertionPoint(output.op);
+  builder.setInsertionPoint(end);
+  Value replacedResult = end->getResult(0);
   SmallVector<Location> locations;
   for (Operation *op : replaced)
     locations.push_back(op->getLoc());
   Location loc = FusedLoc::get(builder.getContext(), locations);
   auto extents = [&](Value index) { return extentOf(index); };
 
-  Value q = buildLayout(builder, loc, sizes, *queryLayout, queryGroups, extents);
-  Value k = buildLayout(builder, loc, sizes, *keyLayout, keyGroups, extents);
-  Value v = buildLayout(builder, loc, sizes, *valueLayout, valueGroups, extents);
-  auto queryType = cast<RankedTensorType>(q.getType());
+  auto view = [&](const std::optional<Layout> &layout, const IndexGroups &groups) {
+    return layout ? buildLayout(builder, loc, sizes, *layout, groups, extents) : Value();
+  };
+  Value q = view(queryLayout, queryGroups), k = view(keyLayout, keyGroups);
+  Value v = view(valueLayout, valueGroups), given = view(scoresLayout, scoresGroups);
+  Value rows = q ? q : given;
+  auto rowsType = cast<RankedTensorType>(rows.getType());
   auto valueType = cast<RankedTensorType>(v.getType());
-  auto type = RankedTensorType::get({queryType.getDimSize(0), queryType.getDimSize(1),
-                                     queryType.getDimSize(2), valueType.getDimSize(3)},
-                                    elementType(output.result()));
-  bool wide = elementType(q).isF64() || elementType(v).isF64();
+  auto type = RankedTensorType::get({rowsType.getDimSize(0), rowsType.getDimSize(1),
+                                     rowsType.getDimSize(2), valueType.getDimSize(3)},
+                                    elementType(replacedResult));
+  bool wide = elementType(rows).isF64() || elementType(v).isF64();
   Type accumulator = wide ? builder.getF64Type() : Type(builder.getF32Type());
   Value factor;
   if (scale != 1)
@@ -51,13 +55,21 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
   if (allowed)
     region.plan(allowed);
   auto op = AttentionOp::create(builder, loc, type, q, k, v, factor, region.captures());
-  op.setEmptyRow(emptyRow);
+  if (given)
+    op.getScoresMutable().assign(given);
+  op.setWeighting(weighting);
+  if (weighting == Weighting::Softmax)
+    op.setEmptyRow(emptyRow);
+  if (weighting == Weighting::Sum) {
+    op.setEps(APFloat(eps));
+    op.setEpsMode(epsMode);
+  }
   builder.setInsertionPoint(op);
   if (sinkLayout) {
     Value vector = buildLayout(builder, loc, sizes, *sinkLayout, IndexGroups{heads}, extents);
     op.getSinkMutable().assign(vector);
   } else if (sink) {
-    OpFoldResult count = sizes.get(builder, loc, sizes.of(q, 1));
+    OpFoldResult count = sizes.get(builder, loc, sizes.of(rows, 1));
     Value fill =
         arith::ConstantOp::create(builder, loc, builder.getFloatAttr(accumulator, *asFloat(sink)));
     Value init = tensor::EmptyOp::create(builder, loc, count, accumulator);
@@ -65,7 +77,7 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
   }
   addRegions(builder, op, region);
   builder.setInsertionPointAfter(op);
-  output.result().replaceAllUsesWith(restoreLayout(builder, op.getResult()));
+  replacedResult.replaceAllUsesWith(restoreLayout(builder, op.getResult()));
   return op;
 }
 
@@ -159,15 +171,10 @@ Value AttentionMatch::restoreLayout(OpBuilder &builder, Value result) {
     result = tensor::CollapseShapeOp::create(builder, loc, result, dropped);
   llvm::erase(order, Value());
   // The order of the replaced result.
-  SmallVector<Value> loops(output.resultMap.getNumDims());
-  for (auto [expr, index] : llvm::zip(output.maps[side].getResults(), indices))
-    loops[cast<AffineDimExpr>(expr).getPosition()] = index;
   SmallVector<int64_t> permutation;
   SmallVector<OpFoldResult> transposedShape;
   for (AffineExpr expr : output.resultMap.getResults()) {
-    Value index = loops[cast<AffineDimExpr>(expr).getPosition()];
-    if (!index)
-      index = valueDepth;
+    Value index = outputLoops[cast<AffineDimExpr>(expr).getPosition()];
     permutation.push_back(llvm::find(order, index) - order.begin());
     transposedShape.push_back(sizes.get(builder, loc, extentOf(index)));
   }
@@ -175,8 +182,8 @@ Value AttentionMatch::restoreLayout(OpBuilder &builder, Value result) {
     Value init = tensor::EmptyOp::create(builder, loc, transposedShape, elementType(result));
     result = linalg::TransposeOp::create(builder, loc, result, init, permutation)->getResult(0);
   }
-  if (result.getType() != output.result().getType())
-    result = tensor::CastOp::create(builder, loc, output.result().getType(), result);
+  if (result.getType() != end->getResult(0).getType())
+    result = tensor::CastOp::create(builder, loc, end->getResult(0).getType(), result);
   return result;
 }
 

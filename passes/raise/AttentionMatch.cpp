@@ -19,21 +19,30 @@ AffineExpr AttentionMatch::extentOf(Value index) {
 }
 
 AttentionMatch::Result AttentionMatch::match() {
-  if (!findSoftmax())
+  end = output.op;
+  if (!findColumn())
     return Result::NoAttention;
-  if (matchGuard() && matchScores() && matchRoles() && matchOperands() && matchSink() &&
-      matchRegions() && onlyUsers())
-    return Result::Matched;
-  return Result::Refused;
+  bool matched = false;
+  if (findSoftmax())
+    matched = matchGuard() && matchScores() && matchRoles() && matchOperands() && matchSink() &&
+              matchRegions() && onlyUsers();
+  else if (!softmax && findWeights())
+    matched = matchRoles() && matchQuotient() && matchOperands() && matchWeightRegions() &&
+              matchRegions() && onlyUsers();
+  else
+    return Result::NoAttention;
+  return matched ? Result::Matched : Result::Refused;
 }
 
-bool AttentionMatch::findSoftmax() {
+Location AttentionMatch::getLoc() { return softmax ? softmax.getLoc() : scores->op.getLoc(); }
+
+/// The axis of the weights that is summed over with the values.
+bool AttentionMatch::findColumn() {
   Value tensor = output.operands[side];
   AffineMap map = output.maps[side];
   auto type = cast<RankedTensorType>(tensor.getType());
   for (int64_t axis = 0; axis < type.getRank(); ++axis)
     indices.push_back(elements.addIndex(sizes.of(tensor, axis)));
-  // The axis summed over with the values.
   unsigned reduced = 0;
   for (auto [axis, expr] : llvm::enumerate(map.getResults())) {
     unsigned loop = cast<AffineDimExpr>(expr).getPosition();
@@ -42,9 +51,11 @@ bool AttentionMatch::findSoftmax() {
     column = indices[axis];
     ++reduced;
   }
-  if (reduced != 1)
-    return false;
   weights = elements.at(tensor, indices);
+  return reduced == 1;
+}
+
+bool AttentionMatch::findSoftmax() {
   for (Value load : elements.loads(weights)) {
     std::optional<ElementOf> element = elements.load(load);
     auto op = element->tensor.getDefiningOp<linalg::SoftmaxOp>();
@@ -130,48 +141,57 @@ bool AttentionMatch::matchScores() {
 
   // The first contraction that varies with the keys in place; others are captured.
   for (Value load : elements.loads(score)) {
-    std::optional<ElementOf> source = elements.load(load);
-    std::optional<Contraction> found = matchContraction(source->tensor.getDefiningOp());
-    if (!found || !llvm::is_contained(source->indices, column))
+    std::optional<ElementOf> element = elements.load(load);
+    std::optional<Contraction> found = matchContraction(element->tensor.getDefiningOp());
+    if (!found || !llvm::is_contained(element->indices, column))
       continue;
     dot = load;
+    source = element->tensor;
     scores = *found;
     break;
   }
-  if (!dot)
-    return refuse("the scores do not come from a contraction of queries and keys");
   return true;
 }
 
-bool AttentionMatch::matchRoles() {
+static unsigned positionOf(AffineExpr expr) { return cast<AffineDimExpr>(expr).getPosition(); }
+
+/// An index for a loop of the contraction, by an operand that varies with it, or null.
+static Value addLoopIndex(Elements &elements, Sizes &sizes, const Contraction &contraction,
+                          unsigned operand, unsigned loop) {
+  for (auto [axis, expr] : llvm::enumerate(contraction.maps[operand].getResults()))
+    if (positionOf(expr) == loop)
+      return elements.addIndex(sizes.of(contraction.operands[operand], axis));
+  return {};
+}
+
+static Value operandAt(Elements &elements, const Contraction &contraction, unsigned n,
+                       ArrayRef<Value> loops) {
+  SmallVector<Value> at;
+  for (AffineExpr expr : contraction.maps[n].getResults())
+    at.push_back(loops[positionOf(expr)]);
+  return elements.at(contraction.operands[n], at);
+}
+
+/// What queries and keys are, and the axes that they are contracted over.
+bool AttentionMatch::matchContractionRoles() {
   ElementOf element = *elements.load(dot);
   // Indices of the contraction's loops.
-  unsigned numLoops = scores.resultMap.getNumDims();
-  SmallVector<Value> loops(numLoops);
-  for (auto [expr, index] : llvm::zip(scores.resultMap.getResults(), element.indices))
-    loops[cast<AffineDimExpr>(expr).getPosition()] = index;
-  for (unsigned loop = 0; loop < numLoops; ++loop) {
-    if (loops[loop])
+  SmallVector<Value> loops(scores->resultMap.getNumDims());
+  for (auto [expr, index] : llvm::zip(scores->resultMap.getResults(), element.indices))
+    loops[positionOf(expr)] = index;
+  for (auto [loop, index] : llvm::enumerate(loops)) {
+    if (index)
       continue;
-    if (depth)
-      return refuse("queries and keys are contracted over two axes");
-    for (unsigned n : {0, 1})
-      for (auto [axis, expr] : llvm::enumerate(scores.maps[n].getResults()))
-        if (cast<AffineDimExpr>(expr).getPosition() == loop && !depth)
-          depth = elements.addIndex(sizes.of(scores.operands[n], axis));
-    loops[loop] = depth;
+    index = addLoopIndex(elements, sizes, *scores, 0, loop);
+    if (!index)
+      return refuse("an axis of the scores is summed over one operand alone");
+    depth.push_back(index);
   }
-  if (!depth)
+  if (depth.empty())
     return refuse("the scores are an outer product");
-  auto operandAt = [&](const Contraction &contraction, unsigned n, ArrayRef<Value> loops) {
-    SmallVector<Value> at;
-    for (AffineExpr expr : contraction.maps[n].getResults())
-      at.push_back(loops[cast<AffineDimExpr>(expr).getPosition()]);
-    return elements.at(contraction.operands[n], at);
-  };
   auto indexedBy = [&](unsigned n) {
-    for (AffineExpr expr : scores.maps[n].getResults())
-      if (loops[cast<AffineDimExpr>(expr).getPosition()] == column)
+    for (AffineExpr expr : scores->maps[n].getResults())
+      if (loops[positionOf(expr)] == column)
         return true;
     return false;
   };
@@ -181,37 +201,53 @@ bool AttentionMatch::matchRoles() {
   // Factors on the operands scale the scores.
   Value operands[2];
   for (unsigned n : {0, 1}) {
-    operands[n] = operandAt(scores, n, loops);
+    operands[n] = operandAt(elements, *scores, n, loops);
     scale *= stripFactors(operands[n]);
   }
   query = operands[1 - keySide];
   key = operands[keySide];
+  return true;
+}
 
+bool AttentionMatch::matchRoles() {
+  if (scores && !matchContractionRoles())
+    return false;
   // The values, over the loops of the output contraction.
-  SmallVector<Value> outputLoops(output.resultMap.getNumDims());
+  outputLoops.resize(output.resultMap.getNumDims());
   for (auto [expr, index] : llvm::zip(output.maps[side].getResults(), indices))
-    outputLoops[cast<AffineDimExpr>(expr).getPosition()] = index;
+    outputLoops[positionOf(expr)] = index;
   for (auto [loop, index] : llvm::enumerate(outputLoops)) {
-    if (index)
-      continue;
-    if (valueDepth)
-      return refuse("the values have two axes of their own");
-    for (auto [axis, expr] : llvm::enumerate(output.maps[1 - side].getResults()))
-      if (cast<AffineDimExpr>(expr).getPosition() == loop)
-        valueDepth = elements.addIndex(sizes.of(output.operands[1 - side], axis));
-    index = valueDepth;
+    if (!index) {
+      index = addLoopIndex(elements, sizes, output, 1 - side, loop);
+      valueDepth.push_back(index);
+    }
   }
-  if (!valueDepth)
+  value = operandAt(elements, output, 1 - side, outputLoops);
+  // Axes along which the weights are only repeated belong to the values.
+  llvm::erase_if(indices, [&](Value index) {
+    bool repeated =
+        index != column && !elements.depends(weights, index) && elements.depends(value, index);
+    if (repeated)
+      valueDepth.push_back(index);
+    return repeated;
+  });
+  if (valueDepth.empty())
     return refuse("the values have no axis of their own");
-  value = operandAt(output, 1 - side, outputLoops);
+  // In the order of the result, where that leaves least to transpose.
+  SmallVector<Value> order;
+  for (AffineExpr expr : output.resultMap.getResults())
+    order.push_back(outputLoops[positionOf(expr)]);
+  llvm::sort(valueDepth,
+             [&](Value a, Value b) { return llvm::find(order, a) < llvm::find(order, b); });
 
   // The row index is the last one that keys and values do not vary with.
   SmallVector<Value> rest;
   for (Value index : llvm::reverse(indices)) {
     if (index == column)
       continue;
-    bool isRow = !row && !elements.depends(key, index) && !elements.depends(value, index) &&
-                 elements.depends(query, index);
+    bool isRow = !row && !elements.depends(value, index) &&
+                 (scores ? !elements.depends(key, index) && elements.depends(query, index)
+                         : elements.depends(score, index));
     if (isRow)
       row = index;
     else
@@ -220,20 +256,55 @@ bool AttentionMatch::matchRoles() {
   if (!rest.empty()) {
     Value last = rest.pop_back_val();
     heads.push_back(last);
-    bool shared = !elements.depends(key, last) && !elements.depends(value, last);
+    bool shared = scores && !elements.depends(key, last) && !elements.depends(value, last);
     // Heads in groups that share keys: the group is a separate axis.
     if (shared && !rest.empty() && elements.depends(key, rest.back()) &&
         elements.depends(value, rest.back()) && (rest.size() > 1 || indices.size() > 4))
       heads.insert(heads.begin(), rest.pop_back_val());
   }
   batch = rest;
-  return true;
+  return scores || matchGivenScores();
+}
+
+/// Scores that are no contraction: of the tensors which they are computed from, one that has them
+/// all, or the scores themselves.
+bool AttentionMatch::matchGivenScores() {
+  if (!row)
+    return refuse("the scores do not come from a contraction of queries and keys, and no axis of "
+                  "theirs is one of queries");
+  scoresGroups = {batch, heads, {row}, {column}};
+  auto extents = [&](Value index) { return extentOf(index); };
+  SmallVector<Value> candidates;
+  for (Value load : elements.loads(score))
+    if (llvm::all_of(indices, [&](Value index) {
+          return elements.depends(load, index) || !elements.depends(score, index);
+        }))
+      candidates.push_back(load);
+  candidates.push_back(splitMask(elements, score).score);
+  candidates.push_back(score);
+  for (Value candidate : candidates) {
+    if (!candidate || !isa<FloatType>(candidate.getType()))
+      continue;
+    scoresLayout = findLayout(elements, sizes, candidate, scoresGroups, extents);
+    if (!scoresLayout)
+      continue;
+    dot = candidate;
+    source = scoresLayout->element.tensor;
+    return true;
+  }
+  return refuse("the scores are not a view with batch, head, query and key axes");
 }
 
 bool AttentionMatch::matchOperands() {
   auto extents = [&](Value index) { return extentOf(index); };
   auto one = [](Value index) { return index ? SmallVector<Value>{index} : SmallVector<Value>{}; };
-  queryGroups = {batch, heads, one(row), one(depth)};
+  if (!scores) {
+    valueGroups = {batch, heads, {column}, valueDepth};
+    valueLayout = findLayout(elements, sizes, value, valueGroups, extents);
+    return valueLayout ||
+           refuse("the values are not a view with batch, head, position and channel axes");
+  }
+  queryGroups = {batch, heads, one(row), depth};
   queryLayout = findLayout(elements, sizes, query, queryGroups, extents);
   if (!queryLayout)
     return refuse("the queries are not a view with batch, head, position and channel axes");
@@ -269,8 +340,8 @@ bool AttentionMatch::matchOperands() {
     return {};
   };
   auto attempt = [&](SmallVector<Value> keyHeads, SmallVector<Value> valueHeads) {
-    keyGroups = {batch, keyHeads, {column}, one(depth)};
-    valueGroups = {batch, valueHeads, {column}, one(valueDepth)};
+    keyGroups = {batch, keyHeads, {column}, depth};
+    valueGroups = {batch, valueHeads, {column}, valueDepth};
     keyLayout = findLayout(elements, sizes, key, keyGroups, extents);
     valueLayout = findLayout(elements, sizes, value, valueGroups, extents);
     return keyLayout && valueLayout;
@@ -342,6 +413,10 @@ static bool isOrdinary(Elements &elements, Value scalar, Value dot) {
                       [&](Value operand) { return isOrdinary(elements, operand, dot); });
 }
 
+bool AttentionMatch::isNever(double constant, Value kept) {
+  return constant <= kNever && isOrdinary(elements, kept, dot);
+}
+
 /// Moves a finite mask into `allowed` when that is exact: another key of the row has a weight, next
 /// to which exp underflows to 0. Returns the score without it, or null.
 Value AttentionMatch::finiteMask(Value masked) {
@@ -352,8 +427,8 @@ Value AttentionMatch::finiteMask(Value masked) {
     std::optional<double> yes = asFloat(select.getTrueValue()),
                           no = asFloat(select.getFalseValue());
     auto usable = [&](std::optional<double> never, Value kept, Value condition) {
-      return never && *never <= kNever && alwaysKeepsKey(condition) &&
-             (whole ? isOrdinary(elements, kept, dot) : asFloat(kept) == 0.0);
+      return never && alwaysKeepsKey(condition) &&
+             (whole ? isNever(*never, kept) : *never <= kNever && asFloat(kept) == 0.0);
     };
     if (usable(no, select.getTrueValue(), select.getCondition()))
       return {select.getCondition(), select.getTrueValue()};
@@ -377,11 +452,13 @@ Value AttentionMatch::finiteMask(Value masked) {
 }
 
 bool AttentionMatch::matchRegions() {
-  MaskedScore parts = splitMask(elements, score);
-  if (!parts.score || !elements.depends(parts.score, dot))
-    return refuse("the mask hides the scores");
-  score = parts.score;
-  allowed = parts.allowed;
+  if (softmax) {
+    MaskedScore parts = splitMask(elements, score);
+    if (!parts.score || !elements.depends(parts.score, dot))
+      return refuse("the mask hides the scores");
+    score = parts.score;
+    allowed = parts.allowed;
+  }
   if (keptAfter && allowed != keptAfter) {
     auto select = score.getDefiningOp<arith::SelectOp>();
     std::optional<double> never = select ? asFloat(select.getFalseValue()) : std::nullopt;
@@ -391,7 +468,7 @@ bool AttentionMatch::matchRegions() {
     allowed = keptAfter;
     score = select.getTrueValue();
   }
-  if (!allowed)
+  if (softmax && !allowed)
     if (Value kept = finiteMask(score))
       score = kept;
   // A region gets b and h, and splits them where several axes were joined.
@@ -423,7 +500,7 @@ bool AttentionMatch::matchRegions() {
   };
   Value scaled = dot;
   double factor = 1;
-  while (Operation *user = factorOf(scaled)) {
+  while (Operation *user = scores ? factorOf(scaled) : nullptr) {
     Value next = user->getResult(0);
     double step = 1;
     if (isa<arith::MulFOp, arith::DivFOp>(user)) {
@@ -453,32 +530,35 @@ bool AttentionMatch::matchRegions() {
 
 /// The operators that only the attention needs must have no other user.
 bool AttentionMatch::onlyUsers() {
-  ElementOf element = *elements.load(loaded);
   llvm::SetVector<Operation *> &chain = replaced;
-  chain.insert(scores.op);
+  Operation *base = source.getDefiningOp();
+  if (scores)
+    chain.insert(base);
   for (auto [op, scalar] : elements.inlined())
-    if (elements.depends(scalar, loaded))
+    if (softmax && elements.depends(scalar, loaded))
       chain.insert(op);
-  SmallVector<Value> pending{softmax.getInput()};
+  SmallVector<Value> pending{softmax ? softmax.getInput() : output.operands[side]};
+  if (end != output.op)
+    llvm::append_range(pending, end->getOperands());
   // Producers of the scores down to the contraction.
   while (!pending.empty()) {
     Value value = pending.pop_back_val();
     Operation *op = value.getDefiningOp();
-    if (!op || chain.contains(op))
+    if (!op || value == source || chain.contains(op))
       continue;
-    llvm::SetVector<Operation *> backward;
     SmallVector<Value> work{value};
     bool reaches = false;
     llvm::SmallDenseSet<Operation *> seen;
     while (!work.empty()) {
-      Operation *producer = work.pop_back_val().getDefiningOp();
-      if (!producer || !seen.insert(producer).second)
-        continue;
-      if (producer == scores.op) {
+      Value from = work.pop_back_val();
+      if (from == source) {
         reaches = true;
         break;
       }
-      if (producer->getBlock() == scores.op->getBlock() && producer->isBeforeInBlock(scores.op))
+      Operation *producer = from.getDefiningOp();
+      if (!producer || !seen.insert(producer).second)
+        continue;
+      if (base && producer->getBlock() == base->getBlock() && producer->isBeforeInBlock(base))
         continue;
       llvm::append_range(work, producer->getOperands());
     }
@@ -487,15 +567,19 @@ bool AttentionMatch::onlyUsers() {
     chain.insert(op);
     llvm::append_range(pending, op->getOperands());
   }
-  chain.insert(softmax);
+  if (softmax)
+    chain.insert(softmax);
   chain.insert(output.op);
+  chain.insert(end);
   for (Operation *op : chain) {
-    if (op == output.op)
+    if (op == end)
       continue;
     for (Operation *user : op->getUsers())
       if (!chain.contains(user) && !isa<tensor::DimOp>(user) && !isOpTriviallyDead(user))
         return refuse(Twine("'") + nodeNames(user->getLoc()) + "' also uses the " +
-                      (op == softmax || softmax->isBeforeInBlock(op) ? "probabilities" : "scores"));
+                      (!softmax                                        ? "weights"
+                       : op == softmax || softmax->isBeforeInBlock(op) ? "probabilities"
+                                                                       : "scores"));
   }
   return true;
 }

@@ -1,9 +1,10 @@
-//===- AttentionMatch.h - Softmax attention in the form that exporters write it
-//--------------------===//
+//===- AttentionMatch.h - Attention in the form that exporters write it -----------------------===//
 //
 // Finds (contraction of queries and keys, factors, bias, masks, softmax, guard, contraction with
 // values) in front of a contraction, on the scalars of `Elements`, so for any arrangement of
-// transposes, reshapes, factors and masks. Used by `--attune-raise-attention` only.
+// transposes, reshapes, factors and masks. Without a softmax, the weights are any function of the
+// scores that is not linear in them, as they are or divided by their sum (AttentionWeights.cpp).
+// Used by `--attune-raise-attention` only.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_RAISE_ATTENTIONMATCH_H
@@ -20,8 +21,10 @@ public:
       : sizes(func), elements(sizes), output(output), side(weightsOperand) {}
 
   enum class Result { NoAttention, Refused, Matched };
-  /// After Refused, `reason` and `softmax` are set.
+  /// After Refused, `reason` and `getLoc()` are set.
   Result match();
+  /// The softmax, or the contraction of the scores.
+  mlir::Location getLoc();
   /// Builds the op in front of the output contraction and replaces that contraction's result.
   AttentionOp build(mlir::OpBuilder &builder);
 
@@ -37,15 +40,28 @@ private:
     return false;
   }
   mlir::AffineExpr extentOf(Value index);
+  bool findColumn();
   bool findSoftmax();
   bool matchGuard();
   bool matchSink();
   bool isRowMaximum(Value scalar);
   bool matchScores();
+  bool matchContractionRoles();
   bool matchRoles();
   bool matchOperands();
+  bool matchGivenScores();
   bool matchRegions();
   bool onlyUsers();
+  /// Whether adding the constant to `kept` gives the constant again, but for rounding.
+  bool isNever(double constant, Value kept);
+
+  // Weights without a softmax.
+  bool findWeights();
+  bool matchQuotient();
+  bool matchTotal(Value quotient, Value weight);
+  bool matchWeightRegions();
+  bool splitWeightMask();
+  bool vanishes(Value scalar, Value part, Value constant);
   bool alwaysKeepsKey(Value condition);
   Value finiteMask(Value score);
   void addRegions(mlir::OpBuilder &builder, AttentionOp op, class RegionBuilder &region);
@@ -53,20 +69,29 @@ private:
 
   Sizes sizes;
   Elements elements;
-  Contraction output, scores;
+  Contraction output;
+  std::optional<Contraction> scores;
   unsigned side, keySide = 1;
+  /// The operator whose result the attention replaces: `output`, or a division behind it.
+  mlir::Operation *end = nullptr;
 
   /// Free indices: one per axis of the weights; `column` runs over keys.
   llvm::SmallVector<Value> indices;
-  Value column, row, depth, valueDepth;
-  llvm::SmallVector<Value> batch, heads, keyHeads, valueHeads;
+  Value column, row;
+  llvm::SmallVector<Value> batch, heads, depth, valueDepth;
+  /// Indices of the output contraction's loops.
+  llvm::SmallVector<Value> outputLoops;
   Value rowShift, keptAfter;
   Value weights, loaded, score, dot, allowed, sink, query, key, value;
   llvm::DenseMap<Value, mlir::AffineExpr> derived;
-  std::optional<Layout> queryLayout, keyLayout, valueLayout, sinkLayout;
-  IndexGroups queryGroups, keyGroups, valueGroups;
-  double scale = 1;
+  /// The tensor that holds `dot`: the result of `scores`, or scores from elsewhere.
+  Value source;
+  std::optional<Layout> queryLayout, keyLayout, valueLayout, sinkLayout, scoresLayout;
+  IndexGroups queryGroups, keyGroups, valueGroups, scoresGroups;
+  double scale = 1, eps = 0;
   bool hasSink = false;
+  Weighting weighting = Weighting::Softmax;
+  EpsMode epsMode = EpsMode::Add;
   EmptyRow emptyRow = EmptyRow::NaN;
 };
 

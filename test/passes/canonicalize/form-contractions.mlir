@@ -74,3 +74,25 @@ func.func @one_merged_batch(%x: tensor<?x12x?x64xf32>, %y: tensor<?x64x?xf32>) -
   %1 = linalg.batch_matmul ins(%0, %y : tensor<?x?x64xf32>, tensor<?x64x?xf32>) outs(%f : tensor<?x?x?xf32>) -> tensor<?x?x?xf32>
   return %1 : tensor<?x?x?xf32>
 }
+
+// -----
+
+// Batch and head merged in front of a softmax over keys: the softmax runs on the wide shape.
+// CHECK-LABEL: func.func @merged_softmax
+// CHECK: %[[S:.*]] = linalg.generic
+// CHECK: %[[P:.*]] = linalg.softmax dimension(3) ins(%[[S]] : tensor<2x3x4x5xf32>)
+// CHECK: tensor.collapse_shape %[[P]] {{\[}}[0, 1], [2], [3]]
+#id = affine_map<(a, b, c, d) -> (a, b, c, d)>
+func.func @merged_softmax(%x: tensor<2x3x4x5xf32>) -> tensor<6x4x5xf32> {
+  %e = tensor.empty() : tensor<2x3x4x5xf32>
+  %0 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%x : tensor<2x3x4x5xf32>) outs(%e : tensor<2x3x4x5xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %y = arith.addf %in, %in : f32
+    linalg.yield %y : f32
+  } -> tensor<2x3x4x5xf32>
+  %1 = tensor.collapse_shape %0 [[0, 1], [2], [3]] : tensor<2x3x4x5xf32> into tensor<6x4x5xf32>
+  %e1 = tensor.empty() : tensor<6x4x5xf32>
+  %2 = linalg.softmax dimension(2) ins(%1 : tensor<6x4x5xf32>) outs(%e1 : tensor<6x4x5xf32>) -> tensor<6x4x5xf32>
+  return %2 : tensor<6x4x5xf32>
+}

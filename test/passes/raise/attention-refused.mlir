@@ -27,21 +27,22 @@ func.func @probabilities_returned(%q: tensor<3x4x8xf32>) -> (tensor<3x4x8xf32>, 
 
 // -----
 
-#p = affine_map<(h, n, e, m) -> (h, n, m)>
-#v = affine_map<(h, n, e, m) -> (h, m, e)>
-#o = affine_map<(h, n, e, m) -> (h, n, e)>
+#p = affine_map<(n, e, m) -> (n, m)>
+#v = affine_map<(n, e, m) -> (n, m, e)>
+#o = affine_map<(n, e, m) -> (n, e)>
 
-// REMARK: the scores do not come from a contraction of queries and keys
-// CHECK-LABEL: func.func @given_scores
+// A mixture of experts: every row has its own values.
+// REMARK: the scores do not come from a contraction of queries and keys, and no axis
+// CHECK-LABEL: func.func @mixture
 // CHECK-NOT: attune.attention
-func.func @given_scores(%s: tensor<3x4x4xf32>, %v: tensor<3x4x8xf32>) -> tensor<3x4x8xf32> {
+func.func @mixture(%s: tensor<4x6xf32>, %v: tensor<4x6x8xf32>) -> tensor<4x8xf32> {
   %zero = arith.constant 0.0 : f32
-  %e = tensor.empty() : tensor<3x4x4xf32>
-  %1 = linalg.softmax dimension(2) ins(%s : tensor<3x4x4xf32>) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
-  %e1 = tensor.empty() : tensor<3x4x8xf32>
-  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
-  %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %v : tensor<3x4x4xf32>, tensor<3x4x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
-  return %2 : tensor<3x4x8xf32>
+  %e = tensor.empty() : tensor<4x6xf32>
+  %1 = linalg.softmax dimension(1) ins(%s : tensor<4x6xf32>) outs(%e : tensor<4x6xf32>) -> tensor<4x6xf32>
+  %e1 = tensor.empty() : tensor<4x8xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<4x8xf32>) -> tensor<4x8xf32>
+  %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %v : tensor<4x6xf32>, tensor<4x6x8xf32>) outs(%f1 : tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %2 : tensor<4x8xf32>
 }
 
 // -----

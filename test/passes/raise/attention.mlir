@@ -20,7 +20,7 @@
 // CHECK: %[[SCALE:.*]] = arith.constant 0.1767{{[0-9]*}} : f32
 // CHECK: %[[O:[^ ]*]] = attune.attention ins(%[[Q]], %[[K]], %[[V]]
 // CHECK-SAME: scale(%[[SCALE]] : f32) captures(%[[MASK]] : tensor<?x?xi1>)
-// CHECK-NOT: score
+// CHECK-NOT: score {
 // CHECK: mask {
 // CHECK: ^bb0(%[[B:.*]]: index, %{{.*}}: index, %{{.*}}: index, %[[J:.*]]: index, %{{.*}}: index, %{{.*}}: index, %[[CAP:.*]]: tensor<?x?xi1>):
 // CHECK: %[[ALLOWED:.*]] = tensor.extract %[[CAP]][%[[B]], %[[J]]]
@@ -96,4 +96,26 @@ func.func @guarded(%x: tensor<?x?x384xf32> {attune.dims = ["b", "s", ""]},
   %e6 = tensor.empty(%b, %s) : tensor<?x?x12x32xf32>
   %back = linalg.transpose ins(%ctx : tensor<?x12x?x32xf32>) outs(%e6 : tensor<?x?x12x32xf32>) permutation = [0, 2, 1, 3]
   return %back : tensor<?x?x12x32xf32>
+}
+
+// -----
+
+#p = affine_map<(h, n, e, m) -> (h, n, m)>
+#v = affine_map<(h, n, e, m) -> (h, m, e)>
+#o = affine_map<(h, n, e, m) -> (h, n, e)>
+
+// Scores that are no contraction, for one head of queries after the other.
+// CHECK-LABEL: func.func @given_scores
+// CHECK-SAME: %[[S:.*]]: tensor<3x4x6xf32>
+// CHECK: %[[R:.*]] = tensor.expand_shape %[[S]]
+// CHECK: attune.attention ins({{.*}}) scores(%[[R]] : tensor<1x3x4x6xf32>) {empty_row = #attune.empty_row<nan>}
+// CHECK-NOT: score {
+func.func @given_scores(%s: tensor<3x4x6xf32>, %v: tensor<3x6x8xf32>) -> tensor<3x4x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3x4x6xf32>
+  %1 = linalg.softmax dimension(2) ins(%s : tensor<3x4x6xf32>) outs(%e : tensor<3x4x6xf32>) -> tensor<3x4x6xf32>
+  %e1 = tensor.empty() : tensor<3x4x8xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %v : tensor<3x4x6xf32>, tensor<3x6x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  return %2 : tensor<3x4x8xf32>
 }
