@@ -1,6 +1,5 @@
 #include "attune/dialect/ops/Support.h"
 
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -79,49 +78,6 @@ std::optional<int64_t> AttentionOp::getGroupSize() {
 
 //===-- Verification --------------------------------------------------------------------------===//
 
-namespace {
-/// Checks shapes against the extents seen so far; the first value that fixes an extent names it.
-class ShapeChecker {
-public:
-  explicit ShapeChecker(AttentionOp op) : op(op) {}
-
-  /// `symbols` has one letter per axis. Null values are fine.
-  LogicalResult check(StringRef name, Value value, StringRef symbols) {
-    if (!value)
-      return success();
-    auto type = cast<RankedTensorType>(value.getType());
-    if (type.getRank() != static_cast<int64_t>(symbols.size()))
-      return op.emitOpError() << name << " must have rank " << symbols.size() << ", found "
-                              << type.getRank();
-    for (auto [symbol, extent] : llvm::zip_equal(symbols, type.getShape())) {
-      if (ShapedType::isDynamic(extent))
-        continue;
-      auto [known, isNew] = extents.try_emplace(symbol, extent, name);
-      if (!isNew && known->second.first != extent)
-        return op.emitOpError() << name << " has extent " << extent << " where "
-                                << known->second.second << " has " << known->second.first;
-    }
-    return success();
-  }
-
-  std::optional<int64_t> get(char symbol) {
-    auto known = extents.find(symbol);
-    return known == extents.end() ? std::nullopt : std::optional(known->second.first);
-  }
-
-private:
-  AttentionOp op;
-  llvm::SmallDenseMap<char, std::pair<int64_t, StringRef>> extents;
-};
-} // namespace
-
-static LogicalResult checkFloat(AttentionOp op, StringRef name, Value value) {
-  if (!value || isa<FloatType>(getElementTypeOrSelf(value)))
-    return success();
-  return op.emitOpError() << name << " must have float elements, found "
-                          << getElementTypeOrSelf(value);
-}
-
 /// `q_offset` and `kv_len`: one integer per batch, or one for all.
 static LogicalResult checkPerBatch(AttentionOp op, StringRef name, Value value,
                                    std::optional<int64_t> batch) {
@@ -154,26 +110,19 @@ static LogicalResult checkShapes(AttentionOp op) {
       failed(checkPerBatch(op, "q_offset", op.getQOffset(), shapes.get('b'))) ||
       failed(checkPerBatch(op, "kv_len", op.getKvLen(), shapes.get('b'))))
     return failure();
-  auto heads = shapes.get('h'), kvHeads = shapes.get('k');
-  if (heads && kvHeads && (*kvHeads == 0 ? *heads != 0 : *heads % *kvHeads != 0))
-    return op.emitOpError() << "number of query heads (" << *heads
-                            << ") must be a multiple of the number of key heads (" << *kvHeads
-                            << ")";
-  return success();
+  return verifyHeadGroups(op, shapes.get('h'), shapes.get('k'));
 }
 
 static LogicalResult checkTypes(AttentionOp op) {
-  for (auto [name, value] :
-       std::initializer_list<std::pair<StringRef, Value>>{{"query", op.getQuery()},
-                                                          {"key", op.getKey()},
-                                                          {"value", op.getValue()},
-                                                          {"scores", op.getScores()},
-                                                          {"sink", op.getSink()},
-                                                          {"result", op.getResult()},
-                                                          {"lse", op.getLse()},
-                                                          {"logits", op.getLogits()}})
-    if (failed(checkFloat(op, name, value)))
-      return failure();
+  if (failed(verifyFloats(op, {{"query", op.getQuery()},
+                               {"key", op.getKey()},
+                               {"value", op.getValue()},
+                               {"scores", op.getScores()},
+                               {"sink", op.getSink()},
+                               {"result", op.getResult()},
+                               {"lse", op.getLse()},
+                               {"logits", op.getLogits()}})))
+    return failure();
   for (auto [name, type] :
        {std::pair("accum", op.getAccum()), std::pair("softmax_type", op.getSoftmaxType())})
     if (type && !isa<FloatType>(*type))
@@ -226,41 +175,13 @@ LogicalResult AttentionOp::verify() {
   return checkWeighting(*this);
 }
 
-/// Only pure scalar computation that loops can inline anywhere.
-static bool isAllowedInRegion(Operation &op) {
-  if (!op.getDialect())
-    return false;
-  StringRef dialect = op.getDialect()->getNamespace();
-  if (op.getNumRegions())
-    return false;
-  return dialect == "arith" || dialect == "math" || dialect == "index" ||
-         isa<YieldOp, tensor::ExtractOp, tensor::DimOp, affine::AffineApplyOp>(op);
-}
-
-static LogicalResult checkRegion(AttentionOp op, StringRef name, Region &region,
-                                 SmallVector<Type> args, Type yielded) {
-  if (region.empty())
-    return success();
-  llvm::append_range(args, op.getCaptures().getTypes());
-  if (region.getArgumentTypes() != TypeRange(args))
-    return op.emitOpError() << name << " region expects arguments (" << args << "), found ("
-                            << region.getArgumentTypes() << ")";
-  for (Operation &inner : region.front())
-    if (!isAllowedInRegion(inner))
-      return inner.emitOpError() << "is not allowed in the " << name
-                                 << " region of attune.attention";
-  auto yield = dyn_cast<YieldOp>(region.front().getTerminator());
-  if (!yield || yield.getValues().getTypes() != TypeRange(yielded))
-    return op.emitOpError() << name << " region must yield one value of type " << yielded;
-  return success();
-}
-
 LogicalResult AttentionOp::verifyRegions() {
   SmallVector<Type> args(6, IndexType::get(getContext()));
-  if (failed(checkRegion(*this, "mask", getMask(), args, IntegerType::get(getContext(), 1))))
+  llvm::append_range(args, getCaptures().getTypes());
+  if (failed(verifyScalarRegion(*this, "mask", getMask(), args, IntegerType::get(getContext(), 1))))
     return failure();
   args.insert(args.begin(), getAccumType());
-  return checkRegion(*this, "score", getScore(), args, getAccumType());
+  return verifyScalarRegion(*this, "score", getScore(), args, getAccumType());
 }
 
 //===-- Shapes --------------------------------------------------------------------------------===//

@@ -52,14 +52,16 @@ private:
   Value logSumExp(ValueRange state);
   Value linearResult(ValueRange state);
 
-  OpFoldResult extent(ArrayRef<std::pair<Value, int64_t>> candidates);
+  OpFoldResult extent(ArrayRef<std::pair<Value, int64_t>> candidates) {
+    return Lowering::extent(attention, candidates);
+  }
 
   AttentionOp attention;
   std::optional<Range> range;
   Value key, value, given; // of the range
   FloatType accum, weight;
   Shape rows, scores, result; // [B,H,N], [B,H,N,M], [B,H,N,E]
-  OpFoldResult heads, kvHeads;
+  OpFoldResult heads;
   AffineMap full = prefix(4, 4), perRow = prefix(4, 3), row = prefix(3, 3);
 };
 
@@ -74,7 +76,6 @@ AttentionLowering::AttentionLowering(AttentionOp op, OpBuilder &builder, std::op
   OpFoldResult m = range ? range->size : extent({{v, 2}, {k, 2}, {s, 3}});
   OpFoldResult e = extent({{op.getResult(), 3}, {v, 3}});
   heads = extent({{op.getResult(), 1}, {q, 1}, {s, 1}});
-  kvHeads = extent({{v, 1}, {k, 1}});
   rows = {b, heads, n};
   scores = {b, heads, n, m};
   result = {b, heads, n, e};
@@ -102,46 +103,13 @@ Value AttentionLowering::absolute(Value key) {
   return range ? op<arith::AddIOp>(index(range->offset), key) : key;
 }
 
-/// The extent that these axes share, static if any type knows it.
-OpFoldResult AttentionLowering::extent(ArrayRef<std::pair<Value, int64_t>> candidates) {
-  for (auto [value, dim] : candidates)
-    if (value && !cast<RankedTensorType>(value.getType()).isDynamicDim(dim))
-      return builder.getIndexAttr(cast<RankedTensorType>(value.getType()).getDimSize(dim));
-  for (auto [value, dim] : candidates)
-    if (value && value.getDefiningOp() != attention.getOperation())
-      return tensor::getMixedSize(builder, loc, value, dim);
-  return {};
-}
-
 /// `init` plus the sum over the loops that `outMap` leaves out of `lhs` times key or value.
 /// `kvLoops` are its last two axes; its head is the query head's group. Rows of `kv` beyond
 /// `kv_len` count as 0.
 Value AttentionLowering::contract(Value lhs, AffineMap lhsMap, Value kv, ArrayRef<int64_t> kvLoops,
                                   AffineMap outMap, Value init, std::optional<int64_t> keyLoop) {
-  SmallVector<Value> inputs{lhs};
-  SmallVector<AffineMap> maps{lhsMap};
-  auto staticHeads = getConstantIntValue(heads), staticKvHeads = getConstantIntValue(kvHeads);
-  bool byMap = staticHeads && staticKvHeads;
-  Value group;
-  if (byMap) {
-    int64_t size = *staticKvHeads ? *staticHeads / *staticKvHeads : 1;
-    AffineExpr head = size > 1 ? d(H).floorDiv(size) : d(H);
-    inputs.push_back(kv);
-    maps.push_back(map(5, {d(B), head, d(kvLoops[0]), d(kvLoops[1])}));
-  } else {
-    // The guard keeps the division defined when there are no heads at all.
-    Value atLeastOne = op<arith::MaxUIOp>(index(kvHeads), index(1));
-    group = op<arith::DivUIOp>(index(heads), atLeastOne);
-    group = op<arith::MaxUIOp>(group, index(1));
-  }
-  return accumulate(inputs, maps, init, outMap, [&](ValueRange args) {
-    Value other = byMap ? args[1] : Value();
-    if (!byMap) {
-      Value head = op<arith::DivUIOp>(loop(H), group);
-      other =
-          op<tensor::ExtractOp>(kv, ValueRange{loop(B), head, loop(kvLoops[0]), loop(kvLoops[1])});
-    }
-    other = cast(other, accum);
+  return accumulateGrouped(lhs, lhsMap, kv, kvLoops, heads, init, outMap, [&](ValueRange args) {
+    Value other = cast(args[1], accum);
     if (keyLoop && attention.getKvLen()) {
       Value length = atBatch(attention.getKvLen(), loop(B));
       Value inside = compare(arith::CmpIPredicate::slt, absolute(loop(*keyLoop)), length);

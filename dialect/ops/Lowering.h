@@ -41,6 +41,8 @@ public:
   Shape sizes(mlir::Value tensor) { return mlir::tensor::getMixedSizes(builder, loc, tensor); }
   mlir::Value fill(llvm::ArrayRef<mlir::OpFoldResult> shape, mlir::Value scalar);
   mlir::Value castTo(mlir::Value tensor, mlir::Type type);
+  /// A copy of `tensor` with the type of `like`: elements cast, extents as known there.
+  mlir::Value castElements(mlir::Value tensor, mlir::Value like);
   mlir::AffineExpr d(int64_t loop) { return builder.getAffineDimExpr(loop); }
   mlir::AffineMap map(int64_t loops, llvm::ArrayRef<mlir::AffineExpr> exprs) {
     return mlir::AffineMap::get(loops, 0, exprs, builder.getContext());
@@ -55,6 +57,20 @@ public:
   /// use are reductions.
   mlir::Value accumulate(mlir::ValueRange inputs, llvm::ArrayRef<mlir::AffineMap> maps,
                          mlir::Value init, mlir::AffineMap outMap, Body body);
+  /// As `accumulate` of `lhs` and `grouped` [B,Hk,...], with query heads in groups: at loops (b, h)
+  /// of `heads` heads, the element of head `h div (heads / Hk)` and of the loops `inner`.
+  mlir::Value accumulateGrouped(mlir::Value lhs, mlir::AffineMap lhsMap, mlir::Value grouped,
+                                llvm::ArrayRef<int64_t> inner, mlir::OpFoldResult heads,
+                                mlir::Value init, mlir::AffineMap outMap, Body body);
+  /// The extent that these axes of operands and results of `op` share, static if any type knows it.
+  mlir::OpFoldResult extent(mlir::Operation *op,
+                            llvm::ArrayRef<std::pair<mlir::Value, int64_t>> candidates);
+  /// `tensor` at position `at` of `axis`, which goes away.
+  mlir::Value sliceAt(mlir::Value tensor, int64_t axis, mlir::OpFoldResult at);
+  /// `tensor` with `slice` at position `at` of `axis`.
+  mlir::Value insertAt(mlir::Value slice, mlir::Value tensor, int64_t axis, mlir::OpFoldResult at);
+  /// The value that a region of one block yields for `args`.
+  mlir::Value inlineBody(mlir::Region &region, mlir::ValueRange args);
   /// Inside a body: the number of the current iteration.
   mlir::Value loop(int64_t number);
 };

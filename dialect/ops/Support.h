@@ -1,7 +1,7 @@
 //===- Support.h - What the implementations of the ops share ----------------------------------===//
 //
-// Internal to `dialect/`: custom syntax that the generated op definitions call, and the vocabulary
-// of reference lowerings.
+// Internal to `dialect/`: custom syntax that the generated op definitions call, and what verifiers
+// share.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_DIALECT_OPS_SUPPORT_H
@@ -13,6 +13,7 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/DenseMap.h"
 
 namespace attune {
 
@@ -24,12 +25,54 @@ void printAttentionInputs(mlir::OpAsmPrinter &printer, AttentionOp op, mlir::Val
                           mlir::Type queryType, mlir::Value key, mlir::Type keyType,
                           mlir::Value value, mlir::Type valueType);
 
+/// Operands of a momentum update: `%mu, %step : types`, or `%step : type` where mu is computed.
+mlir::ParseResult parseMomentum(mlir::OpAsmParser &parser,
+                                std::optional<mlir::OpAsmParser::UnresolvedOperand> &mu,
+                                mlir::Type &muType,
+                                std::optional<mlir::OpAsmParser::UnresolvedOperand> &step,
+                                mlir::Type &stepType);
+void printMomentum(mlir::OpAsmPrinter &printer, mlir::Operation *op, mlir::Value mu,
+                   mlir::Type muType, mlir::Value step, mlir::Type stepType);
+
 /// Type in which values like `value` accumulate: f64 for f64, else f32.
 mlir::FloatType getDefaultAccum(mlir::Value value);
 
 /// Replaces the extents that the result types know by constants, as `reifyResultShapes` promises.
 void refineShapes(mlir::OpBuilder &builder, mlir::Operation *op,
                   mlir::ReifiedRankedShapedTypeDims &dims);
+
+/// Checks shapes against the extents seen so far; the first value that fixes an extent names it.
+/// An axis is one letter: equal letters are equal extents.
+class ShapeChecker {
+public:
+  explicit ShapeChecker(mlir::Operation *op) : op(op) {}
+
+  /// `symbols` has one letter per axis. Null values are fine.
+  mlir::LogicalResult check(llvm::StringRef name, mlir::Value value, llvm::StringRef symbols);
+  /// The extent of `symbol` must be `extent`, which follows from `name`.
+  mlir::LogicalResult require(char symbol, int64_t extent, llvm::StringRef name,
+                              llvm::StringRef from);
+  std::optional<int64_t> get(char symbol);
+
+private:
+  mlir::Operation *op;
+  llvm::SmallDenseMap<char, std::pair<int64_t, llvm::StringRef>> extents;
+};
+
+using NamedValue = std::pair<llvm::StringRef, mlir::Value>;
+
+/// Values (null ones are fine) must have float types or float elements.
+mlir::LogicalResult verifyFloats(mlir::Operation *op, llvm::ArrayRef<NamedValue> values);
+
+/// Query heads must be a multiple of key heads, where both are known.
+mlir::LogicalResult verifyHeadGroups(mlir::Operation *op, std::optional<int64_t> heads,
+                                     std::optional<int64_t> kvHeads);
+
+/// A region that loops can inline anywhere: empty, or one block with arguments of types `args` and
+/// pure scalar computation that yields one value of type `yielded`.
+mlir::LogicalResult verifyScalarRegion(mlir::Operation *op, llvm::StringRef name,
+                                       mlir::Region &region, mlir::TypeRange args,
+                                       mlir::Type yielded);
 
 } // namespace attune
 #endif
