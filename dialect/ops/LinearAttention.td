@@ -24,8 +24,8 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     - `C`: 1 for `j <= i`, else 0, if `direction = causal`; 1 if `bidirectional`.
 
     `result_i = sum_j w(i,j) value_j / d_i`, where `d_i` follows from `norm`: 1 (`none`), the weights'
-    sum guarded by `eps` (`sum`: plus `eps`, or at least `eps`, by `eps_mode`), or the number of
-    visible keys (`count`: i + 1, or M). With `den = plain` that sum leaves out gates and momentum.
+    sum guarded by `eps` (`sum`: plus `eps`, or at least `eps`, by `eps_mode`; absent: 0), or the number
+    of visible keys (`count`: i + 1, or M). With `den = plain` that sum leaves out gates and momentum.
 
     `update` names the recurrence of a causal op, with S [F, E] and Z [F] starting at `init_state`,
     `init_norm` or 0, and `u_i S_i` read after the update of step i:
@@ -40,17 +40,18 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     | `adaptive_momentum` | as `momentum`, `mu_t = clamp((1 - sqrt(step \|U_t - U_{t-1}\| / \|P_{t-1}\|))^2, 0, 0.9999)` for t >= 1 with `U_t = y_t v_t^T` and Frobenius norms; first step `P = -U_0` |
 
     `state`, a scalar map, is applied to every element of `S = sum_j y_j v_j^T` before it is read
-    (bidirectional only). `final_state`, `final_norm` are S and Z after the last step (causal only).
-    `form` says how it is computed; `auto` leaves that to the cost model.
+    (bidirectional only). `final_state`, `final_norm` are S and Z after the last step (causal only; not
+    with momentum, whose P no result carries). Where both norms of `mu_t` are 0 it is NaN.
+    `form` says how it is computed, where that form exists; `auto` leaves it to the cost model.
 
     | value | shape |
     | --- | --- |
     | `query`, `key`, `value` | `[B,H,N,D]`, `[B,Hk,M,D]`, `[B,Hk,M,E]`, Hk divides H; causal: N = M |
     | `query_pos`, `key_pos` | `[R,N]`, `[R,M]`: feature dim F = R D, position-major (r, d); without: F = D |
-    | `toeplitz` | `[N+M-1]` or `[H,N+M-1]` |
+    | `toeplitz` | `[N+M-1]` or `[H,N+M-1]`; 0 if N = M = 0 |
     | `decay` | `[B,Hk,M]` or `[B,Hk,M,D]`, logarithms |
     | `beta` | `[B,Hk,M]` |
-    | `mu`, `step` | float scalars |
+    | `mu` (`momentum`), `step` (both momentum updates) | float scalars |
     | `key_mask` | `[B,M]`, floats |
     | `init_state`, `final_state` | `[B,Hk,F,E]` |
     | `init_norm`, `final_norm` | `[B,Hk,F]` |
@@ -59,11 +60,14 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     Everything is computed in `accum` (f32, or f64 for f64 inputs) and cast once. Any extent may be
     dynamic or 0.
 
-    Errors: everything above that the types or attributes contradict; decay without a gated update and
-    beta without a delta update (and the reverse), `mu`, `step` without a momentum update,
-    `toeplitz` with another update than `sum` or with an initial or final state, `norm = sum` with a
-    delta update, `state` with `init_state` or a causal op, position tables with gates per feature
-    or a delta update, `eps` without `norm = sum`.
+    Errors: shapes or element types that contradict the table, `accum` that is no float type, one
+    position table alone; an update other than `sum` without `direction = causal`; `decay`, `beta`,
+    `mu`, `step` missing for their updates or given with others; `toeplitz` with another update than
+    `sum`; position tables with gates per feature or a delta update; `norm = softmax`, `norm = sum` with a
+    delta update; `eps`, `eps_mode`, `den`, `init_norm`, `final_norm` without `norm = sum`, `eps` < 0,
+    `eps_mode = clamp` without `eps`; an initial or final state without `direction = causal`, with
+    `toeplitz` or with momentum; a `state` region with `direction = causal` or `toeplitz`; regions that
+    do not map one scalar of type `accum` to one, by `arith` and `math` alone.
 
     Source: "Transformers are RNNs" (ICML 2020), cosFormer (ICLR 2022), Momentum Transformer (MSML 2022), ONNX
     LinearAttention-27. Example:
@@ -132,7 +136,7 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     (`toeplitz` `(` $toeplitz^ `:` type($toeplitz) `)`)?
     (`decay` `(` $decay^ `:` type($decay) `)`)?
     (`beta` `(` $beta^ `:` type($beta) `)`)?
-    (`momentum` `(` $mu^ `,` $step `:` type($mu) `,` type($step) `)`)?
+    (`momentum` `(` custom<Momentum>($mu, type($mu), $step, type($step))^ `)`)?
     (`key_mask` `(` $key_mask^ `:` type($key_mask) `)`)?
     (`init_state` `(` $init_state^ `:` type($init_state) `)`)?
     (`init_norm` `(` $init_norm^ `:` type($init_norm) `)`)?

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import oracle
-from oracle_cases import Case, tensor
+from oracle_cases import Case, attribute_text, tensor
 
 
 @dataclasses.dataclass
@@ -118,13 +118,6 @@ def attention_case(name, shape, score=None, mask=None, element="f32", dynamic=Fa
         return [out] + [log] * lse + [raw] * logits
 
     return Case(name, op, arguments, list(results.values()), draw, expected)
-
-
-def attribute_text(attributes):
-    enums = ("weighting", "eps_mode", "empty_row")
-    words = [f"{key} = #attune.{key}<{value}>" if key in enums else f"{key} = {value!r}"
-             for key, value in attributes.items()]  # fmt: skip
-    return f" {{{', '.join(words)}}}" if words else ""
 
 
 def region_text(word, arguments, region, captures, yielded):

@@ -23,6 +23,30 @@ class Tensor:
         return rng.standard_normal(self.shape).astype(self.dtype)
 
 
+@dataclasses.dataclass
+class Map:
+    """A scalar map: the body of its region in MLIR (from %x to %y, of type {t}) and in numpy."""
+
+    body: str
+    value: Callable
+
+    def text(self, word, element):
+        body = self.body.format(t=element)
+        return f" {word} {{\n    ^bb0(%x: {element}):\n      {body}\n      attune.yield %y : {element}\n  }}"
+
+
+# Attributes that print as #attune.name<value>, and the names of their types.
+ENUMS = {"norm": "weighting", "den": "denominator"} | {
+    word: word for word in ("direction", "empty_row", "eps_mode", "form", "update", "weighting")
+}
+
+
+def attribute_text(attributes):
+    words = [f"{key} = #attune.{ENUMS[key]}<{value}>" if key in ENUMS else f"{key} = {value:.9e}"
+             for key, value in attributes.items()]  # fmt: skip
+    return f" {{{', '.join(words)}}}" if words else ""
+
+
 def tensor(shape, element="f32", dynamic=False, keep_last=False):
     """`dynamic` hides every extent from the compiler, `keep_last` all but the last."""
     extents = ["?" if dynamic else str(extent) for extent in shape]

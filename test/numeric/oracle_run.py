@@ -10,17 +10,19 @@ import pathlib
 import subprocess
 import tempfile
 
+import ml_dtypes
 import numpy as np
 
 PASSES = [
     "--one-shot-bufferize=bufferize-function-boundaries "
     "function-boundary-type-conversion=identity-layout-map",
     "--convert-linalg-to-loops", "--expand-strided-metadata", "--memref-expand", "--lower-affine",
-    "--convert-scf-to-cf", "--convert-math-to-llvm", "--convert-math-to-libm", "--arith-expand",
+    "--convert-scf-to-cf", "--convert-math-to-llvm", "--convert-math-to-libm", "--arith-expand=include-bf16",
     "--convert-arith-to-llvm", "--convert-index-to-llvm", "--finalize-memref-to-llvm",
     "--convert-cf-to-llvm", "--convert-func-to-llvm", "--reconcile-unrealized-casts",
 ]  # fmt: skip
-DTYPES = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64}
+DTYPES = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64,
+          "i32": np.int32, "i64": np.int64}  # fmt: skip
 LLVM = pathlib.Path(os.environ["ATTUNE_LLVM"])
 
 
@@ -53,6 +55,8 @@ def read(memref, dtype):
 def pass_argument(value):
     if isinstance(value, int):
         return ctypes.c_int64(value)
+    if isinstance(value, np.float64):
+        return ctypes.c_double(value)
     if isinstance(value, float):
         return ctypes.c_float(value)
     return ctypes.byref(describe(value))
@@ -82,7 +86,7 @@ class Library:
             raise RuntimeError(f"{command[0]}: {done.stderr[:4000]}")
 
     def call(self, name, inputs, results):
-        """`inputs`: arrays, ints (index) or floats (f32). `results`: (element type, rank) each."""
+        """`inputs`: arrays, ints (index), floats (f32) or numpy's (f64). `results`: (element type, rank) each."""
         fields = [(f"r{i}", descriptor(rank)) for i, (_, rank) in enumerate(results)]
         out = type("Results", (ctypes.Structure,), {"_fields_": fields})()
         # Copies: a lowering may write to a buffer that it takes for its own.

@@ -11,11 +11,12 @@ import pytest
 import oracle
 from oracle_attention import ATTENTION
 from oracle_cases import Case, tensor
+from oracle_linear_cases import LINEAR
 from oracle_run import Library
 
 SEED = int(os.environ.get("ATTUNE_SEED", "20240601"))
 # Per output, relative to the largest magnitude of its row.
-TOLERANCE = {"f64": 1e-12, "f32": 1e-5, "f16": 2e-3, "i32": 0, "i64": 0}
+TOLERANCE = {"f64": 1e-12, "f32": 1e-5, "f16": 2e-3, "bf16": 1e-2, "i32": 0, "i64": 0}
 
 
 def norm_case(name, shape, kind, axis, scale=None, bias=None, element="f32", dynamic=False, groups=1,
@@ -107,7 +108,7 @@ DFTS = [
     dft_case("dft_one", (3, 1, 1), 1, 1),
     dft_case("dft_f64", (2, 31, 2), 1, 31, element="f64"),
 ]
-CASES = ATTENTION + NORMS + SCANS + DFTS
+CASES = ATTENTION + LINEAR + NORMS + SCANS + DFTS
 
 
 TILED = ("--attune-tile-state=tile=3", "--attune-decompose")
