@@ -42,9 +42,19 @@ ENUMS = {"norm": "weighting", "den": "denominator"} | {
 
 
 def attribute_text(attributes):
-    words = [f"{key} = #attune.{ENUMS[key]}<{value}>" if key in ENUMS else f"{key} = {value:.9e}"
-             for key, value in attributes.items()]  # fmt: skip
+    def literal(key, value):
+        if key in ENUMS:
+            return f"#attune.{ENUMS[key]}<{value}>"
+        return f"{value:.9e}" if isinstance(value, float) else str(value).lower()
+
+    words = [f"{key} = {literal(key, value)}" for key, value in attributes.items()]
     return f" {{{', '.join(words)}}}" if words else ""
+
+
+def operand_text(word, tensors):
+    """`word(%name, ... : types)`; a type may be given as text."""
+    types = ", ".join(t if isinstance(t, str) else t.type for t in tensors.values())
+    return f"{word}({', '.join('%' + key for key in tensors)} : {types})"
 
 
 def tensor(shape, element="f32", dynamic=False, keep_last=False):

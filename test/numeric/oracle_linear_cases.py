@@ -2,7 +2,7 @@
 
 import numpy as np
 import oracle_linear
-from oracle_cases import Case, Map, attribute_text, tensor
+from oracle_cases import Case, Map, attribute_text, operand_text, tensor
 
 RELU = Map("%zero = arith.constant 0.0 : {t}\n      %y = arith.maximumf %x, %zero : {t}",
            lambda x: np.maximum(x, 0))  # fmt: skip
@@ -107,11 +107,6 @@ def linear_case(name, shape, phi=None, state=None, element="f32", dynamic=False,
         return [out] + [{"state": s, "norm": z}[part] for part in final.split()]
 
     return Case(name, op, arguments, results, draw, expected)
-
-
-def operand_text(word, tensors):
-    types = ", ".join(t if isinstance(t, str) else t.type for t in tensors.values())
-    return f"{word}({', '.join('%' + key for key in tensors)} : {types})"
 
 
 def forget(values):

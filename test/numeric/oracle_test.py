@@ -13,6 +13,7 @@ from oracle_attention import ATTENTION
 from oracle_cases import Case, tensor
 from oracle_linear_cases import LINEAR
 from oracle_run import Library
+from oracle_sequence_cases import SEQUENCES
 
 SEED = int(os.environ.get("ATTUNE_SEED", "20240601"))
 # Per output, relative to the largest magnitude of its row.
@@ -108,7 +109,7 @@ DFTS = [
     dft_case("dft_one", (3, 1, 1), 1, 1),
     dft_case("dft_f64", (2, 31, 2), 1, 31, element="f64"),
 ]
-CASES = ATTENTION + LINEAR + NORMS + SCANS + DFTS
+CASES = ATTENTION + LINEAR + SEQUENCES + NORMS + SCANS + DFTS
 
 
 TILED = ("--attune-tile-state=tile=3", "--attune-decompose")
