@@ -115,9 +115,16 @@ Value AttentionContext::scaled(Value output, Value factor) const {
 //---------------------------------------------------------------------------===//
 
 AttentionTile AttentionTile::choose(const CpuTarget &target, int64_t headDim, int64_t valueDim) {
-  if (target.registers >= 32)
-    return {2, 8, 8, 128, 4};
-  return {3, 4, 4, 128, 4};
+  AttentionTile tile =
+      target.registers >= 32 ? AttentionTile{2, 8, 8, 128, 4} : AttentionTile{3, 4, 4, 128, 4};
+  // Queries and outputs of all panels, and the packed keys and values of a block, stay in L2.
+  constexpr int64_t kPanelBytes = 512 * 1024;
+  int64_t depth = headDim + valueDim;
+  int64_t panel = 4 * depth * tile.vectors * target.lanes(32);
+  tile.panels = std::clamp<int64_t>(kPanelBytes / panel, 1, tile.panels);
+  if (depth > 1024)
+    tile.keys = 32;
+  return tile;
 }
 
 namespace {

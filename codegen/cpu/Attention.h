@@ -63,6 +63,20 @@ struct AttentionPoint {
   mlir::Value valid;
   int64_t lanes;
   bool lanesAreKeys;
+  /// Elements of the tables at this place (vectors of f32), null for those that were not read.
+  Values tables = {};
+};
+
+/// Numbers for pairs of query and key that a region reads. The panel form transposes a block of
+/// them first, so that lanes (queries) need no gather.
+struct AttentionTable {
+  bool score, mask; ///< the regions that read it
+  /// Address of the element of the pair at `point`, elements between queries; keys are neighbours.
+  struct Place {
+    mlir::Value address, rowStride;
+    mlir::Type element; ///< i8: 0 or 1
+  };
+  std::function<Place(KernelBuilder &, const AttentionPoint &point)> place;
 };
 
 /// Keys [lo, hi) may be allowed for some of the queries at hand; [fullLo, fullHi) are for all.
@@ -94,6 +108,7 @@ struct AttentionSpec {
   std::function<mlir::Value(KernelBuilder &, const AttentionPoint &, mlir::Value x)> score;
   /// i1 or vector of i1; empty: all allowed.
   std::function<mlir::Value(KernelBuilder &, const AttentionPoint &)> mask;
+  llvm::SmallVector<AttentionTable> tables;
   /// Whether `mask` is the same for all queries of a head, as masks of padding are: blocks of keys
   /// that are all allowed are then found before they are multiplied.
   bool maskOfKeys = false;

@@ -1,5 +1,6 @@
 #include "attune/codegen/cpu/Attention.h"
 #include "attune/codegen/cpu/AttentionMask.h"
+#include "attune/codegen/cpu/AttentionVector.h"
 #include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/cpu/Lanes.h"
 
@@ -12,7 +13,8 @@ namespace attune::codegen {
 
 namespace {
 
-constexpr int64_t kMaxHeadDim = 256;
+// Scratch grows with it.
+constexpr int64_t kMaxHeadDim = 8192;
 
 /// A tensor of the kernel as strides over one of its buffers.
 struct Operand {
@@ -34,6 +36,7 @@ struct Plan {
   std::optional<Operand> result, lse, logits;
   std::optional<double> scale, constantSink;
   std::unique_ptr<AttentionRegion> score, mask;
+  SmallVector<tensor::ExtractOp> tables; ///< of the regions, see AttentionTable
   MaskFacts facts;
 
   bool read(const CpuTarget &target);
@@ -43,6 +46,7 @@ private:
   bool readOperands();
   bool readResults();
   bool readRegion(bool isScore, std::unique_ptr<AttentionRegion> &region);
+  static bool isTable(AttentionRegion &region, tensor::ExtractOp extract, const View &view);
 };
 
 bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
@@ -139,8 +143,30 @@ bool Plan::readRegion(bool isScore, std::unique_ptr<AttentionRegion> &region) {
       std::optional<View> view = readView(sizes, extract.getTensor());
       if (!view || !sizes.inputNumber(view->root))
         return false;
+      if (isTable(*region, extract, *view))
+        tables.push_back(extract);
     }
   return true;
+}
+
+/// Whether neighbouring keys are neighbours in memory and queries are not.
+bool Plan::isTable(AttentionRegion &region, tensor::ExtractOp extract, const View &view) {
+  if (!isStorage(extract.getType()) && !extract.getType().isInteger(1))
+    return false;
+  int64_t keys = 0;
+  bool queries = false;
+  for (auto [value, stride] : llvm::zip(extract.getIndices(), view.strides)) {
+    std::optional<LinearIndex> index = readLinear(region, value);
+    if (!index)
+      return false;
+    if (stride.is(0))
+      continue;
+    if (index->j && (!stride.is(1) || index->j != 1 || keys++))
+      return false;
+    // Lanes along a diagonal (position i - j) are neighbours too.
+    queries |= (index->i || index->n) && !(stride.is(1) && std::abs(index->i + index->n) == 1);
+  }
+  return keys && queries;
 }
 
 bool Plan::read(const CpuTarget &target) {
@@ -182,6 +208,7 @@ private:
                                        Value extent);
   Lane evaluate(KernelBuilder &kb, AttentionRegion &region, const AttentionPoint &point,
                 Value score);
+  AttentionTable table(tensor::ExtractOp extract);
   KeyRange range(KernelBuilder &kb, Value b, Value h, Value first, Value last, Value keys);
 };
 
@@ -257,6 +284,19 @@ Lane Emission::evaluate(KernelBuilder &kb, AttentionRegion &region, const Attent
   args.append({Lane(point.b), Lane(point.h), along(point.i, !keys), along(point.j, keys),
                along(point.n, !keys), along(point.m, keys)});
   Lane result;
+  for (auto [extract, element] : llvm::zip(plan.tables, point.tables)) {
+    tensor::ExtractOp table = extract;
+    Value x = element;
+    if (!x || table->getBlock() != &region.block)
+      continue;
+    Type type = table.getType();
+    if (type.isInteger(1))
+      x = arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::UNE, x,
+                                kb.constF(0, x.getType()));
+    else
+      x = fromF32(kb, x, type);
+    function->lanes.known[table.getResult()] = Lane(x);
+  }
   function->lanes.below(point.valid, [&] {
     FailureOr<SmallVector<Lane>> cloned = function->lanes.clone(region.block, args);
     failed |= mlir::failed(cloned);
@@ -265,7 +305,37 @@ Lane Emission::evaluate(KernelBuilder &kb, AttentionRegion &region, const Attent
     else
       result = region.score ? Lane(score) : Lane(kb.constI(1, kb.b.getI1Type()));
   });
+  for (tensor::ExtractOp table : plan.tables)
+    function->lanes.known.erase(table.getResult());
   return result;
+}
+
+AttentionTable Emission::table(tensor::ExtractOp extract) {
+  AttentionRegion *region =
+      plan.score && extract->getBlock() == &plan.score->block ? plan.score.get() : plan.mask.get();
+  auto place = [this, extract, region](KernelBuilder &kb, const AttentionPoint &point) mutable {
+    Lanes &lanes = function->lanes;
+    std::optional<Memory> memory = lanes.memory(extract.getTensor());
+    SmallVector<Value> indices(extract.getIndices());
+    auto offset = [&](int64_t row) -> Value {
+      SmallVector<Lane> args;
+      if (region->score)
+        args.push_back(Lane(kb.constF(0)));
+      args.append({Lane(point.b), Lane(point.h), Lane(kb.add(point.i, row)), Lane(point.j),
+                   Lane(kb.add(point.n, row)), Lane(point.m)});
+      FailureOr<SmallVector<Lane>> cloned = lanes.clone(region->block, args, {}, indices);
+      failed |= mlir::failed(cloned);
+      Lane sum = mlir::failed(cloned) ? Lane(kb.idx(0)) : lanes.offset(memory->view, *cloned);
+      return sum.scalar;
+    };
+    Value first = offset(0);
+    Type element = storageType(extract.getType());
+    if (extract.getType().isBF16())
+      element = extract.getType();
+    return AttentionTable::Place{kb.gep(memory->base, first, element), kb.sub(offset(1), first),
+                                 element};
+  };
+  return {region->score, !region->score, place};
 }
 
 KeyRange Emission::range(KernelBuilder &kb, Value b, Value h, Value first, Value last, Value keys) {
@@ -311,6 +381,8 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
       return range(kb, b, h, first, last, keys);
     };
   }
+  for (tensor::ExtractOp extract : plan.tables)
+    spec.tables.push_back(table(extract));
   int64_t scratchBuffer = kernel.getInputs().size() + kernel.getNumResults();
   AttentionScratch scratch = emitAttention(kb, module, symbol, spec, scratchBuffer);
   if (failed)

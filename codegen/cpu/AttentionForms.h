@@ -59,6 +59,7 @@ private:
   void finish(const Panel &panel);
   void scores(const Panel &panel, Value lo, Value count, Value keyAddress);
   void modify(const Panel &panel, Value lo, Value count, bool score, bool mask, bool max);
+  Values loadTables(const Panel &panel, Value lo, Value count, bool score, bool mask);
   Value allAllowed(const Panel &panel, Value lo, Value count);
   void countAll(const Panel &panel, Value count);
   void weights(const Panel &panel, Value count);

@@ -77,6 +77,24 @@ public:
     unknown();
   }
 
+  std::optional<LinearIndex> read(Value value) {
+    LinearIndex index;
+    if (value == region.argument(AttentionRegion::I))
+      index.i = 1;
+    else if (value == region.argument(AttentionRegion::J) ||
+             value == region.argument(AttentionRegion::M))
+      index.j = 1;
+    else if (value == region.argument(AttentionRegion::N))
+      index.n = 1;
+    else if (std::optional<int64_t> constant = getConstantIntValue(value))
+      index.constant = std::clamp(*constant, -kFar, kFar);
+    else if (isUniform(value))
+      index.uniform.push_back({value, 1});
+    else
+      return readOp(value.getDefiningOp());
+    return index;
+  }
+
 private:
   AttentionRegion &region;
 
@@ -188,24 +206,6 @@ private:
 
   static bool isSmall(int64_t factor) { return std::abs(factor) <= 1 << 16; }
 
-  std::optional<LinearIndex> read(Value value) {
-    LinearIndex index;
-    if (value == region.argument(AttentionRegion::I))
-      index.i = 1;
-    else if (value == region.argument(AttentionRegion::J) ||
-             value == region.argument(AttentionRegion::M))
-      index.j = 1;
-    else if (value == region.argument(AttentionRegion::N))
-      index.n = 1;
-    else if (std::optional<int64_t> constant = getConstantIntValue(value))
-      index.constant = std::clamp(*constant, -kFar, kFar);
-    else if (isUniform(value))
-      index.uniform.push_back({value, 1});
-    else
-      return readOp(value.getDefiningOp());
-    return index;
-  }
-
   std::optional<LinearIndex> readOp(Operation *op) {
     if (!op)
       return std::nullopt;
@@ -277,6 +277,10 @@ private:
 };
 
 } // namespace
+
+std::optional<LinearIndex> readLinear(AttentionRegion &region, Value index) {
+  return Miner(region).read(index);
+}
 
 MaskFacts mineMask(AttentionRegion &region) {
   Miner miner(region);

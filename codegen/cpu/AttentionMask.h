@@ -39,6 +39,9 @@ struct LinearIndex {
   llvm::SmallVector<std::pair<mlir::Value, int64_t>> uniform;
 };
 
+/// Null unless an index of the region is such a sum.
+std::optional<LinearIndex> readLinear(AttentionRegion &region, mlir::Value index);
+
 struct MaskFacts {
   /// Allowed only where every one of these is >= 0; their j is -1, 0 or 1.
   llvm::SmallVector<LinearIndex> bounds;

@@ -13,8 +13,9 @@ static constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// Offsets in f32 elements within a worker's scratch; every part starts on a cache line.
 struct PanelForm::Layout {
-  int64_t query, output, max, sum, panel;                 // within one panel
-  int64_t scores, blockMax, factor, keys, values, floats; // after the panels
+  int64_t query, output, max, sum, panel;         // within one panel
+  int64_t scores, blockMax, factor, keys, values; // after the panels
+  int64_t tables, table, floats;                  // of `table` floats each
 };
 
 struct PanelForm::Panel {
@@ -33,11 +34,13 @@ PanelForm::Layout PanelForm::layoutOf(const AttentionSpec &spec, const Attention
   at.sum = take(width);
   at.panel = std::exchange(next, next * tile.panels);
   // Transposed loads and the last tile write up to a tile past the block.
-  at.scores = take((tile.keys + std::max(lanes, tile.keyRows)) * width);
+  at.table = (tile.keys + std::max(lanes, tile.keyRows)) * width;
+  at.scores = take(at.table);
   at.blockMax = take(width);
   at.factor = take(width);
   at.keys = take(tile.keys * spec.headDim);
   at.values = take(tile.keys * spec.valueDim);
+  at.tables = take(at.table * spec.tables.size());
   at.floats = next;
   return at;
 }
@@ -246,10 +249,31 @@ void PanelForm::scores(const Panel &panel, Value lo, Value count, Value keyAddre
   });
 }
 
+/// Blocks of the tables that the regions read, laid out as the scores are; null for others.
+Values PanelForm::loadTables(const Panel &panel, Value lo, Value count, bool score, bool mask) {
+  Layout at = layoutOf(spec, tile, kb.lanes());
+  Value i = offset ? kb.add(panel.first, offset) : panel.first;
+  AttentionPoint origin{b, h, i, lo, panel.first, lo, kb.idx(1), 1, false};
+  Values blocks;
+  for (auto [number, table] : llvm::enumerate(spec.tables)) {
+    if (!(score && table.score) && !(mask && table.mask)) {
+      blocks.push_back({});
+      continue;
+    }
+    AttentionTable::Place place = table.place(kb, origin);
+    blocks.push_back(floatAt(kb, scratch, at.tables + number * at.table));
+    loadPanel(kb,
+              {place.address, place.rowStride, kb.idx(1), place.element, panel.rows, count, width},
+              blocks.back(), [&](Value x, Value to) { kb.store(x, to); });
+  }
+  return blocks;
+}
+
 /// Applies the regions to the block of scores.
 void PanelForm::modify(const Panel &panel, Value lo, Value count, bool score, bool mask, bool max) {
   Layout at = layoutOf(spec, tile, kb.lanes());
   Value block = floatAt(kb, scratch, at.scores);
+  Values tables = loadTables(panel, lo, count, score, mask);
   kb.forLoop(kb.idx(0), kb.idx(width), kb.lanes(), [&](Value lane) {
     Value n = kb.add(panel.first, lane);
     Value i = offset ? kb.add(n, offset) : n;
@@ -263,7 +287,10 @@ void PanelForm::modify(const Panel &panel, Value lo, Value count, bool score, bo
     auto body = [&](Value k, ValueRange carried) {
       Value j = kb.add(lo, k);
       AttentionPoint point{b, h, i, j, n, j, valid, kb.lanes(), false};
-      Value place = kb.gep(block, kb.add(kb.mul(k, width), lane), kb.f32());
+      Value element = kb.add(kb.mul(k, width), lane);
+      for (Value table : tables)
+        point.tables.push_back(table ? kb.load(kb.vec(), table, element) : Value());
+      Value place = kb.gep(block, element, kb.f32());
       Value x = kb.load(kb.vec(), place);
       Values next;
       if (score)

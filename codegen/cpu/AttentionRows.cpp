@@ -14,6 +14,7 @@ static constexpr int64_t kBlock = 64;         // keys per block: K and V of one 
 static constexpr int64_t kRows = 32;          // rows that share a block
 static constexpr int64_t kChunkKeys = 256;    // fewest keys of a chunk
 static constexpr int64_t kChunkTasks = 128;   // tasks beyond which chunks pay no more
+static constexpr int64_t kMaxValueDim = 512;  // bounds the code
 static constexpr int64_t kPartialRows = 1024; // bounds the buffer of partial results
 
 struct RowForm::Layout {
@@ -58,8 +59,8 @@ int64_t RowForm::partialFloats(const AttentionSpec &spec, int64_t lanes) {
 
 bool RowForm::supports(const AttentionSpec &spec, const AttentionValues &values) {
   auto vectors = [](Value stride) { return isStride(stride, 0) || isStride(stride, 1); };
-  return spec.headDim > 0 && !values.logits && isStride(values.key.strides[3], 1) &&
-         isStride(values.value.strides[3], 1) &&
+  return spec.headDim > 0 && spec.valueDim <= kMaxValueDim && !values.logits &&
+         isStride(values.key.strides[3], 1) && isStride(values.value.strides[3], 1) &&
          (!values.scores || vectors(values.scores.strides[3]));
 }
 

@@ -85,6 +85,8 @@ Value toF32(KernelBuilder &kb, Value x) {
   Type type = withElement(x.getType(), kb.f32());
   if (element.isF32())
     return x;
+  if (isa<IntegerType>(element))
+    return arith::UIToFPOp::create(kb.b, kb.loc, type, x);
   if (element.getIntOrFloatBitWidth() > 32)
     return arith::TruncFOp::create(kb.b, kb.loc, type, x);
   return arith::ExtFOp::create(kb.b, kb.loc, type, x);
@@ -164,9 +166,9 @@ static void forColumnGroups(KernelBuilder &kb, Value columns,
   int64_t lanes = kb.lanes();
   std::optional<int64_t> known = getConstantIntValue(columns);
   if (!known) {
-    kb.forLoop(kb.idx(0), columns, lanes,
-               [&](Value first) { body(first, kb.min(kb.idx(lanes), kb.sub(columns, first))); });
-    return;
+    Value whole = kb.mul(kb.div(columns, lanes), lanes);
+    kb.forLoop(kb.idx(0), whole, lanes, [&](Value first) { body(first, {}); });
+    return kb.ifThen(kb.lt(whole, columns), [&] { body(whole, kb.sub(columns, whole)); });
   }
   if (*known < lanes)
     return body(kb.idx(0), columns);

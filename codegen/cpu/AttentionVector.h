@@ -28,7 +28,7 @@ mlir::Value expNonPositive(KernelBuilder &kb, mlir::Value x);
 /// x > y ? x : y, one instruction; NaN in x is dropped.
 mlir::Value maxDroppingNaN(KernelBuilder &kb, mlir::Value x, mlir::Value y);
 
-/// Converts a scalar or vector of any float type to f32 and back.
+/// Converts a scalar or vector of any float type to f32 and back; unsigned integers to f32.
 mlir::Value toF32(KernelBuilder &kb, mlir::Value x);
 mlir::Value fromF32(KernelBuilder &kb, mlir::Value x, mlir::Type element);
 

@@ -171,16 +171,26 @@ Lane Lanes::load(Type element, Value base, Lane offset, bool constant) {
   if (offset.scalar && (offset.step == 0 || count == 1)) {
     value = kb.load(stored, base, offset.scalar);
     value.getDefiningOp<LLVM::LoadOp>().setInvariant(constant);
-  } else if (offset.step == 1) {
+  } else if (offset.step == 1 || offset.step == -1) {
+    // Backwards: the same elements from the last lane's on, then reversed.
+    bool backwards = offset.step < 0;
+    auto reversed = [&](Value x) -> Value {
+      if (!backwards)
+        return x;
+      auto lanes = llvm::to_vector(llvm::reverse(llvm::seq<int64_t>(0, count)));
+      return vector::ShuffleOp::create(kb.b, kb.loc, x, x, lanes);
+    };
     VectorType type = kb.vec(count, stored);
+    Value first = backwards ? kb.add(offset.scalar, 1 - count) : offset.scalar;
     if (active) {
       Value others = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getZeroAttr(type));
-      value = LLVM::MaskedLoadOp::create(kb.b, kb.loc, type, kb.gep(base, offset.scalar, stored),
-                                         active, others, storageBytes(element));
+      value = LLVM::MaskedLoadOp::create(kb.b, kb.loc, type, kb.gep(base, first, stored),
+                                         reversed(active), others, storageBytes(element));
     } else {
-      value = kb.load(type, base, offset.scalar);
+      value = kb.load(type, base, first);
       value.getDefiningOp<LLVM::LoadOp>().setInvariant(constant);
     }
+    value = reversed(value);
   } else {
     gathered = true;
     VectorType type = kb.vec(count, stored);
@@ -289,7 +299,8 @@ struct LaneCloner {
   FailureOr<SmallVector<Lane>> run(ArrayRef<Value> wanted) {
     llvm::SmallPtrSet<Operation *, 16> needed;
     auto need = [&](Value value) {
-      if (Operation *op = value.getDefiningOp(); op && op->getBlock() == &block)
+      if (Operation *op = value.getDefiningOp();
+          op && op->getBlock() == &block && !lanes.known.contains(value))
         needed.insert(op);
     };
     llvm::for_each(wanted, need);

@@ -177,8 +177,9 @@ TEST(AttentionEmitter, EncoderWithPaddingMask) {
       KernelRun run = kernel.run({q, k, v, mask}, {batch, n}, 2);
       ASSERT_EQ(run.code, 0);
       auto heads = [](const Array &x) -> Number {
-        return
-            [&x](int64_t b, int64_t h, int64_t n, int64_t d) { return x.at({b, n, h * 32 + d}); };
+        return [&x](int64_t b, int64_t h, int64_t n, int64_t d) {
+          return x.at({b, n, h * 32 + d});
+        };
       };
       Reference reference{batch, 3, 1, n, n, 32, 32, 0.25, heads(q), heads(k), heads(v), {}, {}};
       reference.mask = [&](int64_t b, int64_t, int64_t, int64_t m) { return mask.at({b, m}) != 0; };
@@ -272,6 +273,39 @@ TEST(AttentionEmitter, MaskTensorsPerQueryAndKey) {
         return x + bias.at({n, m});
       };
       reference.mask = [&](int64_t, int64_t, int64_t n, int64_t m) { return keep.at({n, m}) != 0; };
+      EXPECT_LE(reference.error(bhnd(run.outputs[0])), kTolerance) << n << " " << m;
+    }
+  });
+}
+
+TEST(AttentionEmitter, TableOfDistances) {
+  // Lanes of queries read it backwards, lanes of keys forwards.
+  std::string text = decoder(", %table: tensor<4x600xf16>, %past: tensor<1xi64>",
+                             ", tensor<4x600xf16>, tensor<1xi64>", ", %table, %past",
+                             "q_offset(%apast : tensor<1xi64>) "
+                             "captures(%atable : tensor<4x600xf16>)",
+                             R"(score {
+    ^bb1(%x: f32, %b: index, %h: index, %i: index, %j: index, %in: index, %im: index,
+        %c: tensor<4x600xf16>):
+      %zero = arith.constant 256 : index
+      %distance = arith.subi %j, %i : index
+      %at = arith.addi %distance, %zero : index
+      %e = tensor.extract %c[%h, %at] : tensor<4x600xf16>
+      %w = arith.extf %e : f16 to f32
+      %y = arith.addf %x, %w : f32
+      attune.yield %y : f32
+    })");
+  forTargets(text, [](Kernel &kernel) {
+    Array table = Array::random("f16", {4, 600}, 7);
+    for (auto [n, m] : kSizes) {
+      Decoder problem{n, m};
+      int64_t past = 3;
+      Array offset = Array::of("i64", {1}, {double(past)});
+      KernelRun run = kernel.run(problem.inputs({table, offset}), {n, m}, 2);
+      Reference reference = problem.reference();
+      reference.score = [&](double x, int64_t, int64_t h, int64_t n, int64_t m) {
+        return x + table.at({h, m - n - past + 256});
+      };
       EXPECT_LE(reference.error(bhnd(run.outputs[0])), kTolerance) << n << " " << m;
     }
   });

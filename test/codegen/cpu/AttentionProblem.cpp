@@ -411,7 +411,8 @@ double AttentionProblem::error() {
           return result[at(b, h, n, e, shape.heads, shape.queries, what.valueDim)];
         });
         if (what.lse)
-          compare({max + std::log(sum)}, [&](size_t) { return lse[row]; }, 1.0);
+          compare(
+              {max + std::log(sum)}, [&](size_t) { return lse[row]; }, 1.0);
       }
   return worst;
 }
