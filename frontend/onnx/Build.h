@@ -52,6 +52,10 @@ struct SliceRange {
   Extent offset, size, step = 1;
 };
 Tensor slice(Node &node, const Tensor &input, llvm::ArrayRef<SliceRange> ranges);
+/// What the ranges (steps of either sign) select of a tensor whose contents are known, row-major;
+/// nothing if they are not known or a range is not constant.
+std::optional<std::vector<Extent>> selectContents(const Tensor &input,
+                                                  llvm::ArrayRef<SliceRange> ranges);
 Tensor concat(Node &node, llvm::ArrayRef<Tensor> inputs, int64_t axis);
 
 /// Combines the elements along `axes` (sorted) from `init` on; the axes vanish.

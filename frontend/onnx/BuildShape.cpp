@@ -185,6 +185,50 @@ Tensor keepDims(Node &node, const Tensor &input, ArrayRef<int64_t> axes) {
 // Transpose, slice, concat
 //===--------------------------------------------------------------------------------------------===//
 
+/// The elements that the ranges select, in row-major order, of a tensor whose contents are known;
+/// nothing if they are not, or if a range is not constant.
+std::optional<std::vector<Extent>> selectContents(const Tensor &input,
+                                                  ArrayRef<SliceRange> ranges) {
+  if (!input.contents())
+    return std::nullopt;
+  int64_t total = 1;
+  for (const SliceRange &r : ranges) {
+    if (!r.offset.constant() || !r.size.constant() || !r.step.constant())
+      return std::nullopt;
+    total *= *r.size.constant();
+  }
+  std::vector<Extent> elements;
+  for (int64_t i = 0; i < total; ++i) {
+    int64_t rest = i, position = 0, stride = 1;
+    for (int64_t axis = input.rank() - 1; axis >= 0; --axis) {
+      const SliceRange &r = ranges[axis];
+      position += (*r.offset.constant() + rest % *r.size.constant() * *r.step.constant()) * stride;
+      rest /= *r.size.constant();
+      stride *= *input.dim(axis).constant();
+    }
+    elements.push_back((*input.contents())[position]);
+  }
+  return elements;
+}
+
+/// `contents` of a tensor of this shape with its axes in another order.
+static std::vector<Extent> permuteContents(const std::vector<Extent> &contents, const Shape &shape,
+                                           ArrayRef<int64_t> perm) {
+  SmallVector<int64_t> strides(shape.size(), 1);
+  for (size_t axis = shape.size(); axis-- > 1;)
+    strides[axis - 1] = strides[axis] * *shape[axis].constant();
+  std::vector<Extent> result;
+  for (size_t i = 0; i < contents.size(); ++i) {
+    int64_t rest = i, position = 0;
+    for (int64_t axis : llvm::reverse(perm)) {
+      position += rest % *shape[axis].constant() * strides[axis];
+      rest /= *shape[axis].constant();
+    }
+    result.push_back(contents[position]);
+  }
+  return result;
+}
+
 Tensor transpose(Node &node, const Tensor &input, ArrayRef<int64_t> perm) {
   bool identity = llvm::equal(perm, llvm::seq<int64_t>(0, perm.size()));
   if (identity)
@@ -192,6 +236,9 @@ Tensor transpose(Node &node, const Tensor &input, ArrayRef<int64_t> perm) {
   Shape shape;
   for (int64_t axis : perm)
     shape.push_back(input.dim(axis));
+  if (input.contents())
+    return node.contents(permuteContents(*input.contents(), input.shape(), perm), input.dtype(),
+                         shape);
   if (TypedAttr value = input.splat())
     return Tensor::ofUniform(value, input.dtype(), shape);
   Value init = empty(node, shape, input.dtype().type(node.context()));
@@ -205,42 +252,17 @@ Tensor transpose(Node &node, const Tensor &input, ArrayRef<int64_t> perm) {
   return result;
 }
 
-/// Calls `visit` with the row-major positions of the elements that the ranges select.
-static void forEachSelected(const Tensor &input, ArrayRef<SliceRange> ranges,
-                            llvm::function_ref<void(int64_t)> visit) {
-  int64_t total = 1;
-  for (const SliceRange &r : ranges)
-    total *= *r.size.constant();
-  for (int64_t i = 0; i < total; ++i) {
-    int64_t rest = i, position = 0, stride = 1;
-    for (int64_t axis = input.rank() - 1; axis >= 0; --axis) {
-      int64_t size = *ranges[axis].size.constant();
-      position +=
-          (*ranges[axis].offset.constant() + rest % size * *ranges[axis].step.constant()) * stride;
-      rest /= size;
-      stride *= *input.dim(axis).constant();
-    }
-    visit(position);
-  }
-}
-
 Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
   Shape shape;
-  bool whole = true, constant = true;
+  bool whole = true;
   for (auto [axis, r] : llvm::enumerate(ranges)) {
     shape.push_back(r.size);
     whole &= r.offset.is(0) && r.size == input.dim(axis) && r.step.is(1);
-    constant &=
-        r.offset.constant() && r.size.constant() && r.step.constant() && input.dim(axis).constant();
   }
   if (whole)
     return input;
-  if (constant && input.contents()) {
-    std::vector<Extent> elements;
-    forEachSelected(input, ranges,
-                    [&](int64_t at) { elements.push_back((*input.contents())[at]); });
-    return node.contents(elements, input.dtype(), shape);
-  }
+  if (auto elements = selectContents(input, ranges))
+    return node.contents(*elements, input.dtype(), shape);
   if (TypedAttr value = input.splat())
     return Tensor::ofUniform(value, input.dtype(), shape);
   // A slice of nothing has no valid offset.
@@ -283,15 +305,21 @@ Tensor concat(Node &node, ArrayRef<Tensor> inputs, int64_t axis) {
         shape[i] = node.extents().simpler(shape[i], input.dim(i));
       }
     shape[axis] = shape[axis] + input.dim(axis);
-    known &= input.contents().has_value() && input.rank() == 1;
+    known &= input.contents().has_value();
     if (!input.dim(axis).is(0))
       parts.push_back(input);
   }
   auto count = product(shape).constant();
   if (known && count && *count <= Tensor::kMaxTracked) {
+    // Runs of an input that are contiguous in the result.
     std::vector<Extent> elements;
-    for (const Tensor &input : inputs)
-      elements.insert(elements.end(), input.contents()->begin(), input.contents()->end());
+    int64_t runs = *product(ArrayRef(shape).take_front(axis)).constant();
+    for (int64_t run = 0; run < runs; ++run)
+      for (const Tensor &input : inputs) {
+        ArrayRef<Extent> own(*input.contents());
+        int64_t length = own.size() / runs;
+        llvm::append_range(elements, own.slice(run * length, length));
+      }
     return node.contents(elements, inputs[0].dtype(), shape);
   }
   if (parts.empty())

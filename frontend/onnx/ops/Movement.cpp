@@ -110,18 +110,10 @@ static void convertSlice(Node &node) {
     return node.setOutput(0, slice(node, input, ranges));
 
   Shape shape;
-  bool isStatic = true;
-  for (const SliceRange &r : ranges) {
+  for (const SliceRange &r : ranges)
     shape.push_back(r.size);
-    isStatic &= r.size.constant() && r.offset.constant();
-  }
-  if (input.contents() && isStatic && input.rank() == 1) {
-    std::vector<Extent> elements;
-    for (int64_t i = 0; i < *shape[0].constant(); ++i)
-      elements.push_back(
-          (*input.contents())[*ranges[0].offset.constant() + i * *ranges[0].step.constant()]);
-    return node.setOutput(0, node.contents(elements, input.dtype(), shape));
-  }
+  if (auto elements = selectContents(input, ranges))
+    return node.setOutput(0, node.contents(*elements, input.dtype(), shape));
   SmallVector<Value> offsets, strides;
   for (const SliceRange &r : ranges) {
     offsets.push_back(node.index(r.offset));
