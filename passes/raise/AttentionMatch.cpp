@@ -198,14 +198,8 @@ bool AttentionMatch::matchContractionRoles() {
   keySide = indexedBy(1) ? 1 : 0;
   if (indexedBy(1 - keySide))
     return refuse("both operands of the scores vary with the keys");
-  // Factors on the operands scale the scores.
-  Value operands[2];
-  for (unsigned n : {0, 1}) {
-    operands[n] = operandAt(elements, *scores, n, loops);
-    scale *= stripFactors(operands[n]);
-  }
-  query = operands[1 - keySide];
-  key = operands[keySide];
+  query = operandAt(elements, *scores, 1 - keySide, loops);
+  key = operandAt(elements, *scores, keySide, loops);
   return true;
 }
 
@@ -305,8 +299,21 @@ bool AttentionMatch::matchOperands() {
            refuse("the values are not a view with batch, head, position and channel axes");
   }
   queryGroups = {batch, heads, one(row), depth};
-  queryLayout = findLayout(elements, sizes, query, queryGroups, extents);
-  if (!queryLayout)
+  // Factors on the operands scale the scores, unless only the product is a tensor with those axes.
+  auto unscaled = [&](Value &operand, llvm::function_ref<bool()> match) {
+    Value whole = operand;
+    double factor = stripFactors(operand);
+    if (match()) {
+      scale *= factor;
+      return true;
+    }
+    operand = whole;
+    return factor != 1 && match();
+  };
+  if (!unscaled(query, [&] {
+        queryLayout = findLayout(elements, sizes, query, queryGroups, extents);
+        return queryLayout.has_value();
+      }))
     return refuse("the queries are not a view with batch, head, position and channel axes");
 
   // Keys and values have the heads they vary with; `h div g` means g query heads for one of them.
@@ -346,7 +353,10 @@ bool AttentionMatch::matchOperands() {
     valueLayout = findLayout(elements, sizes, value, valueGroups, extents);
     return keyLayout && valueLayout;
   };
-  if (Value index = grouped(); index && attempt({index}, {index}))
+  if (unscaled(key, [&] {
+        Value index = grouped();
+        return index && attempt({index}, {index});
+      }))
     return true;
   // Both must have the same number of heads.
   SmallVector<Value> ownKey = headsOf(key), ownValue = headsOf(value);
@@ -355,7 +365,7 @@ bool AttentionMatch::matchOperands() {
   // A suffix of shared heads is a group; anything else is copied per head.
   if (!ownKey.empty() && ownKey != ArrayRef<Value>(heads).take_front(ownKey.size()))
     ownKey = ownValue = heads;
-  if (attempt(ownKey, ownValue))
+  if (unscaled(key, [&] { return attempt(ownKey, ownValue); }))
     return true;
   return refuse(keyLayout ? "the values are not a view with batch, head, position and channel axes"
                           : "the keys are not a view with batch, head, position and channel axes");

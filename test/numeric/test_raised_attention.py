@@ -83,6 +83,20 @@ def scale_on_both(g, q, k, v):
     return finish(g, g.op("MatMul", g.op("Mul", root, q), kt), v)
 
 
+@case()
+def scale_before_heads(g, q, k, v):
+    """Bias and scale while the heads are still one axis, as BART, Whisper and OPT have it."""
+
+    def projected(x, factor):
+        merged = g.op("Reshape", g.op("Transpose", x, perm=[0, 2, 1, 3]), np.array([0, 0, -1]))
+        biased = g.op("Add", merged, g.weight(HEADS * DEPTH))
+        scaled = g.op("Mul", biased, np.float32(factor)) if factor != 1 else biased
+        split = g.op("Reshape", scaled, np.array([0, 0, HEADS, DEPTH]))
+        return g.op("Transpose", split, perm=[0, 2, 1, 3])
+
+    return finish(g, scores(g, projected(q, DEPTH**-0.5), projected(k, 1)), v)
+
+
 @case(inputs=[FULL])
 def float_bias(g, q, k, v, bias):
     return finish(g, g.op("Add", g.op("Mul", scores(g, q, k), np.float32(0.3)), bias), v)
