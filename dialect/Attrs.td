@@ -39,6 +39,13 @@ def Attune_ScanKind : I32Enum<"ScanKind", "associative operation of a scan", [
 }
 def Attune_ScanKindAttr : Attune_EnumAttr<Attune_ScanKind, "scan_kind">;
 
+// What a contraction does in place of a product.
+def Attune_ContractKind : I32Enum<"ContractKind", "terms of a contraction", [
+    I32EnumCase<"Shift", 0, "shift">, I32EnumCase<"Adder", 1, "adder">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_ContractKindAttr : Attune_EnumAttr<Attune_ContractKind, "contract_kind">;
+
 // Which keys a query sees.
 def Attune_Direction : I32Enum<"Direction", "positions that a query may see", [
     I32EnumCase<"Causal", 0, "causal">, I32EnumCase<"Bidirectional", 1, "bidirectional">]> {

@@ -1,6 +1,8 @@
 #ifndef ATTUNE_DIALECT_OPS_TD
 #define ATTUNE_DIALECT_OPS_TD
 include "attune/dialect/ops/Attention.td"
+include "attune/dialect/ops/Choice.td"
+include "attune/dialect/ops/Contract.td"
 include "attune/dialect/ops/Dft.td"
 include "attune/dialect/ops/Ema.td"
 include "attune/dialect/ops/Kernel.td"

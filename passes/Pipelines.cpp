@@ -23,6 +23,7 @@ static constexpr StringRef kTensorDialects[] = {"affine", "arith",  "attune", "c
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addCanonicalizeStage(OpPassManager &pm) {
+  pm.addPass(createSelectChoices());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addNestedPass<func::FuncOp>(createFoldConstants());
@@ -52,6 +53,9 @@ void addRewriteStage(OpPassManager &pm) { verifyStage(pm, "rewrite", kTensorDial
 // Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine,
 // cf.assert, func.
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
+  SelectChoicesOptions everyChoice;
+  everyChoice.require = true;
+  pm.addPass(createSelectChoices(std::move(everyChoice)));
   pm.addNestedPass<func::FuncOp>(createFuseGatherProducers());
   if (backend) {
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());

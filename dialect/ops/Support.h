@@ -34,6 +34,12 @@ mlir::ParseResult parseMomentum(mlir::OpAsmParser &parser,
 void printMomentum(mlir::OpAsmPrinter &printer, mlir::Operation *op, mlir::Value mu,
                    mlir::Type muType, mlir::Value step, mlir::Type stepType);
 
+mlir::ParseResult
+parseAlternatives(mlir::OpAsmParser &parser, mlir::ArrayAttr &names,
+                  llvm::SmallVectorImpl<std::unique_ptr<mlir::Region>> &alternatives);
+void printAlternatives(mlir::OpAsmPrinter &printer, mlir::Operation *op, mlir::ArrayAttr names,
+                       mlir::RegionRange alternatives);
+
 /// Type in which values like `value` accumulate: f64 for f64, else f32.
 mlir::FloatType getDefaultAccum(mlir::Value value);
 
