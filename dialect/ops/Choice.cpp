@@ -5,21 +5,19 @@
 using namespace mlir;
 using namespace attune;
 
-//===-- Syntax: `name {...} name {...}` -------------------------------------------------------===//
+//===-- Syntax: `alternative name {...} alternative name {...}` -------------------------------===//
 
 ParseResult attune::parseAlternatives(OpAsmParser &parser, ArrayAttr &names,
                                       SmallVectorImpl<std::unique_ptr<Region>> &alternatives) {
-  SmallVector<StringRef> found;
-  SmallVector<std::string> storage;
-  std::string name;
-  while (succeeded(parser.parseOptionalKeywordOrString(&name))) {
-    storage.push_back(name);
+  SmallVector<Attribute> found;
+  while (succeeded(parser.parseOptionalKeyword("alternative"))) {
+    std::string name;
     alternatives.push_back(std::make_unique<Region>());
-    if (parser.parseRegion(*alternatives.back()))
+    if (parser.parseKeywordOrString(&name) || parser.parseRegion(*alternatives.back()))
       return failure();
+    found.push_back(parser.getBuilder().getStringAttr(name));
   }
-  found.assign(storage.begin(), storage.end());
-  names = parser.getBuilder().getStrArrayAttr(found);
+  names = parser.getBuilder().getArrayAttr(found);
   return success();
 }
 
@@ -28,6 +26,7 @@ void attune::printAlternatives(OpAsmPrinter &printer, Operation *, ArrayAttr nam
   llvm::interleave(
       llvm::zip(names.getAsValueRange<StringAttr>(), alternatives),
       [&](auto alternative) {
+        printer << "alternative ";
         printer.printKeywordOrString(std::get<0>(alternative));
         printer << ' ';
         printer.printRegion(*std::get<1>(alternative));
@@ -61,13 +60,13 @@ LogicalResult ChoiceOp::verifyRegions() {
   for (const auto &[name, alternative] :
        llvm::zip_equal(getNames().getAsValueRange<StringAttr>(), getAlternatives())) {
     if (alternative.getArgumentTypes() != getInputs().getTypes())
-      return emitOpError("alternative `") << name << "` expects arguments ("
-                                          << getInputs().getTypes() << "), found ("
-                                          << alternative.getArgumentTypes() << ")";
+      return emitOpError("alternative `")
+             << name << "` expects arguments (" << getInputs().getTypes() << "), found ("
+             << alternative.getArgumentTypes() << ")";
     auto yield = dyn_cast<YieldOp>(alternative.front().getTerminator());
     if (!yield || yield->getOperandTypes() != getResultTypes())
-      return emitOpError("alternative `") << name << "` must yield values of types ("
-                                          << getResultTypes() << ")";
+      return emitOpError("alternative `")
+             << name << "` must yield values of types (" << getResultTypes() << ")";
   }
   return success();
 }

@@ -24,11 +24,11 @@ def Attune_ChoiceOp : Attune_Op<"choice", [
 
     ```mlir
     %y = attune.choice "block3.attention" ins(%x : tensor<1x8x?x64xf32>) {selected = 1 : i64} -> tensor<1x8x?x64xf32>
-      softmax {
+      alternative softmax {
       ^bb0(%a: tensor<1x8x?x64xf32>):
         %o = attune.attention ins(%a, %a, %a : tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>) -> tensor<1x8x?x64xf32>
         attune.yield %o : tensor<1x8x?x64xf32>
-      } linear {
+      } alternative linear {
       ^bb0(%a: tensor<1x8x?x64xf32>):
         %o = attune.linear_attention ins(%a, %a, %a : tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>) -> tensor<1x8x?x64xf32>
         attune.yield %o : tensor<1x8x?x64xf32>

@@ -25,11 +25,10 @@ static LogicalResult checkTypes(ContractOp op) {
   Type input = getElementTypeOrSelf(op.getInput()), weight = getElementTypeOrSelf(op.getWeight());
   Type result = getElementTypeOrSelf(op.getInit());
   bool floats = isa<FloatType>(input) && isa<FloatType>(result);
-  bool fits = op.isShift()
-                  ? floats && (isa<FloatType>(weight) || weight.isSignlessInteger(8))
-                  : (floats && isa<FloatType>(weight)) ||
-                        (input.isSignlessInteger(8) && weight == input &&
-                         result.isSignlessInteger(32));
+  bool fits = op.isShift() ? floats && (isa<FloatType>(weight) || weight.isSignlessInteger(8))
+                           : (floats && isa<FloatType>(weight)) ||
+                                 (input.isSignlessInteger(8) && weight == input &&
+                                  result.isSignlessInteger(32));
   if (!fits)
     return op.emitOpError("elements of ")
            << stringifyContractKind(op.getKind()) << " must be "
@@ -86,9 +85,10 @@ static LogicalResult checkMaps(ContractOp op) {
       return op.emitOpError() << "the map of " << named.first << " has " << map.getNumResults()
                               << " results, its rank is " << rank;
     if (!llvm::all_of(map.getResults(), isAscending))
-      return op.emitOpError() << "the map of " << named.first
-                              << " must have loops or sums of loops times positive constants, found "
-                              << AffineMapAttr::get(map);
+      return op.emitOpError()
+             << "the map of " << named.first
+             << " must have loops or sums of loops times positive constants, found "
+             << AffineMapAttr::get(map);
   }
   if (!maps[2].isProjectedPermutation())
     return op.emitOpError("the map of the result must have distinct loops, found ")
@@ -103,8 +103,8 @@ static LogicalResult checkExtents(ContractOp op) {
   SmallVector<std::optional<int64_t>> loops(maps[0].getNumDims());
   auto forEachAxis = [&](auto check) {
     for (auto [map, value] : llvm::zip_equal(maps, values))
-      for (auto [expr, extent] : llvm::zip_equal(
-               map.getResults(), cast<RankedTensorType>(value.getType()).getShape()))
+      for (auto [expr, extent] :
+           llvm::zip_equal(map.getResults(), cast<RankedTensorType>(value.getType()).getShape()))
         if (failed(check(expr, extent)))
           return failure();
     return success();
@@ -119,8 +119,8 @@ static LogicalResult checkExtents(ContractOp op) {
     if (ShapedType::isDynamic(extent))
       return success();
     if (known && *known != extent)
-      return op.emitOpError("loop ") << loop.getPosition() << " has extents " << *known << " and "
-                                     << extent;
+      return op.emitOpError("loop ")
+             << loop.getPosition() << " has extents " << *known << " and " << extent;
     known = extent;
     return success();
   });

@@ -159,7 +159,8 @@ void EmaLowering::recur(bool backward) {
   sum = loop.getResult(1);
 }
 
-/// [T,C]: what an input adds to the result t steps later, `sum_k output_weight decay^t input_weight`.
+/// [T,C]: what an input adds to the result t steps later, `sum_k output_weight decay^t
+/// input_weight`.
 Value EmaLowering::kernel(bool backward) {
   Shape powers{shape[C], stateShape[2]};
   AffineMap full = prefix(2, 2);
@@ -171,10 +172,9 @@ Value EmaLowering::kernel(bool backward) {
       builder, loc, index(int64_t(0)), index(taps), index(1),
       ValueRange{first, fill({taps, shape[C]}, constant(accum, 0))},
       [&](OpBuilder &, Location, Value step, ValueRange carried) {
-        Value row = accumulate({carried[0], c}, {full, full}, sliceAt(carried[1], 0, step),
-                               prefix(2, 1), [&](ValueRange args) {
-                                 return product(args[2], args[0], args[1]);
-                               });
+        Value row =
+            accumulate({carried[0], c}, {full, full}, sliceAt(carried[1], 0, step), prefix(2, 1),
+                       [&](ValueRange args) { return product(args[2], args[0], args[1]); });
         Value table = insertAt(row, carried[1], 0, step);
         Value next = accumulate(a, full, carried[0], full, [&](ValueRange args) {
           return op<arith::MulFOp>(cast(args[0], accum), args[1]);
@@ -186,17 +186,17 @@ Value EmaLowering::kernel(bool backward) {
 
 void EmaLowering::convolve(bool backward) {
   Value length = index(shape[L]), zero = index(int64_t(0));
-  sum = accumulate(kernel(backward), map(4, {d(Tap), d(C)}), sum, prefix(4, 3),
-                   [&](ValueRange args) {
-                     Value from = backward ? op<arith::AddIOp>(loop(L), loop(Tap))
-                                           : op<arith::SubIOp>(loop(L), loop(Tap));
-                     // Unsigned, so that positions before the first are beyond the last.
-                     Value inside = compare(arith::CmpIPredicate::ult, from, length);
-                     Value x = op<tensor::ExtractOp>(
-                         ema.getInput(), ValueRange{loop(B), select(inside, from, zero), loop(C)});
-                     Value next = product(args[1], args[0], x);
-                     return select(inside, next, args[1]);
-                   });
+  sum =
+      accumulate(kernel(backward), map(4, {d(Tap), d(C)}), sum, prefix(4, 3), [&](ValueRange args) {
+        Value from = backward ? op<arith::AddIOp>(loop(L), loop(Tap))
+                              : op<arith::SubIOp>(loop(L), loop(Tap));
+        // Unsigned, so that positions before the first are beyond the last.
+        Value inside = compare(arith::CmpIPredicate::ult, from, length);
+        Value x = op<tensor::ExtractOp>(ema.getInput(),
+                                        ValueRange{loop(B), select(inside, from, zero), loop(C)});
+        Value next = product(args[1], args[0], x);
+        return select(inside, next, args[1]);
+      });
 }
 
 SmallVector<Value> EmaLowering::run() {
@@ -234,8 +234,8 @@ LogicalResult EmaOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTy
   return success();
 }
 
-/// Per element and state, one multiply-add for the state and one for the sum; with truncation one per
-/// element and tap.
+/// Per element and state, one multiply-add for the state and one for the sum; with truncation one
+/// per element and tap.
 SmallVector<WorkTerm> EmaOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<OpFoldResult> elements = getExtents(getInput(), extent), products(elements);

@@ -22,8 +22,8 @@ public:
 private:
   /// What the recurrence carries; null where the op has none of it.
   struct State {
-    Value s, z;                 // [B,Hk,F,E], [B,Hk,F]
-    Value momentum, momentumZ;  // likewise
+    Value s, z;                   // [B,Hk,F,E], [B,Hk,F]
+    Value momentum, momentumZ;    // likewise
     Value numerator, denominator; // [B,H,N,E], [B,H,N]
 
     SmallVector<Value *> parts() {
@@ -69,10 +69,10 @@ private:
 
   LinearAttentionOp attention;
   FloatType accum;
-  bool weighs;                                // whether a denominator sums weights
-  Shape rows, result, stateShape, normShape;  // [B,H,N], [B,H,N,E], [B,Hk,F,E], [B,Hk,F]
+  bool weighs;                               // whether a denominator sums weights
+  Shape rows, result, stateShape, normShape; // [B,H,N], [B,H,N,E], [B,Hk,F,E], [B,Hk,F]
   OpFoldResult keys;
-  Value u, y;                                 // [B,H,N,F], [B,Hk,M,F]
+  Value u, y; // [B,H,N,F], [B,Hk,M,F]
   Value numerator, denominator, finalState, finalNorm;
 };
 
@@ -188,8 +188,8 @@ void LinearAttentionLowering::contractions() {
   // Loops (b, h, f, m), then (b, h, n, f).
   Value z = accumulate(y, map(4, {d(0), d(1), d(3), d(2)}), zeros(normShape), prefix(4, 3),
                        [&](ValueRange args) { return add(args[1], args[0]); });
-  denominator = accumulateGrouped(u, prefix(4, 4), z, {3}, rows[1], zeros(rows), prefix(4, 3),
-                                  product);
+  denominator =
+      accumulateGrouped(u, prefix(4, 4), z, {3}, rows[1], zeros(rows), prefix(4, 3), product);
 }
 
 //===-- Recurrence ----------------------------------------------------------------------------===//
@@ -221,8 +221,13 @@ void LinearAttentionLowering::recurrence() {
         for (auto [part, value] : llvm::zip_equal(state.parts(), carried))
           *part = value;
         auto at = [&](Value tensor) { return tensor ? sliceAt(tensor, 2, number) : Value(); };
-        Step step{number, at(y), at(attention.getValue()), at(attention.getDecay()),
-                  at(attention.getBeta()), {}, {}};
+        Step step{number,
+                  at(y),
+                  at(attention.getValue()),
+                  at(attention.getDecay()),
+                  at(attention.getBeta()),
+                  {},
+                  {}};
         advance(state, step);
         SmallVector<Value> next;
         for (Value *part : state.parts())
@@ -277,11 +282,10 @@ void LinearAttentionLowering::decay(State &state, const Step &step) {
 void LinearAttentionLowering::correct(const State &state, Step &step) {
   Shape shape{stateShape[0], stateShape[1], stateShape[3]};
   // Loops (b, h, e, f).
-  Value known = accumulate({state.s, step.y},
-                           {map(4, {d(0), d(1), d(3), d(2)}), map(4, {d(0), d(1), d(3)})},
-                           zeros(shape), prefix(4, 3), [&](ValueRange args) {
-                             return add(args[2], mul(args[0], args[1]));
-                           });
+  Value known =
+      accumulate({state.s, step.y}, {map(4, {d(0), d(1), d(3), d(2)}), map(4, {d(0), d(1), d(3)})},
+                 zeros(shape), prefix(4, 3),
+                 [&](ValueRange args) { return add(args[2], mul(args[0], args[1])); });
   step.v = accumulate({step.v, step.beta}, {prefix(3, 3), prefix(3, 2)}, known, prefix(3, 3),
                       [&](ValueRange args) {
                         Value rest = sub(cast(args[0], accum), args[2]);
@@ -301,10 +305,9 @@ void LinearAttentionLowering::push(State &state, const Step &step) {
   } else {
     factors.push_back(step.mu);
     maps.push_back(prefix(4, 2));
-    state.momentum =
-        accumulate(factors, maps, state.momentum, prefix(4, 4), [&](ValueRange args) {
-          return sub(mul(args[2], args[3]), mul(step.rate, product(args)));
-        });
+    state.momentum = accumulate(factors, maps, state.momentum, prefix(4, 4), [&](ValueRange args) {
+      return sub(mul(args[2], args[3]), mul(step.rate, product(args)));
+    });
     state.s = accumulate(state.momentum, prefix(4, 4), state.s, prefix(4, 4), subtract);
   }
   if (!state.z)
@@ -315,10 +318,9 @@ void LinearAttentionLowering::push(State &state, const Step &step) {
                          [&](ValueRange args) { return add(args[1], args[0]); });
     return;
   }
-  state.momentumZ = accumulate({step.y, step.mu}, {full, prefix(3, 2)}, state.momentumZ, full,
-                               [&](ValueRange args) {
-                                 return sub(mul(args[1], args[2]), mul(step.rate, args[0]));
-                               });
+  state.momentumZ = accumulate(
+      {step.y, step.mu}, {full, prefix(3, 2)}, state.momentumZ, full,
+      [&](ValueRange args) { return sub(mul(args[1], args[2]), mul(step.rate, args[0])); });
   state.z = accumulate(state.momentumZ, full, state.z, full, subtract);
 }
 
@@ -342,9 +344,8 @@ void LinearAttentionLowering::read(State &state, const Step &step) {
 /// [B,Hk]: the Frobenius norm of `x` [B,Hk,F,E].
 Value LinearAttentionLowering::norm(Value x) {
   Shape shape{stateShape[0], stateShape[1]};
-  Value squares = accumulate(x, prefix(4, 4), zeros(shape), prefix(4, 2), [&](ValueRange args) {
-    return add(args[1], mul(args[0], args[0]));
-  });
+  Value squares = accumulate(x, prefix(4, 4), zeros(shape), prefix(4, 2),
+                             [&](ValueRange args) { return add(args[1], mul(args[0], args[0])); });
   return elementwise(squares, prefix(2, 2), shape, accum,
                      [&](ValueRange args) { return op<math::SqrtOp>(args[0]); });
 }
@@ -353,13 +354,13 @@ Value LinearAttentionLowering::norm(Value x) {
 Value LinearAttentionLowering::updateNorm(const Step &step, Value y, Value v) {
   Shape shape{stateShape[0], stateShape[1]};
   AffineMap ofFeature = prefix(4, 3), ofValue = map(4, {d(0), d(1), d(E)});
-  Value squares = accumulate(
-      {step.y, step.v, y, v}, {ofFeature, ofValue, ofFeature, ofValue}, zeros(shape), prefix(4, 2),
-      [&](ValueRange args) {
-        Value now = mul(args[0], cast(args[1], accum)), old = mul(args[2], cast(args[3], accum));
-        Value change = sub(now, old);
-        return add(args[4], mul(change, change));
-      });
+  Value squares = accumulate({step.y, step.v, y, v}, {ofFeature, ofValue, ofFeature, ofValue},
+                             zeros(shape), prefix(4, 2), [&](ValueRange args) {
+                               Value now = mul(args[0], cast(args[1], accum)),
+                                     old = mul(args[2], cast(args[3], accum));
+                               Value change = sub(now, old);
+                               return add(args[4], mul(change, change));
+                             });
   return elementwise(squares, prefix(2, 2), shape, accum,
                      [&](ValueRange args) { return op<math::SqrtOp>(args[0]); });
 }
@@ -369,18 +370,18 @@ Value LinearAttentionLowering::adaptiveMu(const State &state, const Step &step) 
   Value zero = index(int64_t(0));
   Value first = compare(arith::CmpIPredicate::eq, step.number, zero);
   Value previous = select(first, zero, op<arith::SubIOp>(step.number, index(1)));
-  Value change = updateNorm(step, sliceAt(y, 2, previous),
-                            sliceAt(attention.getValue(), 2, previous));
+  Value change =
+      updateNorm(step, sliceAt(y, 2, previous), sliceAt(attention.getValue(), 2, previous));
   AffineMap full = prefix(2, 2);
-  return elementwise(
-      {change, norm(state.momentum)}, {full, full}, {stateShape[0], stateShape[1]}, accum,
-      [&](ValueRange args) {
-        Value ratio = op<arith::DivFOp>(mul(cast(attention.getStep(), accum), args[0]), args[1]);
-        Value rest = sub(constant(accum, 1), op<math::SqrtOp>(ratio));
-        Value mu = op<arith::MaximumFOp>(mul(rest, rest), constant(accum, 0));
-        mu = op<arith::MinimumFOp>(mu, constant(accum, 0.9999));
-        return select(first, constant(accum, 0), mu);
-      });
+  return elementwise({change, norm(state.momentum)}, {full, full}, {stateShape[0], stateShape[1]},
+                     accum, [&](ValueRange args) {
+                       Value ratio = op<arith::DivFOp>(
+                           mul(cast(attention.getStep(), accum), args[0]), args[1]);
+                       Value rest = sub(constant(accum, 1), op<math::SqrtOp>(ratio));
+                       Value mu = op<arith::MaximumFOp>(mul(rest, rest), constant(accum, 0));
+                       mu = op<arith::MinimumFOp>(mu, constant(accum, 0.9999));
+                       return select(first, constant(accum, 0), mu);
+                     });
 }
 
 //===-- All of it -----------------------------------------------------------------------------===//

@@ -3,16 +3,15 @@
 using namespace mlir;
 using namespace attune;
 
-/// Per pair of query and key, products of F and E multiply-adds; else per token one product into the
-/// state and one out of it, of F E multiply-adds each, and what the update adds.
+/// Per pair of query and key, products of F and E multiply-adds; else per token one product into
+/// the state and one out of it, of F E multiply-adds each, and what the update adds.
 SmallVector<WorkTerm> LinearAttentionOp::getWork(ExtentOf extent) {
   using Class = WorkTerm::Class;
   SmallVector<WorkTerm> terms;
   SmallVector<OpFoldResult> results = getExtents(getResult(), extent);
   SmallVector<OpFoldResult> queries = getExtents(getQuery(), extent);
   SmallVector<OpFoldResult> keys = getExtents(getKey(), extent);
-  for (auto [region, extents] :
-       {std::pair(&getPhiQ(), &queries), std::pair(&getPhiK(), &keys)})
+  for (auto [region, extents] : {std::pair(&getPhiQ(), &queries), std::pair(&getPhiK(), &keys)})
     if (!region->empty())
       addBodyWork(terms, region->front(), *extents);
   if (getQueryPos()) {
@@ -36,8 +35,8 @@ SmallVector<WorkTerm> LinearAttentionOp::getWork(ExtentOf extent) {
     addWork(terms, Class::Fma, hasDelta() ? 4 : 2, in);
     addWork(terms, Class::Fma, 2, out);
     bool adaptive = getUpdate() == Update::AdaptiveMomentum;
-    addWork(terms, Class::Arithmetic, (hasGate() ? 1 : 0) + (hasMomentum() ? 2 : 0) + (adaptive ? 6 : 0),
-            in);
+    addWork(terms, Class::Arithmetic,
+            (hasGate() ? 1 : 0) + (hasMomentum() ? 2 : 0) + (adaptive ? 6 : 0), in);
     if (getDecay())
       addWork(terms, Class::Transcendental, 1, getExtents(getDecay(), extent));
     if (!getState().empty()) {

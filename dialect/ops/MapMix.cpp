@@ -23,11 +23,10 @@ static LogicalResult checkLists(MapMixOp op) {
   size_t stages = op.getWeights().size();
   if (stages == 0)
     return op.emitOpError("needs at least one stage");
-  for (auto [name, length] : {std::pair("biases", op.getBiases().size()),
-                              std::pair("groups", op.getGroups().size()),
-                              std::pair("dilations", op.getDilations().size()),
-                              std::pair("acts", op.getActs().size()),
-                              std::pair("slopes", op.getSlopes().size())})
+  for (auto [name, length] :
+       {std::pair("biases", op.getBiases().size()), std::pair("groups", op.getGroups().size()),
+        std::pair("dilations", op.getDilations().size()), std::pair("acts", op.getActs().size()),
+        std::pair("slopes", op.getSlopes().size())})
     if (length != stages)
       return op.emitOpError() << "expects one of " << name << " per stage (" << stages
                               << "), found " << length;
@@ -92,8 +91,7 @@ LogicalResult MapMixOp::verify() {
   for (int64_t stage = 0; stage < getNumStages(); ++stage)
     if (failed(checkStage(*this, stage, channels)))
       return failure();
-  if (channels &&
-      failed(shapes.require('o', *channels, "result", "channels of the last stage")))
+  if (channels && failed(shapes.require('o', *channels, "result", "channels of the last stage")))
     return failure();
   auto maps = shapes.get('g');
   if (getAlpha().convertToDouble() != 1 && maps && channels && *maps != *channels)
@@ -167,8 +165,8 @@ Value MapMixLowering::convolve(Value x, int64_t stage) {
       weight, map(7, {d(O), d(C), d(P), d(Q)}), fill(shape, constant(accum, 0)), prefix(7, 4),
       [&](ValueRange args) {
         Value group = op<arith::DivUIOp>(loop(O), outputs);
-        SmallVector<Value> at{
-            loop(B), op<arith::AddIOp>(op<arith::MulIOp>(group, channels), loop(C))};
+        SmallVector<Value> at{loop(B),
+                              op<arith::AddIOp>(op<arith::MulIOp>(group, channels), loop(C))};
         Value inside;
         for (int64_t axis : {0, 1}) {
           Value tap = op<arith::SubIOp>(loop(P + axis), index(type.getDimSize(2 + axis) / 2));

@@ -92,8 +92,8 @@ LogicalResult ToeplitzOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSha
   if (!isCausal()) {
     AffineExpr k = builder.getAffineSymbolExpr(0), m = builder.getAffineSymbolExpr(1);
     OpFoldResult extent = tensor::getMixedSize(builder, getLoc(), getCoeffs(), 0);
-    dims[0][1] = affine::makeComposedFoldedAffineApply(builder, getLoc(), k - m + 1,
-                                                       {extent, dims[0][1]});
+    dims[0][1] =
+        affine::makeComposedFoldedAffineApply(builder, getLoc(), k - m + 1, {extent, dims[0][1]});
   }
   refineShapes(builder, getOperation(), dims);
   return success();

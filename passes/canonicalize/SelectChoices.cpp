@@ -50,8 +50,8 @@ private:
         return;
       }
       valid = false;
-      auto error = op.emitOpError("choice `") << label << "` has no alternative `" << name
-                                              << "`, found ";
+      auto error = op.emitOpError("choice `")
+                   << label << "` has no alternative `" << name << "`, found ";
       llvm::interleaveComma(op.getNames().getAsValueRange<StringAttr>(), error);
     });
     if (!found)

@@ -22,7 +22,7 @@ PASSES = [
     "--convert-cf-to-llvm", "--convert-func-to-llvm", "--reconcile-unrealized-casts",
 ]  # fmt: skip
 DTYPES = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64,
-          "i32": np.int32, "i64": np.int64}  # fmt: skip
+          "i8": np.int8, "i32": np.int32, "i64": np.int64}  # fmt: skip
 LLVM = pathlib.Path(os.environ["ATTUNE_LLVM"])
 
 

@@ -11,6 +11,7 @@ import pytest
 import oracle
 from oracle_attention import ATTENTION
 from oracle_cases import Case, tensor
+from oracle_contract_cases import CONTRACTS
 from oracle_linear_cases import LINEAR
 from oracle_run import Library
 from oracle_sequence_cases import SEQUENCES
@@ -109,7 +110,7 @@ DFTS = [
     dft_case("dft_one", (3, 1, 1), 1, 1),
     dft_case("dft_f64", (2, 31, 2), 1, 31, element="f64"),
 ]
-CASES = ATTENTION + LINEAR + SEQUENCES + NORMS + SCANS + DFTS
+CASES = ATTENTION + LINEAR + SEQUENCES + CONTRACTS + NORMS + SCANS + DFTS
 
 
 TILED = ("--attune-tile-state=tile=3", "--attune-decompose")
