@@ -28,6 +28,7 @@ CpuEmitters::CpuEmitters(bool onlyGeneric) {
   if (!onlyGeneric) {
     emitters.push_back(createGemmEmitter());
     emitters.push_back(createAttentionEmitter());
+    emitters.push_back(createLinearAttentionEmitter());
     emitters.push_back(createRowwiseEmitter());
   }
   emitters.push_back(createLoopsEmitter());

@@ -202,5 +202,7 @@ int main(int argc, char **argv) {
   }
   if (argc > 1 && llvm::StringRef(argv[1]) == "attention")
     return attune::bench::benchAttention(*target, threads, argc, argv);
+  if (argc > 1 && llvm::StringRef(argv[1]) == "linear")
+    return attune::bench::benchLinearAttention(*target, threads, argc, argv);
   return attune::bench::benchGemm(*target, threads, argc, argv);
 }

@@ -76,6 +76,7 @@ double now(bool cpuTime);
 double median(std::vector<double> values);
 
 int benchAttention(const codegen::CpuTarget &target, unsigned threads, int argc, char **argv);
+int benchLinearAttention(const codegen::CpuTarget &target, unsigned threads, int argc, char **argv);
 int benchGemm(const codegen::CpuTarget &target, unsigned threads, int argc, char **argv);
 
 } // namespace attune::bench

@@ -42,6 +42,7 @@ public:
 
 std::unique_ptr<KernelEmitter> createGemmEmitter();
 std::unique_ptr<KernelEmitter> createAttentionEmitter();
+std::unique_ptr<KernelEmitter> createLinearAttentionEmitter();
 std::unique_ptr<KernelEmitter> createRowwiseEmitter();
 std::unique_ptr<KernelEmitter> createLoopsEmitter();
 

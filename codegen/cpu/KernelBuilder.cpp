@@ -104,15 +104,26 @@ static Value partialMask(KernelBuilder &kb, VectorType type, Value count) {
                                kb.splat(limit, type.getNumElements()));
 }
 
-Value KernelBuilder::loadPartial(VectorType type, Value base, Value offset, Value count) {
+/// Without bf16 instructions, LLVM moves masked vectors of it through a library call.
+static VectorType maskedType(VectorType type) {
+  if (!type.getElementType().isBF16())
+    return type;
+  return VectorType::get(type.getShape(), IntegerType::get(type.getContext(), 16));
+}
+
+Value KernelBuilder::loadPartial(VectorType wanted, Value base, Value offset, Value count) {
+  VectorType type = maskedType(wanted);
   Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
   Value address = gep(base, offset, type.getElementType());
-  return LLVM::MaskedLoadOp::create(b, loc, type, address, partialMask(*this, type, count), zero,
-                                    alignmentOf(type));
+  Value x = LLVM::MaskedLoadOp::create(b, loc, type, address, partialMask(*this, type, count), zero,
+                                       alignmentOf(type));
+  return type == wanted ? x : arith::BitcastOp::create(b, loc, wanted, x).getResult();
 }
 
 void KernelBuilder::storePartial(Value value, Value base, Value offset, Value count) {
-  auto type = cast<VectorType>(value.getType());
+  VectorType type = maskedType(cast<VectorType>(value.getType()));
+  if (type != value.getType())
+    value = arith::BitcastOp::create(b, loc, type, value);
   Value address = gep(base, offset, type.getElementType());
   LLVM::MaskedStoreOp::create(b, loc, value, address, partialMask(*this, type, count),
                               alignmentOf(type));

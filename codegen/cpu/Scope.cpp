@@ -305,6 +305,19 @@ MaybeSize Sizes::extent(Value tensor, int64_t axis) const {
     return result == attention.getResult() ? extent(attention.getValue(), 3)
                                            : extent(attention.getValue(), 2);
   }
+  if (auto linear = dyn_cast<LinearAttentionOp>(op)) {
+    bool isRows = result == linear.getResult();
+    if (axis < 2)
+      return extent(isRows ? linear.getQuery() : linear.getKey(), axis);
+    if (axis == 3)
+      return extent(linear.getValue(), 3);
+    if (isRows)
+      return extent(linear.getQuery(), 2);
+    MaybeSize depth = extent(linear.getKey(), 3), terms = Size(1);
+    if (linear.getKeyPos())
+      terms = extent(linear.getKeyPos(), 0);
+    return depth && terms ? MaybeSize(*depth * *terms) : std::nullopt;
+  }
   if (isa<NormOp, ScanOp>(op) && result.getResultNumber() == 0)
     return extent(op->getOperand(0), axis);
   return std::nullopt;

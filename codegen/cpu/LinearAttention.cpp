@@ -1,0 +1,253 @@
+#include "attune/codegen/cpu/LinearAttentionForms.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+/// Bidirectional keys are cut into parts until there are this many tasks.
+static constexpr int64_t kWantedTasks = 16;
+/// Chunks per part at least, and chunks of queries per task of the read.
+static constexpr int64_t kChunksPerTask = 4;
+
+namespace {
+
+struct Emitter {
+  KernelBuilder &kb;
+  ModuleOp module;
+  const LinearAttentionSpec &spec;
+  int64_t scratchBuffer;
+  std::string name;
+  LinearTile tile = LinearTile::of(kb.target);
+  LinearAttentionScratch scratch = {};
+
+  /// Runs a form in the kernel function; the status.
+  using Launch = std::function<Value(const KernelArgs &)>;
+  Launch chunked(), recurrent(), quadratic(), linear();
+  void emit();
+
+private:
+  using Body = llvm::function_ref<void(const LinearContext &, const KernelArgs &, Value scratch)>;
+  func::FuncOp task(StringRef suffix, int64_t scratchFloats, Body body);
+  Value aligned(const KernelArgs &args, int64_t buffer);
+  Value state(const KernelArgs &args, Value number);
+  Value parts(const LinearAttentionValues &v);
+  Value splits(const LinearAttentionValues &v);
+  /// Whether the quadratic form takes fewer operations in this call (i1).
+  Value isSmall(const LinearAttentionValues &v);
+};
+
+} // namespace
+
+Value Emitter::aligned(const KernelArgs &args, int64_t buffer) {
+  Type i64 = kb.b.getI64Type();
+  Value address = LLVM::PtrToIntOp::create(kb.b, kb.loc, i64, kb.buffer(args, buffer));
+  address = arith::AddIOp::create(kb.b, kb.loc, address, kb.constI(63, i64));
+  address = arith::AndIOp::create(kb.b, kb.loc, address, kb.constI(-64, i64));
+  return LLVM::IntToPtrOp::create(kb.b, kb.loc, kb.ptr(), address);
+}
+
+Value Emitter::state(const KernelArgs &args, Value number) {
+  Value offset = kb.mul(number, ChunkForm::stateFloats(spec, kb.target));
+  return kb.gep(aligned(args, scratchBuffer + 1), offset, kb.f32());
+}
+
+func::FuncOp Emitter::task(StringRef suffix, int64_t scratchFloats, Body body) {
+  scratch.perWorker = std::max(scratch.perWorker, (4 * scratchFloats + 63) / 64 * 64);
+  return kb.task(module, name + suffix.str(), [&](const KernelArgs &args) {
+    LinearAttentionValues values = spec.values(kb, args);
+    Value mine = kb.mul(args.worker, (4 * scratchFloats + 63) / 64 * 64);
+    body({kb, spec, values}, args, kb.gep(aligned(args, scratchBuffer), mine, kb.b.getI8Type()));
+    return spec.status ? spec.status(kb) : Value();
+  });
+}
+
+//===- Forms
+//--------------------------------------------------------------------------------------===//
+
+Emitter::Launch Emitter::chunked() {
+  func::FuncOp run =
+      task("_chunks", ChunkForm::scratchFloats(spec, kb.target),
+           [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+             Value heads = ctx.values.kvHeads;
+             ChunkForm(ctx, scratch).causal(kb.div(args.task, heads), kb.rem(args.task, heads));
+           });
+  return [this, run](const KernelArgs &args) {
+    LinearAttentionValues v = spec.values(kb, args);
+    return kb.parallelFor(args, kb.mul(v.batch, v.kvHeads), run);
+  };
+}
+
+/// Tasks that the value columns of a head are cut into, from the shapes alone.
+Value Emitter::splits(const LinearAttentionValues &v) {
+  // Not where a task could read a normaliser that another has already overwritten.
+  if (v.initNorm && v.finalNorm)
+    return kb.idx(1);
+  int64_t groups = ScanForm::groups(spec, kb.target);
+  Value isStep = kb.cmp(arith::CmpIPredicate::sle, v.queries, kb.idx(1));
+  Value few = kb.lt(kb.mul(v.batch, v.kvHeads), kb.idx(kWantedTasks / 4));
+  Value split = arith::OrIOp::create(kb.b, kb.loc, isStep, few);
+  return kb.select(split, kb.idx(groups), kb.idx(1));
+}
+
+Emitter::Launch Emitter::recurrent() {
+  if (spec.momentum()) {
+    func::FuncOp run =
+        task("_steps", MomentumForm::scratchFloats(spec, kb.target),
+             [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+               Value heads = ctx.values.kvHeads;
+               MomentumForm(ctx, scratch).run(kb.div(args.task, heads), kb.rem(args.task, heads));
+             });
+    return [this, run](const KernelArgs &args) {
+      LinearAttentionValues v = spec.values(kb, args);
+      return kb.parallelFor(args, kb.mul(v.batch, v.kvHeads), run);
+    };
+  }
+  func::FuncOp run =
+      task("_steps", ScanForm::scratchFloats(spec, kb.target),
+           [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+             Value splits = this->splits(ctx.values), head = kb.div(args.task, splits);
+             Value heads = ctx.values.kvHeads, groups = kb.idx(ScanForm::groups(spec, kb.target));
+             Value each = kb.div(groups, splits), first = kb.mul(kb.rem(args.task, splits), each);
+             ScanForm(ctx, scratch)
+                 .run(kb.div(head, heads), kb.rem(head, heads), first, kb.add(first, each));
+           });
+  return [this, run](const KernelArgs &args) {
+    LinearAttentionValues v = spec.values(kb, args);
+    return kb.parallelFor(args, kb.mul(kb.mul(v.batch, v.kvHeads), splits(v)), run);
+  };
+}
+
+Emitter::Launch Emitter::quadratic() {
+  func::FuncOp run = task(
+      "_pairs", ChunkForm::scratchFloats(spec, kb.target),
+      [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+        const LinearAttentionValues &v = ctx.values;
+        Value blocks = kb.ceilDiv(v.queries, tile.chunk);
+        Value head = kb.div(args.task, blocks);
+        // Later queries first: causal ones have the most keys.
+        Value block = kb.sub(kb.sub(blocks, kb.idx(1)), kb.rem(args.task, blocks));
+        ChunkForm(ctx, scratch)
+            .quadratic(kb.div(head, v.heads), kb.rem(head, v.heads), kb.mul(block, tile.chunk));
+      });
+  return [this, run](const KernelArgs &args) {
+    LinearAttentionValues v = spec.values(kb, args);
+    Value blocks = kb.ceilDiv(v.queries, tile.chunk);
+    return kb.parallelFor(args, kb.mul(kb.mul(v.batch, v.heads), blocks), run);
+  };
+}
+
+/// Parts that the keys of a head are cut into, from the shapes alone.
+Value Emitter::parts(const LinearAttentionValues &v) {
+  Value heads = kb.max(kb.idx(1), kb.mul(v.batch, v.kvHeads));
+  Value wanted = kb.div(kb.add(heads, kWantedTasks - 1), heads);
+  Value most = kb.ceilDiv(v.keys, kChunksPerTask * tile.chunk);
+  return kb.max(kb.idx(1), kb.min(wanted, most));
+}
+
+Emitter::Launch Emitter::linear() {
+  int64_t floats = ChunkForm::scratchFloats(spec, kb.target);
+  scratch.perHead = 4 * ChunkForm::stateFloats(spec, kb.target);
+  scratch.heads = kWantedTasks;
+  func::FuncOp sums =
+      task("_sums", floats, [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+        const LinearAttentionValues &v = ctx.values;
+        Value parts = this->parts(v), head = kb.div(args.task, parts);
+        Value chunks = kb.ceilDiv(v.keys, tile.chunk);
+        Value length = kb.mul(kb.div(kb.sub(kb.add(chunks, parts), kb.idx(1)), parts), tile.chunk);
+        Value first = kb.mul(kb.rem(args.task, parts), length);
+        ChunkForm(ctx, scratch)
+            .keyState(kb.div(head, v.kvHeads), kb.rem(head, v.kvHeads), first,
+                      kb.min(v.keys, kb.add(first, length)), state(args, args.task));
+      });
+  func::FuncOp merge =
+      task("_merge", floats, [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+        Value parts = this->parts(ctx.values);
+        ChunkForm(ctx, scratch).mergeStates(state(args, kb.mul(args.task, parts)), parts);
+      });
+  int64_t rows = kChunksPerTask * tile.chunk;
+  func::FuncOp reads =
+      task("_reads", floats, [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
+        const LinearAttentionValues &v = ctx.values;
+        Value blocks = kb.ceilDiv(v.queries, rows), head = kb.div(args.task, blocks);
+        Value b = kb.div(head, v.heads), h = kb.rem(head, v.heads);
+        Value kvHead = kb.add(kb.mul(b, v.kvHeads), kb.div(h, ctx.group()));
+        Value first = kb.mul(kb.rem(args.task, blocks), rows);
+        ChunkForm(ctx, scratch)
+            .readState(b, h, first, kb.min(v.queries, kb.add(first, rows)),
+                       state(args, kb.mul(kvHead, parts(v))));
+      });
+  return [=, this](const KernelArgs &args) mutable {
+    LinearAttentionValues v = spec.values(kb, args);
+    Value heads = kb.mul(v.batch, v.kvHeads), parts = this->parts(v);
+    auto isOk = [&](Value status) {
+      return kb.eq(arith::IndexCastOp::create(kb.b, kb.loc, kb.index(), status), kb.idx(0));
+    };
+    Type i32 = kb.b.getI32Type();
+    auto next = [&](Value status, Value wanted, llvm::function_ref<Value()> run) {
+      Value go = arith::AndIOp::create(kb.b, kb.loc, isOk(status), wanted);
+      return kb
+          .ifElse(
+              go, {i32}, [&]() -> Values { return {run()}; }, [&]() -> Values { return {status}; })
+          .front();
+    };
+    Value always = kb.constI(1, kb.b.getI1Type());
+    Value status = kb.parallelFor(args, kb.mul(heads, parts), sums);
+    status = next(status, spec.stateMap ? always : kb.lt(kb.idx(1), parts),
+                  [&] { return kb.parallelFor(args, heads, merge); });
+    return next(status, always, [&] {
+      Value blocks = kb.ceilDiv(v.queries, rows);
+      return kb.parallelFor(args, kb.mul(kb.mul(v.batch, v.heads), blocks), reads);
+    });
+  };
+}
+
+//===- Choice
+//-------------------------------------------------------------------------------------===//
+
+Value Emitter::isSmall(const LinearAttentionValues &v) {
+  // Multiply-adds per head: N M (F + E) against (N + M) F E.
+  int64_t features = spec.features(), product = features * spec.valueDim;
+  Value pairs = kb.mul(kb.mul(v.queries, v.keys), features + spec.valueDim);
+  return kb.cmp(arith::CmpIPredicate::sle, pairs, kb.mul(kb.add(v.queries, v.keys), product));
+}
+
+void Emitter::emit() {
+  auto allowed = [&](Form form) {
+    return spec.allows(form) && (spec.form == Form::Auto || spec.form == form);
+  };
+  Launch best, other;
+  if (spec.causal) {
+    // The recurrence takes the fewest operations and runs at the same rate as a chunk's products;
+    // that of momentum, which is not blocked, is the exception.
+    bool chunks = allowed(Form::Chunked) && (spec.momentum() || !allowed(Form::Recurrent));
+    if (chunks)
+      best = chunked();
+    else if (allowed(Form::Recurrent))
+      best = recurrent();
+  } else if (allowed(Form::Linear)) {
+    best = linear();
+    if (allowed(Form::Quadratic))
+      other = quadratic();
+  }
+  if (!best)
+    best = quadratic();
+  kb.kernel(module, name, [&](const KernelArgs &args) -> Value {
+    if (!other)
+      return best(args);
+    LinearAttentionValues v = spec.values(kb, args);
+    return kb
+        .ifElse(
+            isSmall(v), {kb.b.getI32Type()}, [&]() -> Values { return {other(args)}; },
+            [&]() -> Values { return {best(args)}; })
+        .front();
+  });
+}
+
+LinearAttentionScratch emitLinearAttention(KernelBuilder &kb, ModuleOp module, StringRef symbol,
+                                           const LinearAttentionSpec &spec, int64_t scratchBuffer) {
+  Emitter emitter{kb, module, spec, scratchBuffer, symbol.str()};
+  emitter.emit();
+  return emitter.scratch;
+}
+
+} // namespace attune::codegen
