@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test demo bench docs format fresh-check clean
+.PHONY: setup build test demo bench bench-attention docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -23,6 +23,9 @@ bench: build
 	@cmake --build $(BUILD) -j $(JOBS) --target attune-kernel-bench
 	@$(PYTHON) bench/run.py $(ARGS)
 	@$(BUILD)/bin/attune-kernel-bench
+
+bench-attention: build
+	@$(PYTHON) bench/attention.py $(ARGS)
 
 docs: build
 	@scripts/docs.sh

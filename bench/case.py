@@ -20,7 +20,10 @@ def load(names=None):
 
 
 def model_path(case):
-    """Models come out of installed Python packages, so that every machine has the same bytes."""
+    """Models come out of installed Python packages, so that every machine has the same bytes; or
+    from a given path."""
+    if "path" in case["model"]:
+        return case["model"]["path"]
     return Path(sysconfig.get_path("purelib")) / case["model"]["package"] / case["model"]["file"]
 
 
@@ -36,5 +39,10 @@ def inputs(case, dims=None, seed=0):
         elif fill in ("ones", "zeros"):
             feeds[name] = np.full(shape, fill == "ones", dtype)
         else:
-            feeds[name] = rng.standard_normal(shape).astype(dtype)
+            values = rng.standard_normal(shape) * spec.get("scale", 1)
+            if fill == "negative":  # logarithms of gates
+                values = -0.1 * np.abs(values)
+            elif fill == "unit":
+                values = 1 / (1 + np.exp(-values))
+            feeds[name] = values.astype(dtype)
     return feeds

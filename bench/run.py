@@ -26,6 +26,10 @@ FOLDER = Path(__file__).resolve().parent
 PEERS = ["attune", "onnxruntime", "openvino"]
 
 
+class PeerError(SystemExit):
+    """A peer refused, or its results differ; ends the program unless somebody catches it."""
+
+
 class Worker:
     def __init__(self, peer):
         self.peer = peer
@@ -42,7 +46,7 @@ class Worker:
         line = self.process.stdout.readline()
         answer = json.loads(line) if line else {"error": "the process ended"}
         if "error" in answer:
-            raise SystemExit(f"{self.peer}: {request['do']}: {answer['error']}")
+            raise PeerError(f"{self.peer}: {request['do']}: {answer['error']}")
         return answer
 
     def close(self):
@@ -59,48 +63,80 @@ def measure_roof(threads, work):
     return json.loads(text)
 
 
-def compare(workers, case, work):
-    """Largest absolute difference of each peer's outputs to those of the last peer."""
-    feeds = work / "inputs.npz"
+def outputs_of(worker, case, work):
+    feeds, file = work / "inputs.npz", work / f"{worker.peer}.npz"
     np.savez(feeds, **cases.inputs(case))
-    results = {}
-    for worker in workers:
-        file = work / f"{worker.peer}.npz"
-        worker.ask(do="bind", inputs=str(feeds), outputs=str(file))
-        with np.load(file) as data:
-            results[worker.peer] = [data[k] for k in data.files]
-    reference = results["onnxruntime" if "onnxruntime" in results else workers[-1].peer]
-    errors = {}
-    for peer, outputs in results.items():
-        if len(outputs) != len(reference):
-            raise SystemExit(f"{peer}: {len(outputs)} outputs, expected {len(reference)}")
-        worst = 0.0
-        for got, want in zip(outputs, reference):
-            if got.shape != want.shape or got.dtype != want.dtype:
-                raise SystemExit(
-                    f"{peer}: output is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
-                )
-            gap = np.abs(got.astype(np.float64) - want.astype(np.float64)).max(initial=0.0)
-            worst = max(worst, float("inf") if np.isnan(gap) else float(gap))
-        if worst > case["tolerance"]:
-            raise SystemExit(f"{peer}: differs by {worst:.3g} (tolerance {case['tolerance']:.3g})")
-        errors[peer] = worst
-    return errors
+    worker.ask(do="bind", inputs=str(feeds), outputs=str(file))
+    with np.load(file) as data:
+        return [data[k] for k in data.files]
 
 
-def run_case(name, case, peers, threads, rounds, runs, work):
-    workers = [Worker(p) for p in peers]
-    loaded = {
-        w.peer: w.ask(do="load", model=str(cases.model_path(case)), threads=threads, work=str(work))
-        for w in workers
-    }
-    errors = compare(workers, case, work)
-    times = {p: [] for p in peers}
+def difference(peer, outputs, reference, tolerance):
+    """Largest absolute difference to the reference's outputs, unless it is above the tolerance."""
+    if len(outputs) != len(reference):
+        raise PeerError(f"{peer}: {len(outputs)} outputs, expected {len(reference)}")
+    worst = 0.0
+    for got, want in zip(outputs, reference):
+        if got.shape != want.shape or got.dtype != want.dtype:
+            raise PeerError(
+                f"{peer}: output is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
+            )
+        gap = np.abs(got.astype(np.float64) - want.astype(np.float64)).max(initial=0.0)
+        worst = max(worst, float("inf") if np.isnan(gap) else float(gap))
+    if worst > tolerance:
+        raise PeerError(f"{peer}: differs by {worst:.3g} (tolerance {tolerance:.3g})")
+    return worst
+
+
+def runs_for(worker, runs, rounds, budget):
+    """How many runs of this peer a round may have, and whether one more to warm up is affordable."""
+    if budget is None:
+        return {"runs": runs}
+    ms = worker.ask(do="time", runs=1, warm=False)["ms"][0]
+    affordable = int(budget * 1e3 / rounds / ms) - 1
+    return {"runs": max(1, min(runs, affordable)), "warm": affordable > 0}
+
+
+def run_case(name, case, peers, threads, rounds, runs, work, strict=True, budget=None):
+    """With `strict` any failure of a peer ends the program; else the peer is left out.
+
+    `budget`: seconds that a peer may take in all rounds; slow ones run less often.
+    """
+    workers, loaded, outputs, errors, plans, failed = [], {}, {}, {}, {}, {}
+
+    def attempt(worker, action):
+        """False where the peer failed and is out."""
+        try:
+            action(worker)
+        except PeerError as error:
+            if strict:
+                raise
+            failed[worker.peer] = str(error).splitlines()[0]
+            worker.close()
+            return False
+        return True
+
+    def load(worker):
+        model = str(cases.model_path(case))
+        loaded[worker.peer] = worker.ask(do="load", model=model, threads=threads, work=str(work))
+        outputs[worker.peer] = outputs_of(worker, case, work)
+
+    def check(worker):
+        reference = outputs["onnxruntime" if "onnxruntime" in outputs else workers[-1].peer]
+        errors[worker.peer] = difference(
+            worker.peer, outputs[worker.peer], reference, case["tolerance"]
+        )
+        plans[worker.peer] = runs_for(worker, runs, rounds, budget)
+
+    workers = [w for w in map(Worker, peers) if attempt(w, load)]
+    workers = [w for w in workers if attempt(w, check)]
     order = random.Random(0)
-    for _ in range(rounds):
+    times = {w.peer: [] for w in workers}
+    slow = any(not plan.get("warm", True) for plan in plans.values())
+    for _ in range(min(rounds, 3) if slow else rounds):
         for worker in order.sample(workers, len(workers)):
             time.sleep(0.02)  # the previous peer's threads stop spinning
-            times[worker.peer].append(worker.ask(do="time", runs=runs)["ms"])
+            times[worker.peer].append(worker.ask(do="time", **plans[worker.peer])["ms"])
     for worker in workers:
         worker.close()
     return {
@@ -108,6 +144,7 @@ def run_case(name, case, peers, threads, rounds, runs, work):
         "model": case["name"],
         "dims": case["dims"],
         "threads": threads,
+        "failed": failed,
         "peers": {
             p: {
                 "version": loaded[p]["version"],
@@ -116,7 +153,7 @@ def run_case(name, case, peers, threads, rounds, runs, work):
                 "rounds_ms": times[p],
                 **report.summary(times[p]),
             }
-            for p in peers
+            for p in times
         },
     }
 

@@ -2,7 +2,7 @@
 
 {"do": "load", "model": M, "threads": N, "work": DIR}  -> {"ms": time of loading, "version": ...}
 {"do": "bind", "inputs": F.npz, "outputs": G.npz}      -> {}  one run on those inputs, saved to G
-{"do": "time", "runs": N}                              -> {"ms": [...]}
+{"do": "time", "runs": N, "warm": true}                -> {"ms": [...]}  after one more if warm
 """
 
 import importlib
@@ -33,7 +33,8 @@ def main(name):
                 np.savez(request["outputs"], *session.run())
                 answer = {}
             else:
-                session.run()  # wakes threads and caches up after the other peers' turn
+                if request.get("warm", True):
+                    session.run()  # wakes threads and caches up after the other peers' turn
                 times = []
                 for _ in range(request["runs"]):
                     start = time.perf_counter()

@@ -80,6 +80,12 @@ class Options(C.Structure):
     _fields_ += [("executor", C.c_void_p)]
 
 
+class Profile(C.Structure):
+    _fields_ = [("size", C.c_uint32), ("step_size", C.c_uint32), ("step_capacity", C.c_uint64)]
+    _fields_ += [("steps", C.c_void_p)]
+    _fields_ += [(n, C.c_uint64) for n in ("step_count", "total_ns", "arena_bytes")]
+
+
 class RunArgs(C.Structure):
     _fields_ = [
         ("size", C.c_uint32),
@@ -203,6 +209,14 @@ class Bound:
         """Results of the run before are given back first."""
         self.clear()
         _check(api().session_run(self.session.handle, C.byref(self.args)))
+
+    def arena_bytes(self):
+        """Memory for intermediate results, of one more run."""
+        profile = Profile(size=C.sizeof(Profile))
+        self.args.profile = C.cast(C.byref(profile), C.c_void_p)
+        self.run()
+        self.args.profile = None
+        return profile.arena_bytes
 
     def outputs(self):
         return [_array_of(self.results[i].tensor) for i in range(len(self.session.output_names))]

@@ -12,13 +12,19 @@ def version():
     return attune_ctypes.api().version_text().decode()
 
 
+def compiled(model, work):
+    artifact = Path(work) / f"{Path(model).stem}.so"
+    if not artifact.exists():
+        command = [attune_ctypes.BUILD / "bin" / "attune", "compile", model, "-o", artifact]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            raise RuntimeError(result.stderr.strip().splitlines()[0])
+    return artifact
+
+
 class Session:
     def __init__(self, model, threads, work):
-        artifact = Path(work) / f"{Path(model).stem}.so"
-        if not artifact.exists():
-            tool = attune_ctypes.BUILD / "bin" / "attune"
-            subprocess.run([tool, "compile", model, "-o", artifact], check=True)
-        self.session = attune_ctypes.Session(artifact, threads=threads)
+        self.session = attune_ctypes.Session(compiled(model, work), threads=threads)
 
     def bind(self, feeds):
         self.bound = self.session.bind(feeds)

@@ -28,6 +28,10 @@ class Config:
     per_head: int = 2  # EIT: inner maps per head
 
     @property
+    def columns(self):
+        return self.grid[1]
+
+    @property
     def head(self):
         return self.width // self.heads
 

@@ -3,13 +3,16 @@
     pip install torch onnxscript onnx
     python examples/zoo/export.py --out DIR                 everything, tiny, with inputs and outputs
     python examples/zoo/export.py linear/causal_cumsum --out DIR --set width=512 --set heads=8
+    python examples/zoo/export.py --cases bench/attention/cases.json --out bench/attention
 
 One folder for each system, spelling and exporter: model.onnx, and a test_data_set_N for each of two
-lengths (one where the length is fixed) in the layout of the ONNX test suites.
+lengths (one where the length is fixed) in the layout of the ONNX test suites. With --cases: the graphs
+of a bench, without weights.
 """
 
 import argparse
 import importlib
+import json
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,6 +21,7 @@ import onnx
 import torch
 from block import ZOO, Config
 from onnx import numpy_helper
+from weights import strip
 
 SYSTEMS = "softmax linear cosformer momentum luna couplformer mega rpe vicinity evolving eit sret"
 for module in SYSTEMS.split():
@@ -82,10 +86,14 @@ def write_data(folder, module, inputs):
             )
 
 
+def make(spelling, config):
+    torch.manual_seed(0)
+    return spelling.make(config).eval()
+
+
 def write(system, name, config, out, styles=None):
     spelling = ZOO[system][name]
-    torch.manual_seed(0)
-    module = spelling.make(config).eval()
+    module = make(spelling, config)
     step = getattr(config, spelling.multiple) if spelling.multiple else 1
     lengths = [config.length]
     if not spelling.fixed:
@@ -102,12 +110,35 @@ def write(system, name, config, out, styles=None):
         write_data(folder, module, inputs)
 
 
+def write_cases(file, out):
+    """One graph for each case that names a block; equal graphs are shared."""
+    bench = json.loads(file.read_text())
+    for case in bench["cases"]:
+        path = out / f"{case.get('graph')}.onnx"
+        if "block" not in case or path.exists():
+            continue
+        system, name = case["block"].split("/")
+        spelling = ZOO[system][name]
+        config = config_of({**bench["sizes"], **case.get("sizes", {})})
+        module = make(spelling, config)
+        x = torch.randn(2, config.length, config.width)
+        export(module, x, str(path), case["style"], spelling.fixed)
+        model = rename_dims(clean(onnx.load(path)), spelling.fixed)
+        onnx.save(strip(model, module), path)
+        print(f"{path}: {path.stat().st_size / 1024:.0f} KiB", flush=True)
+
+
+def config_of(sizes):
+    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()})
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="system or system/spelling (default: all)")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cases", type=Path, help="a bench's table of cases")
     parser.add_argument("--style", action="append", choices=STYLES)
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=N", help="a size of Config"
@@ -122,6 +153,8 @@ def main():
         parts = [int(v) for v in value.split("x")]
         sizes[field] = tuple(parts) if field == "grid" else parts[0]
     warnings.filterwarnings("ignore")
+    if options.cases:
+        return write_cases(options.cases, options.out)
     for system, spellings in ZOO.items():
         for name in spellings:
             if options.names and not {system, f"{system}/{name}"} & set(options.names):

@@ -38,6 +38,19 @@ class Plain(Vicinity):
         return q @ (k.transpose(-1, -2) @ v) / (norm + self.eps)
 
 
+@spelling("vicinity", "any_rows", multiple="columns")
+class AnyRows(Plain):
+    """The number of columns is fixed, that of rows follows from the length."""
+
+    def features(self, q, k):
+        columns = self.config.columns
+        place = torch.arange(q.shape[2])
+        down = (place // columns) * (math.pi / 2) / (q.shape[2] // columns)
+        across = (place % columns) * (math.pi / 2 / columns)
+        factors = [down.cos(), down.sin(), across.cos(), across.sin()]
+        return tuple(torch.cat([x * f[:, None] for f in factors], -1) for x in (q.relu(), k.relu()))
+
+
 @spelling("vicinity", "einsum", fixed=True)
 class Einsum(Vicinity):
     def mix(self, q, k, v):
