@@ -68,6 +68,13 @@ void DimResolver::forwardResults(ValueRange from, ValueRange to) {
       }
 }
 
+void DimResolver::forget(Operation *op) {
+  for (Value result : op->getResults())
+    if (auto type = dyn_cast<RankedTensorType>(result.getType()))
+      for (int64_t axis = 0; axis < type.getRank(); ++axis)
+        known.erase({result, axis});
+}
+
 OpFoldResult DimResolver::argument(BlockArgument arg, int64_t axis) {
   OpBuilder builder = OpBuilder::atBlockBegin(block);
   auto make = [&]() -> Value { return tensor::DimOp::create(builder, arg.getLoc(), arg, axis); };

@@ -35,6 +35,9 @@ public:
   /// Values that replaced others keep their extents.
   void forwardResults(mlir::ValueRange from, mlir::ValueRange to);
 
+  /// The results of an op that goes: another op may get its place in memory.
+  void forget(mlir::Operation *op);
+
 private:
   mlir::OpFoldResult argument(mlir::BlockArgument arg, int64_t axis);
   mlir::OpFoldResult result(mlir::OpResult value, int64_t axis);

@@ -159,8 +159,10 @@ FailureOr<KernelOp> formKernel(ArrayRef<Operation *> ops, DimResolver &dims,
   for (auto [from, to] : llvm::zip(boundary->results, kernel.getResults()))
     rewriter.replaceAllUsesWith(from, to);
   dims.forwardResults(boundary->results, kernel.getResults());
-  for (Operation *op : llvm::reverse(ops))
+  for (Operation *op : llvm::reverse(ops)) {
+    dims.forget(op);
     rewriter.eraseOp(op);
+  }
   return kernel;
 }
 

@@ -56,7 +56,7 @@ GRAPHS = [Graph(p.parent) for p in sorted(ROOT.glob("*/*/model.onnx"))]
 def raised(model, *flags):
     """The ops of the families in the IR after the raise stage: "attention", "2 attention", ..."""
     text = cli.attune("compile", model, "--stop-after=raise", *flags).stdout
-    found = Counter(re.findall(rf'attune\.({"|".join(OPS)})(?![\w.])', text))
+    found = Counter(re.findall(rf"attune\.({'|'.join(OPS)})(?![\w.])", text))
     return " + ".join(f"{n} {op}" if n > 1 else op for op, n in sorted(found.items())) or "none"
 
 
