@@ -17,8 +17,8 @@ def files():
     if listed.returncode:
         pytest.skip("not a git checkout")
     found = [Path(f) for f in listed.stdout.splitlines() if (ROOT / f).is_file()]
-    # Data is binary, in the layout of the ONNX test suites.
-    return [f for f in found if f.parts[:2] != ("test", "data")]
+    # Models and data are binary; data has the layout of the ONNX test suites.
+    return [f for f in found if f.parts[:2] != ("test", "data") and f.suffix != ".onnx"]
 
 
 FILES = files()
