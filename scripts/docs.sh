@@ -6,7 +6,19 @@ build=${ATTUNE_BUILD:-build}
 target=docs/generated
 mkdir -p "$target"
 
-cp "$build/gen/attune/dialect/Attune.md" "$target/dialect.md"
+# A page per op; what all share stays in dialect.md.
+rm -rf "$target/ops"
+mkdir "$target/ops"
+awk -v target="$target" '
+  NR == 1 || /^## / { page = target "/dialect.md" }
+  /^### `attune\./ {
+    split($2, name, /[`.]/)
+    page = target "/ops/" name[3] ".md"
+    print "- [`attune." name[3] "`](ops/" name[3] ".md)" > (target "/dialect.md")
+  }
+  page ~ /ops/ { sub(/^##/, "") }
+  { print > page }
+' "$build/gen/attune/dialect/Attune.md"
 { echo; cat "$build/gen/attune/dialect/AttuneInterfaces.md"; } >>"$target/dialect.md"
 cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
 {
@@ -17,5 +29,5 @@ cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
     printf '```\n'
   done
 } >"$target/flags.md"
-sed -i -e 's/[[:space:]]*$//' "$target"/*.md
-echo "$target: $(ls $target | tr '\n' ' ')"
+sed -i -e 's/[[:space:]]*$//' "$target"/*.md "$target"/ops/*.md
+echo "$target: $(ls "$target" "$target/ops" | tr '\n' ' ')"

@@ -20,7 +20,7 @@ def Attune_EmaOp : Attune_Op<"ema", [
     over the sequence from its end, and both sums are added. `truncation = T` leaves out what lies T or
     more steps back. `final_state` is h after the last step.
 
-    | value | shape |
+    | value (all floats) | shape |
     | --- | --- |
     | `input`, `result` | `[B,L,C]` |
     | `decay`, `input_weight`, `output_weight` | `[C,n]`, or `[2C,n]` if bidirectional |
@@ -29,8 +29,8 @@ def Attune_EmaOp : Attune_Op<"ema", [
 
     Computed in f32 (f64 for f64 inputs) and cast once. Any extent but n may be dynamic; L may be 0.
 
-    Errors: shapes that contradict the table, n < 1, constant `decay` beyond 1 in magnitude,
-    `bidirectional` or `truncation` with an initial or final state, `truncation` < 1.
+    Errors: shapes or element types that contradict the table, n dynamic or < 1, constant `decay` beyond
+    1 in magnitude, `bidirectional` or `truncation` with an initial or final state, `truncation` < 1.
 
     Source: Mega (ICLR 2023); S4D. Example:
 

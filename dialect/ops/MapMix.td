@@ -29,9 +29,9 @@ def Attune_MapMixOp : Attune_Op<"map_mix", [
 
     Computed in f32 (f64 for f64 maps) and cast once.
 
-    Errors: shapes that contradict the table, groups that do not divide, lists of another length than
-    the stages, alpha or beta outside [0, 1], beta without `previous`. Maps must be unmasked: -inf times
-    a weight would poison the neighbourhood.
+    Errors: shapes or element types (floats) that contradict the table, no stage, lists of another length,
+    groups or dilations < 1, groups that do not divide, slopes without leaky_relu, alpha or beta outside [0, 1],
+    beta without `previous`. The caller gives unmasked maps: -inf times a weight poisons the neighbourhood.
 
     Source: "Evolving Attention with Residual Convolutions" (ICML 2021), EIT (arXiv 2212.10197), talking heads
     (arXiv 2003.02436). Example:

@@ -17,7 +17,7 @@ def Attune_ToeplitzOp : Attune_Op<"toeplitz", [Pure,
 
     | value | shape |
     | --- | --- |
-    | `coeffs` | `[K]` or `[K,E]`; bidirectional: K = N + M - 1 |
+    | `coeffs` | `[K]` or `[K,E]`; bidirectional: K = N + M - 1, which gives N where it is dynamic |
     | `input`, `result` | `[B,M,E]`, `[B,N,E]` |
 
     Computed in f32 (f64 for f64 inputs) and cast once; the order of the sum follows `form` (`auto`,

@@ -109,6 +109,103 @@ func.func @f(%x: tensor<3x8x1xf32>, %n: index) -> tensor<3x5x2xf32> {
   EXPECT_EQ(ir.count(WorkTerm::Class::Transcendental), 16);
 }
 
+std::string linearAttention(StringRef attributes, StringRef operands = "") {
+  return (R"(
+func.func @f(%q: tensor<1x4x?x8xf32>, %k: tensor<1x2x?x8xf32>, %v: tensor<1x2x?x16xf32>,
+             %b: tensor<1x2x?xf32>, %c: tensor<?xf32>) -> tensor<1x4x?x16xf32> {
+  %o = attune.linear_attention
+    ins(%q, %k, %v : tensor<1x4x?x8xf32>, tensor<1x2x?x8xf32>, tensor<1x2x?x16xf32>) )" +
+          operands + " {" + attributes + R"(} -> tensor<1x4x?x16xf32>
+  phi_k {
+  ^bb0(%x: f32):
+    %e = math.exp %x : f32
+    attune.yield %e : f32
+  }
+  return %o : tensor<1x4x?x16xf32>
+})")
+      .str();
+}
+
+TEST(Work, LinearAttentionByItsForm) {
+  // Per token and key head a product into the state, per token and query head one out of it.
+  double products = (2 + 4) * 10 * 8 * 16 * 2, exponentials = 2 * 10 * 8;
+  Parsed sum(linearAttention(""));
+  EXPECT_EQ(sum.count(WorkTerm::Class::Fma, 10), products);
+  EXPECT_EQ(sum.count(WorkTerm::Class::Transcendental, 10), exponentials);
+  EXPECT_EQ(sum.count(WorkTerm::Class::Arithmetic, 10), 0);
+
+  Parsed delta(linearAttention("update = #attune.update<delta>", "beta(%b : tensor<1x2x?xf32>)"));
+  EXPECT_EQ(delta.count(WorkTerm::Class::Fma, 10), products + 2 * 10 * 8 * 16 * 2);
+
+  Parsed gated(linearAttention("update = #attune.update<gated>", "decay(%b : tensor<1x2x?xf32>)"));
+  EXPECT_EQ(gated.count(WorkTerm::Class::Arithmetic, 10), 2 * 10 * 8 * 16);
+  EXPECT_EQ(gated.count(WorkTerm::Class::Transcendental, 10), exponentials + 2 * 10);
+
+  double pairs = 4 * 10 * 10;
+  Parsed toeplitz(linearAttention("norm = #attune.weighting<count>", "toeplitz(%c : tensor<?xf32>)"));
+  EXPECT_EQ(toeplitz.count(WorkTerm::Class::Fma, 10), pairs * (8 + 16) * 2);
+  EXPECT_EQ(toeplitz.count(WorkTerm::Class::Arithmetic, 10), pairs * 2 + 4 * 10 * 16);
+
+  Parsed quadratic(linearAttention("form = #attune.form<quadratic>"));
+  EXPECT_EQ(quadratic.count(WorkTerm::Class::Fma, 10), pairs * (8 + 16) * 2);
+}
+
+TEST(Work, Sequences) {
+  Parsed ema(R"(
+func.func @f(%x: tensor<2x?x3xf32>, %a: tensor<3x4xf32>) -> tensor<2x?x3xf32> {
+  %y = attune.ema ins(%x : tensor<2x?x3xf32>)
+    coeffs(%a, %a, %a : tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>) -> tensor<2x?x3xf32>
+  return %y : tensor<2x?x3xf32>
+})");
+  EXPECT_EQ(ema.count(WorkTerm::Class::Fma, 5), 2 * 5 * 3 * 4 * 4);
+  Parsed toeplitz(R"(
+func.func @f(%c: tensor<7xf32>, %x: tensor<2x?x3xf32>) -> tensor<2x?x3xf32> {
+  %y = attune.toeplitz ins(%c, %x : tensor<7xf32>, tensor<2x?x3xf32>) -> tensor<2x?x3xf32>
+  return %y : tensor<2x?x3xf32>
+})");
+  EXPECT_EQ(toeplitz.count(WorkTerm::Class::Fma, 5), 2 * 5 * 3 * 7 * 2);
+}
+
+TEST(Work, MapMixAndContract) {
+  Parsed mix(R"(
+func.func @f(%m: tensor<1x4x5x6xf32>, %w: tensor<8x2x3x3xf32>, %b: tensor<8xf32>) -> tensor<1x8x5x6xf32> {
+  %y = attune.map_mix ins(%m : tensor<1x4x5x6xf32>) weights(%w : tensor<8x2x3x3xf32>) biases(%b : tensor<8xf32>)
+    {groups = array<i64: 2>, dilations = array<i64: 1>, acts = [#attune.map_act<relu>],
+     slopes = array<f64: 0.0>} -> tensor<1x8x5x6xf32>
+  return %y : tensor<1x8x5x6xf32>
+})");
+  EXPECT_EQ(mix.count(WorkTerm::Class::Fma), 8 * 5 * 6 * 2 * 9 * 2);
+  EXPECT_EQ(mix.count(WorkTerm::Class::Arithmetic), 8 * 5 * 6 * 2);
+  Parsed contract(R"(
+func.func @f(%x: tensor<2x3x9xf32>, %w: tensor<4x3x3xf32>, %z: tensor<2x4x7xf32>) -> tensor<2x4x7xf32> {
+  %y = attune.contract ins(%x, %w : tensor<2x3x9xf32>, tensor<4x3x3xf32>) outs(%z : tensor<2x4x7xf32>)
+    {kind = #attune.contract_kind<adder>,
+     indexing_maps = [affine_map<(b, o, n, i, t) -> (b, i, n + t)>, affine_map<(b, o, n, i, t) -> (o, i, t)>,
+                      affine_map<(b, o, n, i, t) -> (b, o, n)>]}
+  return %y : tensor<2x4x7xf32>
+})");
+  EXPECT_EQ(contract.count(WorkTerm::Class::Arithmetic), 2 * 4 * 7 * 3 * 3 * 3);
+}
+
+TEST(Search, AlternativesOfAChoice) {
+  Parsed ir(R"(
+func.func @f(%x: f32) -> f32 {
+  %y = attune.choice "act" ins(%x : f32) {selected = 1 : i64} -> f32 alternative one {
+  ^bb0(%a: f32):
+    attune.yield %a : f32
+  } alternative two {
+  ^bb0(%a: f32):
+    attune.yield %a : f32
+  }
+  return %y : f32
+})");
+  SmallVector<SearchKnob> knobs = ir.get<ChoiceOp>().getSearchKnobs();
+  ASSERT_EQ(knobs.size(), 1u);
+  EXPECT_EQ(knobs[0].name, "act");
+  EXPECT_EQ(knobs[0].current, 1);
+  EXPECT_EQ(knobs[0].values, (SmallVector<int64_t>{0, 1}));
+}
+
 TEST(Search, KeyHeadsDivideTheHeads) {
   Parsed ir(kAttention);
   auto op = cast<SearchOpInterface>(ir.get<AttentionOp>().getOperation());
