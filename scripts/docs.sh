@@ -16,7 +16,7 @@ awk -v target="$target" '
     page = target "/ops/" name[3] ".md"
     print "- [`attune." name[3] "`](ops/" name[3] ".md)" > (target "/dialect.md")
   }
-  page ~ /ops/ { sub(/^##/, "") }
+  page ~ "/ops/" { sub(/^##/, "") }
   { print > page }
 ' "$build/gen/attune/dialect/Attune.md"
 { echo; cat "$build/gen/attune/dialect/AttuneInterfaces.md"; } >>"$target/dialect.md"

@@ -229,7 +229,8 @@ SmallVector<WorkTerm> ContractOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<AffineMap> maps = getMaps();
   SmallVector<OpFoldResult> loops(maps[0].getNumDims());
-  for (auto [map, value] : llvm::zip_equal(maps, ValueRange{getInput(), getWeight(), getResult()}))
+  Value values[] = {getInput(), getWeight(), getResult()};
+  for (auto [map, value] : llvm::zip_equal(maps, values))
     for (auto [axis, expr] : llvm::enumerate(map.getResults()))
       if (auto loop = dyn_cast<AffineDimExpr>(expr); loop && !loops[loop.getPosition()])
         loops[loop.getPosition()] = extent(value, axis);
