@@ -250,6 +250,33 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
   ];
 }
 
+def SplitKronecker : Pass<"attune-split-kronecker", "::mlir::func::FuncOp"> {
+  let summary = "Contract with the factors of a Kronecker product one after the other.";
+  let description = [{
+    A contraction with a product of two tensors that are summed over different axes (an image's map
+    of rows times its map of columns, as in Couplformer) is two contractions, without the product:
+    `h w (h + w)` instead of `(h w)^2` multiplications per channel. Sums over merged axes count,
+    where both operands merged them. Rounding differs; infinite factors may give NaN elsewhere.
+
+    Before, with `%ab[i, k, j, l] = %a[i, j] * %b[k, l]`:
+    ```mlir
+    %o = linalg.contract indexing_maps = [(i,k,c,j,l) -> (i,k,j,l), (i,k,c,j,l) -> (j,l,c),
+                                          (i,k,c,j,l) -> (i,k,c)] ins(%ab, %v) outs(%zero)
+    ```
+    After:
+    ```mlir
+    %t = linalg.contract indexing_maps = [(j,c,k,l) -> (k,l), (j,c,k,l) -> (j,l,c),
+                                          (j,c,k,l) -> (j,c,k)] ins(%b, %v) outs(%zero1)
+    %o = linalg.contract indexing_maps = [(i,k,c,j) -> (i,j), (i,k,c,j) -> (j,c,k),
+                                          (i,k,c,j) -> (i,k,c)] ins(%a, %t) outs(%zero)
+    ```
+    Remark of category `attune-rewrite`: `KroneckerSplit`.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numSplit", "split", "Contractions split">];
+}
+
 def TileState : Pass<"attune-tile-state"> {
   let summary = "Lower ops with carried state to a loop over tiles of their reduction axis.";
   let description = [{

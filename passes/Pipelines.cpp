@@ -40,6 +40,7 @@ void addCanonicalizeStage(OpPassManager &pm) {
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addRaiseStage(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createSplitKronecker());
   pm.addNestedPass<func::FuncOp>(createRaiseAttention());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

@@ -102,6 +102,10 @@ private:
           return true;
         continue;
       }
+      if (auto softmax = dyn_cast<linalg::SoftmaxOp>(user);
+          softmax && use.getOperandNumber() == 0 && int64_t(softmax.getDimension()) != axis &&
+          isUndone(softmax.getResult()[0], axis, extents, depth - 1))
+        return true;
       auto op = dyn_cast<linalg::LinalgOp>(user);
       if (!op || !op.hasPureTensorSemantics() || op->getNumResults() != 1 || op.isDpsInit(&use))
         continue;

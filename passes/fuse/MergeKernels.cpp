@@ -96,9 +96,9 @@ KernelOp merge(Candidate &candidate, RewriterBase &rewriter) {
   auto inlineBody = [&](KernelOp kernel) {
     IRMapping map;
     Block &block = kernel.getBody().front();
-    for (auto [arg, operand] : llvm::zip(
-             block.getArguments(), llvm::concat<const Value>(SmallVector<Value>(kernel.getInputs()),
-                                                             SmallVector<Value>(kernel.getDims()))))
+    SmallVector<Value> operands(kernel.getInputs());
+    llvm::append_range(operands, kernel.getDims());
+    for (auto [arg, operand] : llvm::zip(block.getArguments(), operands))
       map.map(arg, outer.lookup(operand));
     for (Operation &op : block.without_terminator())
       rewriter.clone(op, map);
