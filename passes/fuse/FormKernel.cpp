@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -160,6 +161,11 @@ FailureOr<KernelOp> formKernel(ArrayRef<Operation *> ops, DimResolver &dims,
     rewriter.replaceAllUsesWith(from, to);
   dims.forwardResults(boundary->results, kernel.getResults());
   for (Operation *op : llvm::reverse(ops)) {
+    // Asking for extents leaves unused `tensor.dim`s of values between the operators behind.
+    llvm::SetVector<Operation *> users(op->user_begin(), op->user_end());
+    for (Operation *user : users)
+      if (isOpTriviallyDead(user))
+        rewriter.eraseOp(user);
     dims.forget(op);
     rewriter.eraseOp(op);
   }
