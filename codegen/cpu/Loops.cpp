@@ -234,8 +234,29 @@ private:
   }
 
   FailureOr<HostExpr> extentOf(Value memref, int64_t axis) {
-    auto arg = dyn_cast<BlockArgument>(memref);
-    if (!arg || arg.getArgNumber() >= numBuffers())
+    auto type = cast<MemRefType>(memref.getType());
+    if (!type.isDynamicDim(axis))
+      return HostExpr([size = type.getDimSize(axis)](OpBuilder &b, Location loc, ValueRange, Value) {
+        return arith::ConstantIndexOp::create(b, loc, size).getResult();
+      });
+    if (Operation *producer = memref.getDefiningOp()) {
+      if (auto alloc = dyn_cast<memref::AllocOp>(producer))
+        return hostExpr(alloc.getDynamicSizes()[type.getDynamicDimIndex(axis)]);
+      if (auto cast = dyn_cast<memref::CastOp>(producer))
+        return extentOf(cast.getSource(), axis);
+      if (auto expand = dyn_cast<memref::ExpandShapeOp>(producer))
+        return hostExpr(expand.getOutputShape()[type.getDynamicDimIndex(axis)]);
+      auto view = dyn_cast<OffsetSizeAndStrideOpInterface>(producer);
+      if (!view || int64_t(view.getMixedSizes().size()) != type.getRank())
+        return failure();
+      auto size = dyn_cast<Value>(view.getMixedSizes()[axis]);
+      return size ? hostExpr(size) : FailureOr<HostExpr>(failure());
+    }
+    auto arg = cast<BlockArgument>(memref);
+    unsigned firstScratch = func.getNumArguments() - scratchExtents.size();
+    if (arg.getOwner() == &func.getBody().front() && arg.getArgNumber() >= firstScratch)
+      return scratchExtents[arg.getArgNumber() - firstScratch][type.getDynamicDimIndex(axis)];
+    if (arg.getArgNumber() >= numBuffers())
       return failure();
     Value dim = dimOfBuffer(arg.getArgNumber(), axis);
     return dim ? hostExpr(dim) : FailureOr<HostExpr>(failure());
