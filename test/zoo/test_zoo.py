@@ -36,7 +36,9 @@ def one_style_each():
 
 
 ONE_EACH = list(one_style_each())
-WORKING = [g for g in zoo.GRAPHS if g.id not in BROKEN]
+# Unrolled and not raised: one very large kernel.
+SLOW = set() if ALL else {"momentum/recurrent"}
+QUICK = [g for g in zoo.GRAPHS if g.name not in SLOW]
 by_id = dict(ids=lambda g: g.id)
 
 
@@ -55,6 +57,8 @@ def test_raised(graph):
 
 @pytest.mark.parametrize("graph", zoo.GRAPHS if ALL else ONE_EACH, **by_id)
 def test_equal_to_pytorch(graph, tmp_path):
+    if graph.name in SLOW:
+        pytest.skip("slow to compile; ATTUNE_ZOO=all runs it")
     compare(graph.path, list(graph.data()), tmp_path)
 
 
@@ -72,7 +76,7 @@ def test_respelled(graph, number, tmp_path):
 def test_respelled_results(number, tmp_path):
     """Not the same graphs from run to run; ATTUNE_SEED repeats them."""
     rng = np.random.default_rng([SEED, number])
-    graph = WORKING[rng.integers(len(WORKING))]
+    graph = QUICK[rng.integers(len(QUICK))]
     model, changes = respell(graph.model(), rng.integers(2**31))
     print(f"ATTUNE_SEED={SEED}, number {number}: {graph.id}: {changes}")
     onnx.save(model, tmp_path / "model.onnx")
@@ -87,7 +91,7 @@ SYSTEMS = sorted({g.folder.parent.name for g in zoo.GRAPHS})
 def test_near_miss(system, number, tmp_path):
     """One sign, axis or mask changed: ONNX Runtime's result, or refused as unsupported."""
     rng = np.random.default_rng([draw(system), number])
-    graphs = [g for g in WORKING if g.folder.parent.name == system]
+    graphs = [g for g in QUICK if g.folder.parent.name == system]
     graph = graphs[rng.integers(len(graphs))]
     feeds = [x for x, _ in graph.data()]
     for about, model in near_miss.near_misses(graph.model(), rng):
