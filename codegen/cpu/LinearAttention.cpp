@@ -205,7 +205,7 @@ Emitter::Launch Emitter::linear() {
 //-------------------------------------------------------------------------------------===//
 
 Value Emitter::isSmall(const LinearAttentionValues &v) {
-  // Multiply-adds per head: N M (F + E) against (N + M) F E.
+  // As LinearAttentionSpec::quadraticIsCheaper.
   int64_t features = spec.features(), product = features * spec.valueDim;
   Value pairs = kb.mul(kb.mul(v.queries, v.keys), features + spec.valueDim);
   return kb.cmp(arith::CmpIPredicate::sle, pairs, kb.mul(kb.add(v.queries, v.keys), product));

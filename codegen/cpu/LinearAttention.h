@@ -72,6 +72,10 @@ struct LinearAttentionSpec {
   bool momentum() const { return update == Update::Momentum || update == Update::AdaptiveMomentum; }
   /// Whether Z is needed.
   bool hasNorm() const { return norm == Weighting::Sum || norms; }
+  /// Multiply-adds per bidirectional head: N M (F + E) against (N + M) F E.
+  bool quadraticIsCheaper(int64_t n, int64_t m) const {
+    return n * m * (features() + valueDim) <= (n + m) * features() * valueDim;
+  }
   /// Whether the form computes this update at all.
   bool allows(Form form) const;
 };

@@ -11,7 +11,8 @@ namespace attune::codegen {
 
 namespace {
 
-constexpr int64_t kMaxDim = 256, kMaxFeatures = 1024;
+/// Rows of features and values are unrolled in part.
+constexpr int64_t kMaxKeyDim = 512, kMaxFeatures = 1024, kMaxValueDim = 1024;
 
 /// A tensor of the kernel as strides over one of its buffers.
 struct Operand {
@@ -140,8 +141,8 @@ bool Plan::readShape() {
   spec.keyDim = constant(op.getKey(), 3);
   spec.valueDim = constant(op.getValue(), 3);
   spec.terms = op.getQueryPos() ? constant(op.getQueryPos(), 0) : 1;
-  return spec.keyDim >= 1 && spec.keyDim <= kMaxDim && spec.valueDim >= 1 &&
-         spec.valueDim <= kMaxDim && spec.terms >= 1 && spec.features() <= kMaxFeatures;
+  return spec.keyDim >= 1 && spec.keyDim <= kMaxKeyDim && spec.valueDim >= 1 &&
+         spec.valueDim <= kMaxValueDim && spec.terms >= 1 && spec.features() <= kMaxFeatures;
 }
 
 bool Plan::readRegions() {
@@ -167,6 +168,11 @@ bool Plan::read() {
   spec.form = op.getForm();
   if (spec.norm == Weighting::Softmax)
     return false;
+  // Known extents decide now what the kernel would else decide at every call.
+  std::optional<int64_t> n = extents[3].constant(), m = extents[4].constant();
+  if (n && m && spec.form == Form::Auto && !spec.causal && spec.allows(Form::Linear))
+    spec.form =
+        op.getState().empty() && spec.quadraticIsCheaper(*n, *m) ? Form::Quadratic : Form::Linear;
   if (spec.form != Form::Auto)
     return spec.allows(spec.form) && (spec.form != Form::Quadratic || op.getState().empty());
   return true;

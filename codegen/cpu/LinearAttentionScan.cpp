@@ -69,10 +69,17 @@ Value ScanForm::loadFeatures(Value address, int64_t first, int64_t count) const 
 }
 
 Value ScanForm::dot(Value x, Value y) const {
-  Value sum = kb.constF(0, kb.vec());
-  ctx.forVectors(features, [&](int64_t first, int64_t count) {
-    sum = kb.fma(loadFeatures(x, first, count), loadFeatures(y, first, count), sum);
-  });
+  // Most are short enough to unroll.
+  int64_t looped = features > 256 ? features / lanes * lanes : 0;
+  Value zero = kb.constF(0, kb.vec());
+  Value sum =
+      kb.forLoop(kb.idx(0), kb.idx(looped), lanes, {zero}, [&](Value f, ValueRange in) -> Values {
+          return {kb.fma(kb.load(kb.vec(), x, f), kb.load(kb.vec(), y, f), in[0])};
+        }).front();
+  for (int64_t f = looped; f < features; f += lanes) {
+    int64_t count = std::min(lanes, features - f);
+    sum = kb.fma(loadFeatures(x, f, count), loadFeatures(y, f, count), sum);
+  }
   return ctx.sumOf(sum);
 }
 

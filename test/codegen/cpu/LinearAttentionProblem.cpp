@@ -206,6 +206,8 @@ std::string LinearCase::text() const {
 
 LinearProblem::LinearProblem(const LinearCase &what, LinearShape shape, unsigned seed)
     : what(what), shape(shape) {
+  if (what.causal)
+    this->shape.keys = shape.keys = shape.queries;
   for (const Argument &arg : argumentsOf(what)) {
     std::vector<int64_t> extents;
     for (const std::string &extent : arg.extents)

@@ -105,6 +105,9 @@ TEST(LinearAttention, ManyColumnsByTheRecurrence) {
   what.interleaved = true;
   what.norm = "sum";
   expectRight(what, {{1, 70, 70}, {2, 1, 1}});
+  what.keyDim = 300;
+  what.valueDim = 520;
+  expectRight(what, {{1, 9, 9}});
 }
 
 TEST(LinearAttention, Gated) {
