@@ -87,7 +87,7 @@ def model_of(case):
 def write(case, folder, dims):
     """The case's model under `folder`, with these sizes (or symbols, without)."""
     size = "x".join(map(str, dims.values())) or "any"
-    path = Path(folder) / f"{case.get('graph') or case['rule']}-{size}.onnx"
+    path = Path(folder) / f"{case.get('graph') or 'onnx-' + case['rule']}-{size}.onnx"
     if not path.exists():
         onnx.save(fix(model_of(case), dims), path)
     return path

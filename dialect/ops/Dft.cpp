@@ -78,9 +78,17 @@ Value DftLowering::part(int64_t number) {
   sizes.back() = builder.getIndexAttr(1);
   Shape offsets(rank, builder.getIndexAttr(0)), strides(rank, builder.getIndexAttr(1));
   offsets.back() = builder.getIndexAttr(number);
-  SmallVector<int64_t> extents(type.getShape().drop_back());
+  SmallVector<int64_t> extents(type.getShape());
   extents[axis] = getConstantIntValue(sizes[axis]).value_or(ShapedType::kDynamic);
-  return op<tensor::ExtractSliceOp>(type.clone(extents), dft.getInput(), offsets, sizes, strides);
+  extents.back() = 1;
+  // Not a slice that drops the axis: which one it dropped would be ambiguous beside others of 1.
+  Value slice =
+      op<tensor::ExtractSliceOp>(type.clone(extents), dft.getInput(), offsets, sizes, strides);
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t i = 0; i < rank - 1; ++i)
+    groups.push_back({i});
+  groups.back().push_back(rank - 1);
+  return op<tensor::CollapseShapeOp>(slice, groups);
 }
 
 /// Contribution of one sample to the part of the result that the current iteration computes.

@@ -106,3 +106,11 @@ def test_near_miss(system, number, tmp_path):
             if "error: unsupported:" not in str(error):
                 raise
         return
+
+
+def test_batch_of_one(tmp_path):
+    """Axes of size 1 beside each other: which of them an operator drops is not ambiguous."""
+    graph = next(g for g in zoo.GRAPHS if g.name == "ema/fft")
+    cases = [({"x": f["x"][:1]}, want[:1]) for f, want in graph.data()]
+    artifact = cli.compile(graph.path, tmp_path / "model.so", "--dim", "batch=1")
+    assert cli.worst(Session(artifact).run(cases[0][0])["y"], cases[0][1]) <= 2e-5
