@@ -4,6 +4,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 using namespace mlir;
@@ -230,6 +231,19 @@ Extent Extents::floorDiv(const Extent &a, const Extent &b) {
     return llvm::divideFloorSigned(*x, *y);
   if (auto exact = divideExactly(a, b))
     return *exact;
+  // Factors that all terms share: (c*q) / (c*r) = q / r.
+  uint64_t common = 0;
+  for (const Extent *side : {&a, &b})
+    for (const Extent::Term &t : side->terms())
+      common = std::gcd(common, llvm::AbsoluteValue(t.factor));
+  if (common > 1) {
+    Extent p, q;
+    for (const Extent::Term &t : a.terms())
+      p.add(t.atoms, t.factor / int64_t(common));
+    for (const Extent::Term &t : b.terms())
+      q.add(t.atoms, t.factor / int64_t(common));
+    return floorDiv(p, q);
+  }
   auto [low, high] = bounds(a);
   if (!y || *y <= 0)
     return intern(Kind::FloorDiv, a, b, nonNegative(a) && nonNegative(b) ? 0 : kNegInf,
