@@ -1,7 +1,6 @@
-//===- LinearAttentionLayout.h - Scratch of the tiled linear attention forms
-//-------------------===//
+//===- LinearAttentionLayout.h - Scratch of the linear attention forms -----------------------===//
 //
-// Internal to codegen/cpu/LinearAttention{Chunk,Pack,State}.cpp.
+// Internal to codegen/cpu/LinearAttention*.cpp.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_LINEARATTENTIONLAYOUT_H
@@ -30,6 +29,23 @@ struct ChunkForm::Layout {
   int64_t total;
   static int64_t weightStride(const LinearTile &tile) { return tile.chunk + 32; }
   static int64_t tableFloats(const LinearTile &tile) { return 2 * tile.chunk + 64; }
+};
+
+/// Positions that the state in cache is passed over for at once, and vectors of a group of columns:
+/// their product of accumulators fits 16 registers with what they need.
+constexpr int64_t kSteps = 4, kVectors = 2;
+
+/// Offsets in floats of the worker's scratch; rows of features end in a vector of slack.
+struct ScanForm::Layout {
+  int64_t state;        ///< [group][feature][column]
+  int64_t norm;         ///< [step + 1][feature], the first before the block
+  int64_t key;          ///< [step][feature]
+  int64_t ahead;        ///< keys times the gates after them
+  int64_t coefficients; ///< keys or queries times the gates up to them
+  int64_t query;
+  int64_t gate;   ///< [step][feature]; of the block in [kSteps]
+  int64_t change; ///< [step][group][column]
+  int64_t total;
 };
 
 } // namespace attune::codegen
