@@ -277,6 +277,43 @@ def SplitKronecker : Pass<"attune-split-kronecker", "::mlir::func::FuncOp"> {
   let statistics = [Statistic<"numSplit", "split", "Contractions split">];
 }
 
+def RaiseLinearAttention : Pass<"attune-raise-linear-attention", "::mlir::func::FuncOp"> {
+  let summary = "Raise attention with product weights to attune.linear_attention.";
+  let description = [{
+    Finds `sum_j sum_f u(i,f) y(j,f) v(j,e)` behind a sum, in any order of multiplication: through a
+    state of keys and values, through a map of scores, through cumulative sums of outer products.
+    The sums are expanded into one product of scalars, whose factors are told apart by the indices
+    they depend on, so any arrangement of matrix products, einsums, transposes, feature maps and
+    factors is the same. Divisors that are the same sum without `v` (plus eps, at least eps, or
+    alone), or the number of visible keys, become the norm; `j <= i`, from masks or cumulative sums,
+    makes it causal; a product with a mask of keys becomes `key_mask`; scalar maps of queries and
+    keys become regions.
+
+    Needs sums on zero-filled inits and `attune.scan`. Guarantees the same results up to rounding.
+    Products of three data tensors without a norm are raised if all three share a batch axis.
+
+    Before, with element-wise generics written as expressions:
+    ```mlir
+    %s = linalg.contract indexing_maps = [k, v, s] ins(%fk, %v) outs(%zero)
+    %n = linalg.contract indexing_maps = [q, s, o] ins(%fq, %s) outs(%zero)
+    %z = linalg.reduce { arith.addf } ins(%fk) outs(%zero) dimensions = [2]
+    %d = linalg.contract indexing_maps = [q, z, d] ins(%fq, %z) outs(%zero)
+    %o = %n / (%d + 1.0e-6)
+    ```
+    After:
+    ```mlir
+    %o = attune.linear_attention ins(%q, %k, %v) {direction = bidirectional, norm = sum, eps = 1.0e-6} phi_q {...} phi_k {...}
+    ```
+    Remarks of category `attune-raise`: `LinearAttnRaised`, and `LinearAttnNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect",
+                           "::mlir::cf::ControlFlowDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Linear attentions raised">,
+    Statistic<"numRefused", "refused", "Linear attentions recognised but not raised">
+  ];
+}
+
 def TileState : Pass<"attune-tile-state"> {
   let summary = "Lower ops with carried state to a loop over tiles of their reduction axis.";
   let description = [{

@@ -73,6 +73,7 @@ private:
   Shape rows, result, stateShape, normShape; // [B,H,N], [B,H,N,E], [B,Hk,F,E], [B,Hk,F]
   OpFoldResult keys;
   Value u, y; // [B,H,N,F], [B,Hk,M,F]
+  Value fixedMu; // [B,Hk], of update momentum
   Value numerator, denominator, finalState, finalNorm;
 };
 
@@ -212,6 +213,8 @@ LinearAttentionLowering::State LinearAttentionLowering::initial() {
 
 void LinearAttentionLowering::recurrence() {
   State state = initial();
+  if (attention.getUpdate() == Update::Momentum)
+    fixedMu = fill({stateShape[0], stateShape[1]}, cast(attention.getMu(), accum));
   SmallVector<Value> init;
   for (Value *part : state.parts())
     init.push_back(*part);
@@ -255,7 +258,7 @@ void LinearAttentionLowering::advance(State &state, Step step) {
       Value first = compare(arith::CmpIPredicate::eq, step.number, index(int64_t(0)));
       step.rate = select(first, constant(accum, 1), step.rate);
     } else {
-      step.mu = fill({stateShape[0], stateShape[1]}, cast(attention.getMu(), accum));
+      step.mu = fixedMu;
     }
   }
   push(state, step);

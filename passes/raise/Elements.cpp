@@ -280,7 +280,16 @@ Value Elements::ofConstant(Value tensor, ArrayRef<Value> indices) {
   return make<arith::SelectOp>(inside, scalar(band->inside), scalar(band->outside));
 }
 
-Value Elements::throughLinalg(linalg::LinalgOp op, unsigned result, ArrayRef<Value> indices) {
+Elements::Checked Elements::throughChecks(const ElementOf &result) {
+  Checked checked;
+  if (auto op = result.tensor.getDefiningOp<linalg::LinalgOp>())
+    checked.element = throughLinalg(op, cast<OpResult>(result.tensor).getResultNumber(),
+                                    result.indices, &checked);
+  return checked;
+}
+
+Value Elements::throughLinalg(linalg::LinalgOp op, unsigned result, ArrayRef<Value> indices,
+                              Checked *unproved) {
   if (op.getNumLoops() != op.getNumParallelLoops() || !op.hasPureTensorSemantics())
     return {};
   AffineMap out = op.getIndexingMapMatchingResult(op->getResult(result));
@@ -292,8 +301,11 @@ Value Elements::throughLinalg(linalg::LinalgOp op, unsigned result, ArrayRef<Val
   IRMapping known;
   for (auto check : op.getBlock()->getOps<cf::AssertOp>()) {
     Value holds = evaluate(check.getArg(), op, loops, known);
-    if (!holds || !matchPattern(holds, m_One()))
+    if (holds && matchPattern(holds, m_One()))
+      continue;
+    if (!holds || !unproved)
       return {};
+    unproved->checks.push_back({holds, check.getMsgAttr()});
   }
   return evaluate(op.getBlock()->getTerminator()->getOperand(result), op, loops, known);
 }

@@ -63,6 +63,14 @@ public:
   };
   std::optional<Reduced> reduced(const ElementOf &result, llvm::ArrayRef<mlir::Value> inner);
 
+  /// What an elementwise operator computes for an element whose checks are not proved: the element,
+  /// and what must be checked with it. The element is null if there are other reasons.
+  struct Checked {
+    mlir::Value element;
+    llvm::SmallVector<std::pair<mlir::Value, mlir::StringAttr>> checks;
+  };
+  Checked throughChecks(const ElementOf &result);
+
   /// Free indices for all axes of a tensor.
   llvm::SmallVector<mlir::Value> addIndices(mlir::Value tensor);
   /// A tensor of this type with the scalar at `indices`, nearest to the inputs first, or null.
@@ -96,7 +104,7 @@ private:
   mlir::Value compute(mlir::Value tensor, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value leaf(mlir::Value tensor, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value throughLinalg(mlir::linalg::LinalgOp op, unsigned result,
-                            llvm::ArrayRef<mlir::Value> indices);
+                            llvm::ArrayRef<mlir::Value> indices, Checked *unproved = nullptr);
   mlir::Value throughExpand(mlir::tensor::ExpandShapeOp op, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value throughCollapse(mlir::tensor::CollapseShapeOp op,
                               llvm::ArrayRef<mlir::Value> indices);

@@ -1,0 +1,114 @@
+//===- LinearMatch.h - Linear attention in the forms that exporters write it
+//-----------------------===//
+//
+// Finds sum_j sum_f u(i,f) y(j,f) v(j,e), causal or not, divided by the same sum without v or by
+// the number of keys, behind one tensor (the result of a sum or of elementwise operators after
+// it), whatever the order of multiplication. Used by `--attune-raise-linear-attention` only.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_PASSES_RAISE_LINEARMATCH_H
+#define ATTUNE_PASSES_RAISE_LINEARMATCH_H
+
+#include "attune/dialect/Attune.h"
+#include "attune/passes/raise/LinearProduct.h"
+
+namespace attune {
+
+class LinearMatch {
+public:
+  LinearMatch(mlir::func::FuncOp func, mlir::Value root)
+      : sizes(func), elements(sizes), products(sizes, elements), root(root) {
+    elements.setBudget(20000);
+  }
+
+  /// With `normalised`, only if a denominator belongs to the attention.
+  bool match(bool normalised);
+  /// Builds the op in front of the root's operator; returns the root's new value.
+  LinearAttentionOp build(mlir::OpBuilder &builder);
+  mlir::Value getReplacement() const { return replacement; }
+
+  /// Why something that looked like attention does not match; empty if nothing did.
+  std::string reason;
+  /// The sums that the op stands for.
+  llvm::ArrayRef<mlir::Operation *> sums() const { return replaced.getArrayRef(); }
+
+private:
+  using Value = mlir::Value;
+  bool refuse(const llvm::Twine &why) {
+    reason = why.str();
+    return false;
+  }
+  bool isLoad(Value scalar) const { return elements.load(scalar).has_value(); }
+  bool search(const Product &product, unsigned depth);
+  bool prefersFirstAsKey(const Product &product);
+  bool searchState(const Product &product);
+  bool assignRoles(const Product &product, Value keyIndex, Value featureIndex);
+  bool looksLikeAttention();
+  bool isNestedSoftmax();
+  bool onlyUsers(const Product &product);
+  bool matchConditions(const Product &product);
+  bool matchDivisors(const Product &product);
+  bool matchWeightSum(Value divisor, const Product &product);
+  bool matchSum(const Product &sum, const Product &whole, unsigned depth, Product &found);
+  bool isCount(Value divisor);
+  llvm::SmallVector<Value> weightFactors();
+  bool matchRelative();
+  std::optional<double> momentumOf(Value scalar);
+  Value ofDistance(Value scalar, Value distance);
+  Value buildToeplitz(mlir::OpBuilder &builder, mlir::Location loc);
+  void matchPositions();
+  std::optional<ElementOf> featureTensor(llvm::ArrayRef<Value> factors);
+  std::optional<int64_t> termWidth(const ElementOf &element);
+  bool splitTerms(llvm::SmallVector<Value> &factors, Value position, Value inner,
+                  int64_t numTerms, int64_t width, llvm::SmallVector<Value> &table);
+  bool matchOperands();
+
+  /// A tensor operand, and the scalar map that gives the feature of its elements.
+  struct Operand {
+    Value scalar, base;
+    double factor = 1;
+    IndexGroups groups;
+    std::optional<Layout> layout;
+  };
+  void matchOperand(Operand &operand, llvm::ArrayRef<Value> factors, bool withMap);
+  Value buildOperand(mlir::OpBuilder &builder, mlir::Location loc, const Operand &operand);
+  Value buildTable(mlir::OpBuilder &builder, mlir::Location loc, llvm::ArrayRef<Value> table,
+                   Value position);
+  void addMap(mlir::OpBuilder &builder, LinearAttentionOp op, mlir::Region &region,
+              const Operand &operand);
+  /// Of all values of `indices`, with checks.
+  Value materialize(mlir::OpBuilder &builder, mlir::Location loc, Value scalar,
+                    llvm::ArrayRef<Value> indices,
+                    llvm::ArrayRef<std::pair<Value, mlir::StringAttr>> checks = {});
+  Value restoreLayout(mlir::OpBuilder &builder, Value result);
+
+  Sizes sizes;
+  Elements elements;
+  Products products;
+  Value root, replacement;
+  bool needsNorm = false, decided = false;
+
+  /// Free indices, one per axis of the root; null for unit axes.
+  llvm::SmallVector<Value> indices;
+  Value row, column, feature, valueDepth;
+  /// Position in the Toeplitz coefficients.
+  Value offset;
+  /// Conditions, on that position, that the coefficients' computation checks.
+  llvm::SmallVector<std::pair<Value, mlir::StringAttr>> checks;
+  llvm::SmallVector<Value> batch, heads;
+  llvm::SmallVector<Value> queryFactors, keyFactors, valueFactors, keyScale, keyMasks, relative;
+  /// Per term, a scalar of the position.
+  llvm::SmallVector<Value> queryTable, keyTable;
+  Operand query, key, value, mask;
+  /// A map of the state, between the sums over keys and over features.
+  Operand state;
+  bool causal = false, plainDenominator = false;
+  std::optional<double> mu;
+  Weighting norm = Weighting::None;
+  EpsMode epsMode = EpsMode::Add;
+  double scale = 1, keyFactor = 1, eps = 0, step = 0;
+  llvm::SetVector<mlir::Operation *> replaced;
+};
+
+} // namespace attune
+#endif
