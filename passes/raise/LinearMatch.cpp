@@ -397,7 +397,7 @@ bool LinearMatch::matchSum(const Product &sum, const Product &whole, unsigned de
       std::optional<Product> next = products.expand(sum, position, inner);
       return next && matchSum(*next, whole, depth + 1, found);
     };
-    if (attempt(column) || attempt(feature) || attempt({column, feature}) ||
+    if (attempt({}) || attempt(column) || attempt(feature) || attempt({column, feature}) ||
         attempt({feature, column}))
       return true;
   }

@@ -89,6 +89,17 @@ std::optional<SmallVector<AffineExpr>> Products::summed(Value factor) {
   auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op);
   if (!linalgOp || linalgOp.getNumReductionLoops() == 0)
     return std::nullopt;
+  std::optional<SmallVector<AffineExpr>> all = loopExtents(linalgOp);
+  if (!all)
+    return std::nullopt;
+  // A sum of one element is that element.
+  llvm::erase_if(*all, [](AffineExpr extent) { return Sizes::asConstant(extent) == 1; });
+  return all;
+}
+
+/// Extents of the reduction loops.
+std::optional<SmallVector<AffineExpr>> Products::loopExtents(linalg::LinalgOp linalgOp) {
+  SmallVector<AffineExpr> extents;
   for (auto [loop, kind] : llvm::enumerate(linalgOp.getIteratorTypesArray())) {
     if (kind != utils::IteratorType::reduction)
       continue;
@@ -120,7 +131,11 @@ std::optional<Product> Products::expand(const Product &product, unsigned factor,
     indices[scan.getAxis()] = inner[0];
     element = elements.at(scan.getInput(), indices);
   } else {
-    std::optional<Elements::Reduced> reduced = elements.reduced(*load, inner);
+    SmallVector<Value> loops;
+    const Value *next = inner.begin();
+    for (AffineExpr extent : *loopExtents(load->tensor.getDefiningOp<linalg::LinalgOp>()))
+      loops.push_back(Sizes::asConstant(extent) == 1 ? elements.constantIndex(0) : *next++);
+    std::optional<Elements::Reduced> reduced = elements.reduced(*load, loops);
     if (!reduced || !reduced->isSum)
       return std::nullopt;
     element = reduced->element;

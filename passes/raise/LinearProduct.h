@@ -31,7 +31,7 @@ public:
   Products(Sizes &sizes, Elements &elements) : sizes(sizes), elements(elements) {}
 
   Product flatten(mlir::Value scalar);
-  /// Extents of the axes that a factor sums over; nullopt if it is no sum.
+  /// Extents of the axes that a factor sums over, other than 1; nullopt if it is no sum.
   std::optional<llvm::SmallVector<mlir::AffineExpr>> summed(mlir::Value factor);
   /// The product with one factor replaced by what it sums, at these indices of the summed axes.
   std::optional<Product> expand(const Product &product, unsigned factor,
@@ -43,6 +43,7 @@ public:
 
 private:
   void flatten(mlir::Value scalar, Product &into);
+  std::optional<llvm::SmallVector<mlir::AffineExpr>> loopExtents(mlir::linalg::LinalgOp op);
 
   Sizes &sizes;
   Elements &elements;
