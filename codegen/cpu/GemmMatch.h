@@ -11,23 +11,10 @@
 #ifndef ATTUNE_CODEGEN_CPU_GEMMMATCH_H
 #define ATTUNE_CODEGEN_CPU_GEMMMATCH_H
 
-#include "attune/codegen/cpu/Gemm.h"
-#include "attune/codegen/cpu/Views.h"
+#include "attune/codegen/cpu/Epilogue.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace attune::codegen {
-
-/// The coordinate of one tensor axis at a point of the product: `base / divisor % extent`, where
-/// the remainder is not needed for the outermost part of the base.
-struct GemmCoord {
-  enum Base { Zero, Batch, Row, Column } base = Zero;
-  Size divisor, extent;
-  bool outermost = true;
-  bool operator==(const GemmCoord &other) const {
-    return base == other.base && divisor == other.divisor && extent == other.extent;
-  }
-};
-using GemmCoords = llvm::SmallVector<GemmCoord>;
 
 struct GemmAxisSize {
   Size extent, stride;
@@ -45,23 +32,10 @@ struct GemmMatch {
   mlir::Value scale;                  ///< factor in its body, or null
   GemmCoords scaleLoops;              ///< of the dequantising generic
 
-  struct Step {
-    mlir::linalg::GenericOp op;
-    GemmCoords loops;
-  };
-  llvm::SmallVector<Step> steps;
-  struct Output {
-    Placement place;
-    GemmCoords point;
-  };
-  llvm::SmallVector<Output> outputs;
+  Epilogue epilogue;
 };
 
 std::optional<GemmMatch> matchGemm(KernelOp op, const Sizes &sizes);
-
-/// The coordinates of an operand of a generic whose loops are at `loops`, or nothing if its map has
-/// anything but loops and constants 0.
-std::optional<GemmCoords> mapCoords(mlir::AffineMap map, llvm::ArrayRef<GemmCoord> loops);
 
 } // namespace attune::codegen
 #endif

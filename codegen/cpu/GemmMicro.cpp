@@ -12,16 +12,14 @@ GemmTile GemmTile::of(const CpuTarget &target) {
   return {target.registers >= 32 ? 4 : 2, 1};
 }
 
-/// The private function `name`, built by `body` if the module has none yet.
-static func::FuncOp shared(KernelBuilder &kb, ModuleOp module, StringRef name,
-                           ArrayRef<Type> inputs, llvm::function_ref<void(ValueRange)> body) {
+func::FuncOp sharedFunction(KernelBuilder &kb, ModuleOp module, StringRef name,
+                            ArrayRef<Type> inputs, llvm::function_ref<void(ValueRange)> body) {
   if (auto existing = module.lookupSymbol<func::FuncOp>(name))
     return existing;
   OpBuilder::InsertionGuard guard(kb.b);
   kb.b.setInsertionPointToEnd(module.getBody());
   auto func = func::FuncOp::create(kb.b, kb.loc, name, kb.b.getFunctionType(inputs, TypeRange()));
   func.setPrivate();
-  // One copy each: inlining would undo the sharing.
   func->setAttr("passthrough", kb.b.getStrArrayAttr({"noinline"}));
   for (auto [index, type] : llvm::enumerate(inputs))
     if (isa<LLVM::LLVMPointerType>(type))
@@ -48,7 +46,7 @@ func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool in
   std::string name = "attune_gemm_" + std::string(int8 ? "i8_" : "f32_") + std::to_string(rows);
   SmallVector<Type> inputs = {kb.ptr(), kb.ptr(),         kb.index(), kb.index(),
                               kb.ptr(), kb.b.getI1Type(), kb.ptr()};
-  return shared(kb, module, name, inputs, [&](ValueRange args) {
+  return sharedFunction(kb, module, name, inputs, [&](ValueRange args) {
     Value a = args[0], b = args[1], stride = args[2], depth = args[3], memory = args[4];
     Type i8 = kb.b.getI8Type();
     auto loadB = [&](Value offset) -> Value {
@@ -144,7 +142,7 @@ static Values transpose(KernelBuilder &kb, Values rows) {
 func::FuncOp gemmTranspose(KernelBuilder &kb, ModuleOp module) {
   int64_t lanes = kb.lanes();
   SmallVector<Type> inputs = {kb.ptr(), kb.index(), kb.index(), kb.ptr(), kb.index()};
-  return shared(kb, module, "attune_gemm_transpose", inputs, [&](ValueRange args) {
+  return sharedFunction(kb, module, "attune_gemm_transpose", inputs, [&](ValueRange args) {
     Value first = args[1], count = args[2], dst = args[3], stride = args[4];
     Values rows;
     for (int64_t i = 0; i < lanes; ++i) {
@@ -175,7 +173,7 @@ func::FuncOp gemmTranspose(KernelBuilder &kb, ModuleOp module) {
 
 func::FuncOp gemmWiden(KernelBuilder &kb, ModuleOp module) {
   SmallVector<Type> inputs = {kb.ptr(), kb.ptr(), kb.index()};
-  return shared(kb, module, "attune_gemm_widen", inputs, [&](ValueRange args) {
+  return sharedFunction(kb, module, "attune_gemm_widen", inputs, [&](ValueRange args) {
     int64_t lanes = kb.lanes();
     Type i8 = kb.b.getI8Type();
     auto convert = [&](Value i) {

@@ -18,6 +18,12 @@ namespace attune::codegen {
 
 constexpr int64_t kPanelColumns = 16;
 
+/// The private function `name` of a module, built by `body` if it has none yet; never inlined, so
+/// that a module holds one copy.
+mlir::func::FuncOp sharedFunction(KernelBuilder &kb, mlir::ModuleOp module, llvm::StringRef name,
+                                  llvm::ArrayRef<mlir::Type> inputs,
+                                  llvm::function_ref<void(mlir::ValueRange)> body);
+
 /// The register tile of a CPU: all accumulators, the B vectors and one A scalar in registers.
 struct GemmTile {
   int64_t rows, panels;
