@@ -27,6 +27,7 @@ std::string kernelHash(KernelOp op, const CpuTarget &target) {
 CpuEmitters::CpuEmitters(bool onlyGeneric) {
   if (!onlyGeneric) {
     emitters.push_back(createGemmEmitter());
+    emitters.push_back(createConvEmitter());
     emitters.push_back(createAttentionEmitter());
     emitters.push_back(createLinearAttentionEmitter());
     emitters.push_back(createRowwiseEmitter());

@@ -63,6 +63,7 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   if (backend) {
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
     pm.addPass(createCanonicalizerPass());
+    pm.addNestedPass<func::FuncOp>(createPackFilters());
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));

@@ -1,7 +1,7 @@
 //===- Emitter.h - From an attune.kernel to a function of the kernel ABI -------------------------===//
 //
 // A kernel region is emitted by the first emitter that matches it, from the most to the least
-// special: gemm, attention, rowwise, loops. `loops` takes everything (reference lowering, then
+// special: gemm, conv, attention, rowwise, loops. `loops` takes everything (reference lowering, then
 // scalar loops). Emitters read the region, never the host function.
 //
 //===--------------------------------------------------------------------------------------------===//
@@ -41,6 +41,7 @@ public:
 };
 
 std::unique_ptr<KernelEmitter> createGemmEmitter();
+std::unique_ptr<KernelEmitter> createConvEmitter();
 std::unique_ptr<KernelEmitter> createAttentionEmitter();
 std::unique_ptr<KernelEmitter> createLinearAttentionEmitter();
 std::unique_ptr<KernelEmitter> createRowwiseEmitter();

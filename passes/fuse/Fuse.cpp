@@ -52,11 +52,12 @@ public:
 private:
   const KernelBackend *backend;
 
-  /// The operators that go into one kernel from the start: a contraction takes along what unpacks
-  /// and dequantises its constant operand.
+  /// The operators that go into one kernel from the start: a contraction or convolution takes along
+  /// what unpacks and dequantises its constant operand.
   static SmallVector<Operation *> seed(Operation *op) {
     llvm::SetVector<Operation *> group;
-    if (isa<linalg::ContractOp>(op)) {
+    auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+    if (linalgOp && linalgOp.getNumReductionLoops() != 0) {
       SmallVector<Value> work(op->getOperands());
       while (!work.empty()) {
         Operation *producer = work.pop_back_val().getDefiningOp();

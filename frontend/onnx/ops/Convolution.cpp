@@ -6,33 +6,6 @@ using namespace mlir;
 
 namespace attune::onnx {
 
-/// Every window as one row of [N, positions..., C * kernel]: what a matrix product consumes.
-static Tensor windowRows(Node &node, const Tensor &input, const Window &window, TypedAttr zero) {
-  int64_t rank = window.rank();
-  MLIRContext *context = node.context();
-  Shape out = {input.dim(0)};
-  out.append(window.out.begin(), window.out.end());
-  out.push_back(input.dim(1));
-  for (int64_t k : window.kernel)
-    out.push_back(k);
-  // Loops: n, positions, c, kernel.
-  SmallVector<AffineExpr> exprs{getAffineDimExpr(0, context), getAffineDimExpr(1 + rank, context)};
-  for (int64_t axis = 0; axis < rank; ++axis)
-    exprs.push_back(getAffineDimExpr(1 + axis, context) * window.strides[axis] +
-                    getAffineDimExpr(2 + rank + axis, context) * window.dilations[axis]);
-  AffineMap map = AffineMap::get(2 + 2 * rank, 0, exprs, context);
-  Tensor source = padded(node, input, window, zero);
-  Type element = input.dtype().type(context);
-  Value rows = generic(node, {node.value(source)}, {map}, out, element,
-                       [](OpBuilder &, Location, ValueRange args) { return args[0]; });
-  Shape flat(out.begin(), out.begin() + 1 + rank);
-  Extent columns = input.dim(1);
-  for (int64_t k : window.kernel)
-    columns = columns * k;
-  flat.push_back(columns);
-  return reshape(node, node.tensor(rows, input.dtype(), out), flat);
-}
-
 /// Touching patches need no window arithmetic: a reshape and a transpose.
 static Tensor patchRows(Node &node, const Tensor &input, const Window &window) {
   int64_t rank = window.rank();
@@ -76,40 +49,49 @@ static Tensor productWithRows(Node &node, const Tensor &rows, const Tensor &weig
                   out);
 }
 
-/// Groups as a loop: out[n, g, m, p...] = sum x[n, g, c, p * stride + k * dilation] w[g, m, c, k...]
-static Tensor groupedConvolution(Node &node, const Tensor &input, const Tensor &weights,
-                                 const Window &window, int64_t groups, const Shape &out,
-                                 TypedAttr zero) {
+/// out[n, g, m, p...] = sum x[n, g, c, p * stride + k * dilation] w[g, m, c, k...]; without g for one
+/// group.
+static Tensor directConvolution(Node &node, const Tensor &input, const Tensor &weights,
+                                const Window &window, int64_t groups, const Shape &out,
+                                TypedAttr zero) {
   MLIRContext *context = node.context();
   int64_t rank = window.rank();
-  Extents &extents = node.extents();
   Tensor source = padded(node, input, window, zero);
-  Extent channels = weights.dim(1), maps = extents.floorDiv(weights.dim(0), groups);
-  Shape splitInput = {input.dim(0), groups, channels};
-  splitInput.append(source.shape().begin() + 2, source.shape().end());
-  Shape splitWeights = {groups, maps, channels};
-  splitWeights.append(weights.shape().begin() + 2, weights.shape().end());
-  Shape splitOut = {input.dim(0), groups, maps};
-  splitOut.append(window.out.begin(), window.out.end());
+  bool grouped = groups != 1;
+  // Splits the channels of axis `axis` by group.
+  auto split = [&](Shape shape, int64_t axis) {
+    if (grouped) {
+      shape[axis] = node.extents().floorDiv(shape[axis], groups);
+      shape.insert(shape.begin() + axis, groups);
+    }
+    return shape;
+  };
+  Shape splitOut = split(out, 1);
   // Loops: n, g, m, positions, c, kernel.
+  int64_t g = 1, m = g + grouped, position = m + 1, c = position + rank;
   auto d = [&](int64_t i) { return getAffineDimExpr(i, context); };
-  SmallVector<AffineExpr> x{d(0), d(1), d(3 + rank)}, w{d(1), d(2), d(3 + rank)}, y{d(0), d(1), d(2)};
+  SmallVector<AffineExpr> x{d(0)}, w, y{d(0)};
+  if (grouped)
+    for (SmallVector<AffineExpr> *exprs : {&x, &w, &y})
+      exprs->push_back(d(g));
+  x.push_back(d(c));
+  w.append({d(m), d(c)});
+  y.push_back(d(m));
   for (int64_t axis = 0; axis < rank; ++axis) {
-    x.push_back(d(3 + axis) * window.strides[axis] +
-                d(4 + rank + axis) * window.dilations[axis]);
-    w.push_back(d(4 + rank + axis));
-    y.push_back(d(3 + axis));
+    x.push_back(d(position + axis) * window.strides[axis] + d(c + 1 + axis) * window.dilations[axis]);
+    w.push_back(d(c + 1 + axis));
+    y.push_back(d(position + axis));
   }
-  int64_t loops = 4 + 2 * rank;
+  int64_t loops = c + 1 + rank;
   SmallVector<AffineMap> indexing{AffineMap::get(loops, 0, x, context),
                                   AffineMap::get(loops, 0, w, context),
                                   AffineMap::get(loops, 0, y, context)};
   SmallVector<utils::IteratorType> iterators(loops, utils::IteratorType::parallel);
-  std::fill(iterators.begin() + 3 + rank, iterators.end(), utils::IteratorType::reduction);
+  std::fill(iterators.begin() + c, iterators.end(), utils::IteratorType::reduction);
   DType sum = input.dtype().bits() < 32 ? kFloat : input.dtype();
   Value init = filled(node, splitOut, scalarAttr(context, sum, 0));
-  Tensor a = castTo(node, reshape(node, source, splitInput), sum);
-  Tensor b = castTo(node, reshape(node, weights, splitWeights), sum);
+  Tensor a = castTo(node, reshape(node, source, split(source.shape(), 1)), sum);
+  Tensor b = castTo(node, reshape(node, weights, split(weights.shape(), 0)), sum);
   auto op = linalg::GenericOp::create(
       node.builder(), node.loc(), init.getType(), ValueRange{node.value(a), node.value(b)},
       ValueRange{init}, indexing, iterators, [](OpBuilder &nested, Location loc, ValueRange args) {
@@ -144,12 +126,10 @@ static void convertConv(Node &node) {
   out.append(window.out.begin(), window.out.end());
   TypedAttr zero = scalarAttr(node.context(), input.dtype(), 0);
   Tensor result;
-  if (groups != 1)
-    result = groupedConvolution(node, input, weights, window, groups, out, zero);
-  else if (window.isPointwise() || window.isPatches(input))
+  if (groups == 1 && window.isPatches(input) && !window.isPointwise())
     result = productWithRows(node, patchRows(node, input, window), weights, out);
   else
-    result = productWithRows(node, windowRows(node, input, window, zero), weights, out);
+    result = directConvolution(node, input, weights, window, groups, out, zero);
   if (node.has(2)) {
     Shape channel(input.rank(), Extent(1));
     channel[1] = weights.dim(0);

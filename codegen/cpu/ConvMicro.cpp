@@ -1,0 +1,177 @@
+#include "attune/codegen/cpu/ConvMicro.h"
+
+#include "attune/codegen/cpu/GemmMicro.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+ConvTile ConvTile::of(const CpuTarget &target) {
+  int64_t lanes = target.lanes(32);
+  if (target.registers >= 32)
+    return {2, 3, lanes};
+  return {1, target.vectorBits >= 256 ? 3 : 2, lanes};
+}
+
+/// The micro-kernel for a number of vectors: all sums in registers, one filter element each.
+static func::FuncOp convMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows,
+                              int64_t tapColumns, int64_t vectors) {
+  ConvTile tile = ConvTile::of(kb.target);
+  int64_t taps = tapRows * tapColumns;
+  std::string name = "attune_conv_" + std::to_string(tapRows) + "x" + std::to_string(tapColumns) +
+                     "_" + std::to_string(vectors);
+  Type p = kb.ptr(), i = kb.index();
+  SmallVector<Type> inputs{p, i, p, i, i, i, i, p, kb.b.getI1Type()};
+  return sharedFunction(kb, module, name, inputs, [&](ValueRange args) {
+    ConvMicroCall c{args[0], args[1], args[2], args[3], args[4],
+                    args[5], args[6], args[7], args[8]};
+    auto tileOffset = [&](int64_t row, int64_t vector) {
+      return kb.idx(row * tile.positions() + vector * tile.lanes);
+    };
+    int64_t rows = tile.channels();
+    Values sums = kb.ifElse(
+        c.add, SmallVector<Type>(rows * vectors, kb.vec()),
+        [&] {
+          Values loaded;
+          for (int64_t row = 0; row < rows; ++row)
+            for (int64_t v = 0; v < vectors; ++v)
+              loaded.push_back(kb.load(kb.vec(), c.tile, tileOffset(row, v)));
+          return loaded;
+        },
+        [&] { return Values(rows * vectors, kb.constF(0, kb.vec())); });
+    auto tap = [&](Value filter, Value image, Values sums) {
+      Values x;
+      for (int64_t v = 0; v < vectors; ++v)
+        x.push_back(kb.load(kb.vec(), c.image, kb.add(image, v * tile.lanes)));
+      for (int64_t panel = 0; panel < tile.panels; ++panel)
+        for (int64_t lane = 0; lane < kFilterPanel; ++lane) {
+          Value at = kb.add(panel ? kb.add(filter, c.panelStep) : filter, lane);
+          Value w = kb.splat(kb.load(kb.f32(), c.filters, at));
+          for (int64_t v = 0; v < vectors; ++v) {
+            Value &sum = sums[(panel * kFilterPanel + lane) * vectors + v];
+            sum = kb.fma(w, x[v], sum);
+          }
+        }
+      return sums;
+    };
+    // Small windows are unrolled; the loops of large ones are long enough.
+    bool unrollRows = taps <= 9, unrollColumns = tapColumns <= 4;
+    auto channel = [&](Value number, Values sums) {
+      Value filter = kb.mul(number, taps * kFilterPanel), image = kb.mul(number, c.channelStep);
+      auto row = [&](Value tapRow, Values sums) {
+        Value filterRow = kb.add(filter, kb.mul(tapRow, tapColumns * kFilterPanel));
+        Value imageRow = kb.add(image, kb.mul(tapRow, c.rowStep));
+        auto column = [&](Value tapColumn, Values sums) {
+          return tap(kb.add(filterRow, kb.mul(tapColumn, kFilterPanel)),
+                     kb.add(imageRow, kb.mul(tapColumn, c.columnStep)), sums);
+        };
+        if (!unrollColumns)
+          return kb.forLoop(kb.idx(0), kb.idx(tapColumns), 1, sums,
+                            [&](Value q, ValueRange it) { return column(q, Values(it)); });
+        for (int64_t q = 0; q < tapColumns; ++q)
+          sums = column(kb.idx(q), sums);
+        return sums;
+      };
+      if (!unrollRows)
+        return kb.forLoop(kb.idx(0), kb.idx(tapRows), 1, sums,
+                          [&](Value q, ValueRange it) { return row(q, Values(it)); });
+      for (int64_t q = 0; q < tapRows; ++q)
+        sums = row(kb.idx(q), sums);
+      return sums;
+    };
+    int64_t unroll = std::max<int64_t>(1, 4 / taps);
+    Value bulk = kb.mul(kb.div(c.channels, unroll), unroll);
+    sums = kb.forLoop(kb.idx(0), bulk, unroll, sums, [&](Value number, ValueRange it) {
+      Values next(it);
+      for (int64_t n = 0; n < unroll; ++n)
+        next = channel(kb.add(number, n), next);
+      return next;
+    });
+    if (unroll > 1)
+      sums = kb.forLoop(bulk, c.channels, 1, sums,
+                        [&](Value number, ValueRange it) { return channel(number, Values(it)); });
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t v = 0; v < vectors; ++v)
+        kb.store(sums[row * vectors + v], c.tile, tileOffset(row, v));
+  });
+}
+
+void callConvMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows, int64_t tapColumns,
+                   Value vectors, const ConvMicroCall &c) {
+  kb.switchOn(vectors, ConvTile::of(kb.target).vectors, [&](int64_t count) {
+    func::CallOp::create(kb.b, kb.loc, convMicro(kb, module, tapRows, tapColumns, count),
+                         ValueRange{c.filters, c.panelStep, c.image, c.channelStep, c.rowStep,
+                                    c.columnStep, c.channels, c.tile, c.add});
+  });
+}
+
+/// copyLine for neighbouring elements that are `apart` (0: known at run time only) apart. Arguments:
+/// source, elements apart, first, stride, extent, count, fill, destination.
+static func::FuncOp lineCopier(KernelBuilder &kb, ModuleOp module, int64_t apart) {
+  Type p = kb.ptr(), i = kb.index();
+  std::string name = "attune_conv_line_" + (apart ? std::to_string(apart) : std::string("any"));
+  return sharedFunction(kb, module, name, {p, i, i, i, i, i, kb.f32(), p}, [&](ValueRange args) {
+    Value source = args[0], step = args[1], first = args[2], stride = args[3], extent = args[4];
+    Value count = args[5], fill = kb.splat(args[6]), dst = args[7], zero = kb.idx(0);
+    auto positions = [&](Value elements) {
+      Value some = kb.max(elements, zero);
+      return kb.min(kb.div(kb.sub(kb.add(some, stride), kb.idx(1)), stride), count);
+    };
+    Value begin = positions(kb.sub(zero, first));
+    Value end = kb.max(positions(kb.sub(extent, first)), begin);
+    int64_t lanes = kb.lanes();
+    auto fillFrom = [&](Value from, Value to) {
+      kb.forLoop(from, to, lanes, [&](Value at) { kb.store(fill, dst, at); });
+    };
+    // Every store may reach beyond its part: what follows overwrites it.
+    fillFrom(zero, begin);
+    auto start = [&](Value at) {
+      return kb.mul(kb.add(first, kb.mul(at, stride)), step);
+    };
+    if (apart) {
+      Value bulk = kb.add(begin, kb.mul(kb.div(kb.sub(end, begin), lanes), lanes));
+      auto evens = [&](Value low, Value high) -> Value {
+        if (apart == 1)
+          return low;
+        SmallVector<int64_t> even;
+        for (int64_t lane = 0; lane < lanes; ++lane)
+          even.push_back(2 * lane);
+        return vector::ShuffleOp::create(kb.b, kb.loc, low, high, even);
+      };
+      auto vectorAt = [&](Value at, int64_t half, Value left) -> Value {
+        Value from = kb.add(start(at), half * lanes);
+        if (half >= apart)
+          return {};
+        if (!left)
+          return kb.load(kb.vec(), source, from);
+        Value some = kb.max(kb.min(kb.sub(left, kb.idx(half * lanes)), kb.idx(lanes)), zero);
+        return kb.loadPartial(kb.vec(), source, from, some);
+      };
+      // The last whole vector of a strided line must not read beyond its last element.
+      Value whole = apart == 1 ? bulk : kb.max(begin, kb.sub(bulk, kb.idx(lanes)));
+      kb.forLoop(begin, whole, lanes, [&](Value at) {
+        kb.store(evens(vectorAt(at, 0, {}), vectorAt(at, 1, {})), dst, at);
+      });
+      kb.forLoop(whole, end, lanes, [&](Value at) {
+        Value left = kb.sub(kb.mul(kb.sub(end, at), apart), kb.idx(apart - 1));
+        kb.store(evens(vectorAt(at, 0, left), vectorAt(at, 1, left)), dst, at);
+      });
+    } else {
+      kb.forLoop(begin, end, 1,
+                 [&](Value at) { kb.store(kb.load(kb.f32(), source, start(at)), dst, at); });
+    }
+    fillFrom(end, count);
+  });
+}
+
+void copyLine(KernelBuilder &kb, ModuleOp module, Value source, Value step, Value first,
+              int64_t stride, Value extent, Value count, Value fill, Value dst) {
+  int64_t apart = 0;
+  if (getConstantIntValue(step) == 1 && stride <= 2)
+    apart = stride;
+  func::CallOp::create(kb.b, kb.loc, lineCopier(kb, module, apart),
+                       ValueRange{source, step, first, kb.idx(stride), extent, count, fill, dst});
+}
+
+} // namespace attune::codegen

@@ -1,0 +1,46 @@
+//===- ConvMicro.h - The inner loops that every convolution of a module shares -------------------===//
+//
+// Private functions of the kernels' module, made on first use. Lanes are neighbouring output
+// positions, so that images and results stay as they are; filters are broadcast.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_CPU_CONVMICRO_H
+#define ATTUNE_CODEGEN_CPU_CONVMICRO_H
+
+#include "attune/codegen/cpu/ConvMatch.h"
+
+namespace attune::codegen {
+
+/// The register tile of a CPU: `panels` * 4 channels times `vectors` vectors of positions.
+struct ConvTile {
+  int64_t panels, vectors, lanes;
+  int64_t channels() const { return panels * kFilterPanel; }
+  int64_t positions() const { return vectors * lanes; }
+  static ConvTile of(const CpuTarget &target);
+};
+
+/// Operands of one call of the micro-kernel. Element (channel c, tap row p, tap column q, position
+/// i) of the image lies at `c * channelStep + p * rowStep + q * columnStep + i`.
+struct ConvMicroCall {
+  mlir::Value filters;     ///< first panel, [channels][rows][columns][4]
+  mlir::Value panelStep;   ///< elements to the next panel
+  mlir::Value image;
+  mlir::Value channelStep, rowStep, columnStep;
+  mlir::Value channels;    ///< summed by this call
+  mlir::Value tile;        ///< [4 * panels][positions] sums
+  mlir::Value add;         ///< i1: to what the tile holds
+};
+/// tile (+)= filters * image for `vectors` (a value in [1, tile vectors]) vectors of positions;
+/// lanes that lie beyond the image's line are computed from what follows it.
+void callConvMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t tapRows, int64_t tapColumns,
+                   mlir::Value vectors, const ConvMicroCall &call);
+
+/// One line of an image, padded and strided: dst[i] is element `first + i * stride` of a line of
+/// `extent` elements that are `step` apart, or `fill` where there is none, for i in [0, count).
+/// Writes up to one vector more than `count` elements.
+void copyLine(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value source, mlir::Value step,
+              mlir::Value first, int64_t stride, mlir::Value extent, mlir::Value count,
+              mlir::Value fill, mlir::Value dst);
+
+} // namespace attune::codegen
+#endif
