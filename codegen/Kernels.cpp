@@ -30,6 +30,7 @@ CpuEmitters::CpuEmitters(bool onlyGeneric) {
     emitters.push_back(createConvEmitter());
     emitters.push_back(createAttentionEmitter());
     emitters.push_back(createLinearAttentionEmitter());
+    emitters.push_back(createMapMixEmitter());
     emitters.push_back(createRowwiseEmitter());
   }
   emitters.push_back(createLoopsEmitter());

@@ -43,6 +43,7 @@ void addRaiseStage(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createSplitKronecker());
   // Products of features first: their sums also look like weights from elsewhere.
   pm.addNestedPass<func::FuncOp>(createRaiseLinearAttention());
+  pm.addNestedPass<func::FuncOp>(createRaiseMapMix());
   pm.addNestedPass<func::FuncOp>(createRaiseAttention());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -50,7 +51,12 @@ void addRaiseStage(OpPassManager &pm) {
 }
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
-void addRewriteStage(OpPassManager &pm) { verifyStage(pm, "rewrite", kTensorDialects); }
+void addRewriteStage(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createPushMapMix());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  verifyStage(pm, "rewrite", kTensorDialects);
+}
 
 // Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 // Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine,

@@ -74,9 +74,8 @@ void ConvCode::build(StringRef symbol) {
       packFilters(args);
       return Value();
     });
-  task = kb.task(module, (symbol + "_block").str(), [&](const KernelArgs &args) {
-    return dense ? denseTask(args) : planeTask(args);
-  });
+  task = kb.task(module, (symbol + "_block").str(),
+                 [&](const KernelArgs &args) { return dense ? denseTask(args) : planeTask(args); });
   kb.kernel(module, symbol, [&](const KernelArgs &args) -> Value {
     Scope scope(sizes, kb, args);
     Get get = [&](const Size &size) { return scope.get(size); };
@@ -180,18 +179,15 @@ void ConvCode::positionTile(Task &t, Value segment, Value position) {
     kb.forLoop(t.firstPanel, t.lastPanel, tile.panels, [&](Value panel) {
       Value memory = t.sums;
       if (!onePass)
-        memory = kb.gep(memory,
-                        kb.mul(kb.sub(panel, t.firstPanel), kFilterPanel * tile.positions()),
-                        kb.f32());
+        memory = kb.gep(
+            memory, kb.mul(kb.sub(panel, t.firstPanel), kFilterPanel * tile.positions()), kb.f32());
       Value filters = kb.mul(kb.add(kb.mul(panel, depth), kb.mul(first, taps)), kFilterPanel);
       // The second panel of a tile may not exist: the first is read again.
       Value panelStep = kb.idx(depth * kFilterPanel);
       if (panels % tile.panels)
-        panelStep =
-            kb.select(kb.lt(kb.add(panel, 1), kb.idx(panels)), panelStep, kb.idx(0));
+        panelStep = kb.select(kb.lt(kb.add(panel, 1), kb.idx(panels)), panelStep, kb.idx(0));
       Value add = kb.cmp(arith::CmpIPredicate::sgt, first, kb.idx(0));
-      callConvMicro(kb, module, conv.rows.taps, conv.columns.taps,
-                    kb.ceilDiv(valid, tile.lanes),
+      callConvMicro(kb, module, conv.rows.taps, conv.columns.taps, kb.ceilDiv(valid, tile.lanes),
                     {kb.gep(t.filters, filters, kb.f32()), panelStep,
                      kb.gep(b.memory, from, kb.f32()), b.channelStep, b.rowStep, b.columnStep,
                      count, memory, add});
@@ -209,8 +205,9 @@ void ConvCode::finishTile(Task &t, Value memory, Value panel, Value valid, Value
   Value firstRow = kb.add(kb.mul(t.group, conv.maps), firstMap);
   auto point = [&](Value map, Value lane, Value partial) {
     Value sums = kb.load(kb.vec(), memory, kb.add(kb.mul(map, tile.positions()), lane));
-    t.epilogue.run({sums, t.batch, kb.add(firstRow, map), kb.add(column, lane), tile.lanes, partial},
-                   conv.op->getResult(0), [&]() -> Lane { return sums; });
+    t.epilogue.run(
+        {sums, t.batch, kb.add(firstRow, map), kb.add(column, lane), tile.lanes, partial},
+        conv.op->getResult(0), [&]() -> Lane { return sums; });
   };
   auto full = [&] {
     kb.forLoop(kb.idx(0), maps, 1, [&](Value map) {
@@ -293,8 +290,8 @@ ConvCode::Value ConvCode::planeTask(const KernelArgs &args) {
 /// One vector of positions of one plane.
 void ConvCode::planeVector(Task &t, Value image, Value column, Value partial) {
   auto tap = [&](Value row, Value tapColumn, Value sum) -> Value {
-    Value at = kb.add(kb.add(image, kb.mul(row, t.block.rowStep)),
-                      kb.mul(tapColumn, t.block.columnStep));
+    Value at =
+        kb.add(kb.add(image, kb.mul(row, t.block.rowStep)), kb.mul(tapColumn, t.block.columnStep));
     Value x = kb.load(kb.vec(), t.block.memory, at);
     if (conv.combine)
       return kb.b
@@ -312,9 +309,7 @@ void ConvCode::planeVector(Task &t, Value image, Value column, Value partial) {
   } else {
     sum = kb.forLoop(kb.idx(0), kb.idx(conv.rows.taps), 1, sum, [&](Value row, ValueRange it) {
       return kb.forLoop(kb.idx(0), kb.idx(conv.columns.taps), 1, it,
-                        [&](Value q, ValueRange inner) {
-                          return Values{tap(row, q, inner[0])};
-                        });
+                        [&](Value q, ValueRange inner) { return Values{tap(row, q, inner[0])}; });
     })[0];
   }
   t.epilogue.run({sum, t.batch, t.channel, column, tile.lanes, partial}, conv.op->getResult(0),

@@ -1,4 +1,5 @@
-//===- Conv.h - Convolutions and poolings: tasks, tiles, epilogues --------------------------------===//
+//===- Conv.h - Convolutions and poolings: tasks, tiles, epilogues
+//--------------------------------===//
 //
 // A task computes a block of output rows of one image (of some of its channels): it copies the
 // lines behind them (ConvLines), then fills register tiles of channels times positions. What a task

@@ -25,9 +25,10 @@ ConvLines::ConvLines(KernelBuilder &kb, const ConvMatch &conv,
   Value one = kb.idx(1), outRows = get(conv.rows.out);
   // Rows that fit beside those which the taps add.
   Value row = kb.max(elements(one), one);
-  Value lines = kb.div(kb.idx(budget), conv.rows.stride == 1
-                                           ? kb.max(kb.mul(length, channels * (wide ? 1 : conv.columns.taps)), one)
-                                           : row);
+  Value lines = kb.div(kb.idx(budget),
+                       conv.rows.stride == 1
+                           ? kb.max(kb.mul(length, channels * (wide ? 1 : conv.columns.taps)), one)
+                           : row);
   if (conv.rows.stride == 1)
     lines = kb.sub(lines, kb.idx((conv.rows.taps - 1) * conv.rows.dilation));
   // Several tasks of an image, unless that would copy most lines twice.
@@ -47,9 +48,7 @@ ConvLines::Value ConvLines::channelElements(Value rows) {
   return kb.mul(kb.mul(linesOf(rows), length), wide ? 1 : conv.columns.taps);
 }
 
-ConvLines::Value ConvLines::elements(Value rows) {
-  return kb.mul(channelElements(rows), channels);
-}
+ConvLines::Value ConvLines::elements(Value rows) { return kb.mul(channelElements(rows), channels); }
 
 ConvLines::Block ConvLines::block(Value memory, Value firstRow, Value rows) {
   Block b{memory, firstRow, rows, {}, {}, {}, {}, {}, {}};

@@ -1,7 +1,8 @@
-//===- ConvLines.h - The part of an image that a task of a convolution reads ----------------------===//
+//===- ConvLines.h - The part of an image that a task of a convolution reads
+//----------------------===//
 //
-// A task copies the lines behind its output rows into scratch, padded and with strides taken out, so
-// that every tap reads contiguous lanes and nothing is read beyond the borders. Two layouts:
+// A task copies the lines behind its output rows into scratch, padded and with strides taken out,
+// so that every tap reads contiguous lanes and nothing is read beyond the borders. Two layouts:
 //
 // - flat: a copy per tap column, shifted, lines as long as the output's: the positions of several
 //   output rows follow one another, so that short rows waste no lanes;

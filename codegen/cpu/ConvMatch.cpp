@@ -93,8 +93,8 @@ private:
       auto dim = dyn_cast<AffineDimExpr>(part);
       if (!dim)
         return false;
-      bool reduced = c.op.getIteratorTypesArray()[dim.getPosition()] ==
-                     utils::IteratorType::reduction;
+      bool reduced =
+          c.op.getIteratorTypesArray()[dim.getPosition()] == utils::IteratorType::reduction;
       std::optional<unsigned> &slot = reduced ? access.tap : access.position;
       if (slot)
         return false;
@@ -155,9 +155,8 @@ private:
     // The one loop that is left are the maps that are written.
     unsigned known = map.getNumResults() + spatial.size();
     for (unsigned loop = 0; loop < map.getNumDims(); ++loop) {
-      bool used = llvm::any_of(accesses, [&](const Access &a) {
-        return a.position == loop || a.tap == loop;
-      });
+      bool used = llvm::any_of(
+          accesses, [&](const Access &a) { return a.position == loop || a.tap == loop; });
       if (used)
         continue;
       if (mapLoop || isPooling() || !axisOf(w, loop) || !axisOf(2, loop))

@@ -106,8 +106,8 @@ void callConvMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows, int64_t 
   });
 }
 
-/// copyLine for neighbouring elements that are `apart` (0: known at run time only) apart. Arguments:
-/// source, elements apart, first, stride, extent, count, fill, destination.
+/// copyLine for neighbouring elements that are `apart` (0: known at run time only) apart.
+/// Arguments: source, elements apart, first, stride, extent, count, fill, destination.
 static func::FuncOp lineCopier(KernelBuilder &kb, ModuleOp module, int64_t apart) {
   Type p = kb.ptr(), i = kb.index();
   std::string name = "attune_conv_line_" + (apart ? std::to_string(apart) : std::string("any"));
@@ -126,9 +126,7 @@ static func::FuncOp lineCopier(KernelBuilder &kb, ModuleOp module, int64_t apart
     };
     // Every store may reach beyond its part: what follows overwrites it.
     fillFrom(zero, begin);
-    auto start = [&](Value at) {
-      return kb.mul(kb.add(first, kb.mul(at, stride)), step);
-    };
+    auto start = [&](Value at) { return kb.mul(kb.add(first, kb.mul(at, stride)), step); };
     if (apart) {
       Value bulk = kb.add(begin, kb.mul(kb.div(kb.sub(end, begin), lanes), lanes));
       auto evens = [&](Value low, Value high) -> Value {

@@ -1,4 +1,5 @@
-//===- ConvMicro.h - The inner loops that every convolution of a module shares -------------------===//
+//===- ConvMicro.h - The inner loops that every convolution of a module shares
+//-------------------===//
 //
 // Private functions of the kernels' module, made on first use. Lanes are neighbouring output
 // positions, so that images and results stay as they are; filters are broadcast.
@@ -22,13 +23,13 @@ struct ConvTile {
 /// Operands of one call of the micro-kernel. Element (channel c, tap row p, tap column q, position
 /// i) of the image lies at `c * channelStep + p * rowStep + q * columnStep + i`.
 struct ConvMicroCall {
-  mlir::Value filters;     ///< first panel, [channels][rows][columns][4]
-  mlir::Value panelStep;   ///< elements to the next panel
+  mlir::Value filters;   ///< first panel, [channels][rows][columns][4]
+  mlir::Value panelStep; ///< elements to the next panel
   mlir::Value image;
   mlir::Value channelStep, rowStep, columnStep;
-  mlir::Value channels;    ///< summed by this call
-  mlir::Value tile;        ///< [4 * panels][positions] sums
-  mlir::Value add;         ///< i1: to what the tile holds
+  mlir::Value channels; ///< summed by this call
+  mlir::Value tile;     ///< [4 * panels][positions] sums
+  mlir::Value add;      ///< i1: to what the tile holds
 };
 /// tile (+)= filters * image for `vectors` (a value in [1, tile vectors]) vectors of positions;
 /// lanes that lie beyond the image's line are computed from what follows it.

@@ -22,8 +22,9 @@ void EpilogueCode::evaluate(const GemmPoint &point, Value product, const Lane &v
       if (auto it = values.find(value); it != values.end())
         return it->second;
       Operation *op = value.getDefiningOp();
-      if (!op || !isa<tensor::CastOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-                      linalg::TransposeOp>(op))
+      if (!op ||
+          !isa<tensor::CastOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, linalg::TransposeOp>(
+              op))
         return std::nullopt;
       value = op->getOperand(0);
     }
@@ -56,7 +57,8 @@ void EpilogueCode::evaluate(const GemmPoint &point, Value product, const Lane &v
   }
 }
 
-Lane EpilogueCode::load(Value tensor, AffineMap map, ArrayRef<GemmCoord> loops, const GemmPoint &point) {
+Lane EpilogueCode::load(Value tensor, AffineMap map, ArrayRef<GemmCoord> loops,
+                        const GemmPoint &point) {
   View view = *readView(scope.sizes, tensor);
   Lane at = offsetOf(*mapCoords(map, loops), view.offset, view.strides, point);
   return lanes.load(getElementTypeOrSelf(tensor.getType()),
@@ -66,7 +68,7 @@ Lane EpilogueCode::load(Value tensor, AffineMap map, ArrayRef<GemmCoord> loops, 
 /// offset + sum(coordinate * stride); parts of one index that are evenly spaced are not taken
 /// apart, which saves the divisions.
 Lane EpilogueCode::offsetOf(GemmCoords point, const Size &offset, SmallVector<Size> strides,
-              const GemmPoint &at) {
+                            const GemmPoint &at) {
   for (size_t i = 0; i < point.size(); ++i)
     for (size_t j = 0; j < point.size();) {
       const GemmCoord outer = point[i], inner = point[j];
@@ -103,8 +105,7 @@ Lane EpilogueCode::coordinate(const GemmCoord &coord, const GemmPoint &point) {
   if (coord.base == GemmCoord::Row)
     return Lane(part(point.row));
   // A vector starts at a multiple of its lanes: it stays within blocks that are multiples, too.
-  if (coord.divisor.is(1) &&
-      (coord.outermost || (aligned && coord.extent.multipleOf(lanes.count))))
+  if (coord.divisor.is(1) && (coord.outermost || (aligned && coord.extent.multipleOf(lanes.count))))
     return Lane::linear(part(point.column));
   if (aligned && coord.divisor.multipleOf(lanes.count))
     return Lane(part(point.column));

@@ -33,24 +33,30 @@ private:
   void raise(Contraction output) {
     for (unsigned operand : {0, 1}) {
       AttentionMatch match(getOperation(), output, operand);
-      switch (match.match()) {
-      case AttentionMatch::Result::NoAttention:
+      AttentionMatch::Result result = match.match();
+      if (result == AttentionMatch::Result::NoAttention)
         continue;
-      case AttentionMatch::Result::Refused:
-        ++numRefused;
-        remark::missed(match.getLoc(), options("AttnNotRaised"))
-            << remark::reason("{0}", match.reason)
-            << remark::add("nodes {0}", names(match, output));
-        return;
-      case AttentionMatch::Result::Matched:
-        OpBuilder builder(output.op);
-        AttentionOp op = match.build(builder);
-        ++numRaised;
-        remark::passed(op.getLoc(), options("AttnRaised"))
-            << remark::add("{0}", describe(op)) << remark::add("nodes {0}", nodeNames(op.getLoc()));
-        return;
+      if (result == AttentionMatch::Result::Matched)
+        return replace(match, output);
+      if (match.scoresShared) {
+        AttentionMatch given(getOperation(), output, operand, /*keepScores=*/true);
+        if (given.match() == AttentionMatch::Result::Matched)
+          return replace(given, output);
       }
+      ++numRefused;
+      remark::missed(match.getLoc(), options("AttnNotRaised"))
+          << remark::reason("{0}", match.reason)
+          << remark::add("nodes {0}", names(match, output));
+      return;
     }
+  }
+
+  void replace(AttentionMatch &match, Contraction output) {
+    OpBuilder builder(output.op);
+    AttentionOp op = match.build(builder);
+    ++numRaised;
+    remark::passed(op.getLoc(), options("AttnRaised"))
+        << remark::add("{0}", describe(op)) << remark::add("nodes {0}", nodeNames(op.getLoc()));
   }
 
   static std::string names(AttentionMatch &match, Contraction output) {

@@ -204,6 +204,8 @@ bool AttentionMatch::matchContractionRoles() {
 }
 
 bool AttentionMatch::matchRoles() {
+  if (keepScores)
+    scores.reset();
   if (scores && !matchContractionRoles())
     return false;
   // The values, over the loops of the output contraction.
@@ -582,14 +584,15 @@ bool AttentionMatch::onlyUsers() {
   chain.insert(output.op);
   chain.insert(end);
   for (Operation *op : chain) {
-    if (op == end)
+    bool ofScores = softmax && op != softmax && !softmax->isBeforeInBlock(op);
+    if (op == end || (keepScores && ofScores))
       continue;
     for (Operation *user : op->getUsers())
-      if (!chain.contains(user) && !isa<tensor::DimOp>(user) && !isOpTriviallyDead(user))
+      if (!chain.contains(user) && !isa<tensor::DimOp>(user) && !isOpTriviallyDead(user)) {
+        scoresShared = ofScores;
         return refuse(Twine("'") + nodeNames(user->getLoc()) + "' also uses the " +
-                      (!softmax                                        ? "weights"
-                       : op == softmax || softmax->isBeforeInBlock(op) ? "probabilities"
-                                                                       : "scores"));
+                      (!softmax ? "weights" : ofScores ? "scores" : "probabilities"));
+      }
   }
   return true;
 }

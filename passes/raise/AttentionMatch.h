@@ -17,8 +17,11 @@ namespace attune {
 
 class AttentionMatch {
 public:
-  AttentionMatch(mlir::func::FuncOp func, Contraction output, unsigned weightsOperand)
-      : sizes(func), elements(sizes), output(output), side(weightsOperand) {}
+  /// `keepScores`: others use the scores, so they are computed anyway and given to the attention.
+  AttentionMatch(mlir::func::FuncOp func, Contraction output, unsigned weightsOperand,
+                 bool keepScores = false)
+      : sizes(func), elements(sizes), output(output), side(weightsOperand),
+        keepScores(keepScores) {}
 
   enum class Result { NoAttention, Refused, Matched };
   /// After Refused, `reason` and `getLoc()` are set.
@@ -29,6 +32,8 @@ public:
   AttentionOp build(mlir::OpBuilder &builder);
 
   std::string reason;
+  /// It was refused only because others use the scores.
+  bool scoresShared = false;
   mlir::linalg::SoftmaxOp softmax;
   /// Every operator that the raised op stands for.
   llvm::SetVector<mlir::Operation *> replaced;
@@ -72,6 +77,7 @@ private:
   Contraction output;
   std::optional<Contraction> scores;
   unsigned side, keySide = 1;
+  bool keepScores;
   /// The operator whose result the attention replaces: `output`, or a division behind it.
   mlir::Operation *end = nullptr;
 

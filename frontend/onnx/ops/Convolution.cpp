@@ -49,8 +49,8 @@ static Tensor productWithRows(Node &node, const Tensor &rows, const Tensor &weig
                   out);
 }
 
-/// out[n, g, m, p...] = sum x[n, g, c, p * stride + k * dilation] w[g, m, c, k...]; without g for one
-/// group.
+/// out[n, g, m, p...] = sum x[n, g, c, p * stride + k * dilation] w[g, m, c, k...]; without g for
+/// one group.
 static Tensor directConvolution(Node &node, const Tensor &input, const Tensor &weights,
                                 const Window &window, int64_t groups, const Shape &out,
                                 TypedAttr zero) {
@@ -78,7 +78,8 @@ static Tensor directConvolution(Node &node, const Tensor &input, const Tensor &w
   w.append({d(m), d(c)});
   y.push_back(d(m));
   for (int64_t axis = 0; axis < rank; ++axis) {
-    x.push_back(d(position + axis) * window.strides[axis] + d(c + 1 + axis) * window.dilations[axis]);
+    x.push_back(d(position + axis) * window.strides[axis] +
+                d(c + 1 + axis) * window.dilations[axis]);
     w.push_back(d(c + 1 + axis));
     y.push_back(d(position + axis));
   }

@@ -21,18 +21,14 @@ struct Problem {
                      int64_t dilation) {
     return (in + before + after - (taps - 1) * dilation - 1) / stride + 1;
   }
-  int64_t outRows() const {
-    return out(height, top, bottom, tapRows, strideRows, dilationRows);
-  }
+  int64_t outRows() const { return out(height, top, bottom, tapRows, strideRows, dilationRows); }
   int64_t outColumns() const {
     return out(width, left, right, tapColumns, strideColumns, dilationColumns);
   }
   std::string text() const;
   std::vector<Array> inputs() const;
   Array expected(const std::vector<Array> &in) const;
-  std::vector<int64_t> sizes() const {
-    return {batch, height, width, outRows(), outColumns()};
-  }
+  std::vector<int64_t> sizes() const { return {batch, height, width, outRows(), outColumns()}; }
 };
 
 std::string replaceAll(std::string text, const std::string &from, const std::string &to) {
@@ -108,8 +104,12 @@ func.func @main(%x: XT, %w: WT, %bias: tensor<OCxf32>, %res: YT,
     // Without the split of the channels.
     conv = replaceAll(replaceAll(replaceAll(conv, "(n, g, m, h", "(n, g, h"), "(n, g, m", "(n, g"),
                       "\"parallel\",\n        \"parallel\", ", "\"parallel\",\n        ");
-    text = replaceAll(text, "    %xs = tensor.expand_shape %pad [[0], [1, 2], [3], [4]] output_shape [BB, GG, CC, HH, VV] : PT into ST\n", "");
-    text = replaceAll(text, "    %yc = tensor.collapse_shape %y [[0], [1, 2], [3], [4]] : GT into YT\n", "");
+    text = replaceAll(text,
+                      "    %xs = tensor.expand_shape %pad [[0], [1, 2], [3], [4]] output_shape "
+                      "[BB, GG, CC, HH, VV] : PT into ST\n",
+                      "");
+    text = replaceAll(
+        text, "    %yc = tensor.collapse_shape %y [[0], [1, 2], [3], [4]] : GT into YT\n", "");
     text = replaceAll(text, "%yc", "%y");
     conv = replaceAll(conv, "%xs", "%pad");
   }
@@ -120,12 +120,15 @@ func.func @main(%x: XT, %w: WT, %bias: tensor<OCxf32>, %res: YT,
   std::string b = d(batch), y = d(outRows()) + "x" + d(outColumns()) + "xf32>";
   std::string image = d(height) + "x" + d(width) + "xf32>", p = d(ph) + "x" + d(pw) + "xf32>";
   std::string taps = n(tapRows) + "x" + n(tapColumns);
-  std::string filters = "tensor<" + n(groups) + "x" + n(maps) + "x" + n(channels) + "x" + taps + "xf32>";
+  std::string filters =
+      "tensor<" + n(groups) + "x" + n(maps) + "x" + n(channels) + "x" + taps + "xf32>";
   std::string unpack, stored = filters;
   if (packed) {
     stored = "tensor<" + n(groups) + "x" + n(panels) + "x" + n(channels) + "x" + taps + "x4xf32>";
-    unpack = "%we = tensor.empty() : " + filters + "\n    %ff = linalg.unpack %f inner_dims_pos = [1] "
-             "inner_tiles = [4] into %we : " + stored + " -> " + filters;
+    unpack = "%we = tensor.empty() : " + filters +
+             "\n    %ff = linalg.unpack %f inner_dims_pos = [1] "
+             "inner_tiles = [4] into %we : " +
+             stored + " -> " + filters;
   } else {
     text = replaceAll(text, "%ff", "%f");
   }
@@ -202,8 +205,9 @@ Array Problem::expected(const std::vector<Array> &in) const {
         continue;
       double value = in[0].at({image, group * channels + channel, y, x});
       double w = pooling ? 1
-                 : packed ? in[1][((group * panels + map % maps / 4) * depth + k) * 4 + map % maps % 4]
-                          : in[1][map * depth + k];
+                 : packed
+                     ? in[1][((group * panels + map % maps / 4) * depth + k) * 4 + map % maps % 4]
+                     : in[1][map * depth + k];
       sum = max ? std::max(sum, value) : sum + value * w;
     }
     want.set(at, std::max(sum + in[2][map], 0.0) + in[3][at]);
@@ -228,38 +232,122 @@ void check(const Problem &p) {
 
 TEST(Conv, Windows) {
   check({.channels = 1, .maps = 5});
-  check({.batch = 2, .channels = 3, .maps = 7, .height = 5, .width = 11, .tapRows = 3,
-         .tapColumns = 3, .top = 1, .bottom = 1, .left = 1, .right = 1, .packed = true});
+  check({.batch = 2,
+         .channels = 3,
+         .maps = 7,
+         .height = 5,
+         .width = 11,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .top = 1,
+         .bottom = 1,
+         .left = 1,
+         .right = 1,
+         .packed = true});
   // Rows long enough for tiles of their own; several passes over the channels.
-  check({.channels = 37, .maps = 9, .height = 6, .width = 97, .tapRows = 3, .tapColumns = 3,
-         .top = 1, .bottom = 1, .left = 1, .right = 1, .packed = true});
+  check({.channels = 37,
+         .maps = 9,
+         .height = 6,
+         .width = 97,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .top = 1,
+         .bottom = 1,
+         .left = 1,
+         .right = 1,
+         .packed = true});
 }
 
 TEST(Conv, StridesDilationsPadding) {
-  check({.channels = 3, .maps = 6, .height = 17, .width = 23, .tapRows = 3, .tapColumns = 5,
-         .strideRows = 2, .strideColumns = 2, .top = 0, .bottom = 1, .left = 2, .right = 3});
-  check({.channels = 2, .maps = 4, .height = 13, .width = 9, .tapRows = 2, .tapColumns = 3,
-         .strideRows = 3, .strideColumns = 1, .dilationRows = 2, .dilationColumns = 3, .top = 4,
-         .bottom = 0, .left = 5, .right = 1, .packed = true});
+  check({.channels = 3,
+         .maps = 6,
+         .height = 17,
+         .width = 23,
+         .tapRows = 3,
+         .tapColumns = 5,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .top = 0,
+         .bottom = 1,
+         .left = 2,
+         .right = 3});
+  check({.channels = 2,
+         .maps = 4,
+         .height = 13,
+         .width = 9,
+         .tapRows = 2,
+         .tapColumns = 3,
+         .strideRows = 3,
+         .strideColumns = 1,
+         .dilationRows = 2,
+         .dilationColumns = 3,
+         .top = 4,
+         .bottom = 0,
+         .left = 5,
+         .right = 1,
+         .packed = true});
   check({.channels = 5, .maps = 3, .height = 8, .width = 50, .strideRows = 2, .strideColumns = 3});
-  check({.channels = 2, .maps = 4, .height = 9, .width = 9, .tapRows = 7, .tapColumns = 7,
-         .strideRows = 2, .strideColumns = 2, .top = 3, .bottom = 3, .left = 3, .right = 3});
+  check({.channels = 2,
+         .maps = 4,
+         .height = 9,
+         .width = 9,
+         .tapRows = 7,
+         .tapColumns = 7,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .top = 3,
+         .bottom = 3,
+         .left = 3,
+         .right = 3});
 }
 
 TEST(Conv, Groups) {
-  check({.batch = 2, .groups = 3, .channels = 4, .maps = 5, .height = 7, .width = 7, .tapRows = 3,
-         .tapColumns = 1, .top = 1, .bottom = 1, .packed = true});
+  check({.batch = 2,
+         .groups = 3,
+         .channels = 4,
+         .maps = 5,
+         .height = 7,
+         .width = 7,
+         .tapRows = 3,
+         .tapColumns = 1,
+         .top = 1,
+         .bottom = 1,
+         .packed = true});
   // One input channel each; two maps of one channel.
-  check({.groups = 5, .height = 9, .width = 31, .tapRows = 3, .tapColumns = 3, .top = 1,
-         .bottom = 1, .left = 1, .right = 1});
-  check({.batch = 2, .groups = 3, .maps = 2, .height = 6, .width = 6, .tapRows = 3,
-         .tapColumns = 3, .strideRows = 2, .strideColumns = 2, .left = 1});
+  check({.groups = 5,
+         .height = 9,
+         .width = 31,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .top = 1,
+         .bottom = 1,
+         .left = 1,
+         .right = 1});
+  check({.batch = 2,
+         .groups = 3,
+         .maps = 2,
+         .height = 6,
+         .width = 6,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .left = 1});
   check({.groups = 2, .height = 8, .width = 20, .tapRows = 6, .tapColumns = 5});
 }
 
 TEST(Conv, DynamicSizes) {
-  Problem p{.groups = 1, .channels = 5, .maps = 6, .tapRows = 3, .tapColumns = 3, .top = 1,
-            .bottom = 1, .left = 1, .right = 1, .dynamic = true, .packed = true};
+  Problem p{.groups = 1,
+            .channels = 5,
+            .maps = 6,
+            .tapRows = 3,
+            .tapColumns = 3,
+            .top = 1,
+            .bottom = 1,
+            .left = 1,
+            .right = 1,
+            .dynamic = true,
+            .packed = true};
   for (CpuTarget target : runnableTargets()) {
     Kernel kernel(p.text(), *createConvEmitter(), target);
     ASSERT_TRUE(kernel.matched());
@@ -275,16 +363,30 @@ TEST(Conv, DynamicSizes) {
 
 TEST(Conv, Pooling) {
   for (const char *combine : {"maximumf", "addf"}) {
-    check({.batch = 2, .groups = 3, .height = 9, .width = 14, .tapRows = 3, .tapColumns = 3,
-           .strideRows = 2, .strideColumns = 2, .top = 1, .left = 1, .pooling = combine});
-    check({.groups = 3, .height = 5, .width = 33, .tapRows = 1, .tapColumns = 4, .right = 2,
+    check({.batch = 2,
+           .groups = 3,
+           .height = 9,
+           .width = 14,
+           .tapRows = 3,
+           .tapColumns = 3,
+           .strideRows = 2,
+           .strideColumns = 2,
+           .top = 1,
+           .left = 1,
+           .pooling = combine});
+    check({.groups = 3,
+           .height = 5,
+           .width = 33,
+           .tapRows = 1,
+           .tapColumns = 4,
+           .right = 2,
            .pooling = combine});
   }
 }
 
 TEST(Conv, RefusesOtherReductions) {
-  Problem p{.groups = 3, .height = 9, .width = 14, .tapRows = 3, .tapColumns = 3,
-            .pooling = "mulf"};
+  Problem p{
+      .groups = 3, .height = 9, .width = 14, .tapRows = 3, .tapColumns = 3, .pooling = "mulf"};
   EXPECT_FALSE(Kernel(p.text(), *createConvEmitter(), runnableTargets().front()).matched());
   // A maximum that does not start from -inf.
   p.pooling = "maximumf";
