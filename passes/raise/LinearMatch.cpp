@@ -66,8 +66,7 @@ bool LinearMatch::search(const Product &product, unsigned depth) {
     bool swapped = !prefersFirstAsKey(product);
     for (unsigned n : {0, 1}) {
       unsigned key = swapped ? 1 - n : n;
-      if (!assignRoles(product, product.sums[key], product.sums[1 - key]) ||
-          !looksLikeAttention())
+      if (!assignRoles(product, product.sums[key], product.sums[1 - key]) || !looksLikeAttention())
         continue;
       if (matchConditions(product) && matchDivisors(product) && matchRelative() &&
           !isNestedSoftmax() && matchOperands() && onlyUsers(product)) {
@@ -128,9 +127,8 @@ bool LinearMatch::searchState(const Product &product) {
     std::optional<Product> next = products.expand(inner, inner.factors.size() - 1, column);
     // Nothing may be moved out of the map.
     auto isOutside = [&](Value other) { return llvm::is_contained(outside, other); };
-    if (!next || !next->conditions.empty() ||
-        !assignRoles(*next, column, product.sums[0]) || !looksLikeAttention() ||
-        !relative.empty() || llvm::any_of(valueFactors, isOutside) ||
+    if (!next || !next->conditions.empty() || !assignRoles(*next, column, product.sums[0]) ||
+        !looksLikeAttention() || !relative.empty() || llvm::any_of(valueFactors, isOutside) ||
         llvm::any_of(next->factors, [&](Value other) {
           return !elements.depends(other, column) && !isOutside(other);
         }))
@@ -166,7 +164,9 @@ bool LinearMatch::assignRoles(const Product &product, Value keyIndex, Value feat
   SmallVector<Value> withColumn, fixed;
   for (Value factor : product.factors) {
     bool onColumn = elements.depends(factor, column), onFeature = elements.depends(factor, feature);
-    (onColumn ? onFeature ? keyFactors : withColumn : onFeature ? queryFactors : fixed)
+    (onColumn    ? onFeature ? keyFactors : withColumn
+     : onFeature ? queryFactors
+                 : fixed)
         .push_back(factor);
   }
   if (keyFactors.empty() || queryFactors.empty())
@@ -285,8 +285,8 @@ bool LinearMatch::matchConditions(const Product &product) {
         elements.depends(condition, valueDepth))
       return refuse("the weights have a mask other than causal or of keys");
     Type type = valueFactors[0].getType();
-    keyMasks.push_back(elements.make<arith::SelectOp>(
-        condition, elements.constantFloat(type, 1), elements.constantFloat(type, 0)));
+    keyMasks.push_back(elements.make<arith::SelectOp>(condition, elements.constantFloat(type, 1),
+                                                      elements.constantFloat(type, 0)));
   }
   return true;
 }
@@ -373,8 +373,7 @@ bool LinearMatch::matchSum(const Product &sum, const Product &whole, unsigned de
   if (sum.sums.size() == 2) {
     SmallVector<Value> rest = weightFactors(), conditions(whole.conditions);
     if (removeAll(rest, sum.factors) && removeAll(conditions, sum.conditions) &&
-        conditions.empty() &&
-        llvm::all_of(rest, [&](Value factor) {
+        conditions.empty() && llvm::all_of(rest, [&](Value factor) {
           return llvm::is_contained(keyScale, factor) || llvm::is_contained(relative, factor);
         })) {
       found = sum;
@@ -391,8 +390,7 @@ bool LinearMatch::matchSum(const Product &sum, const Product &whole, unsigned de
       if (inner.size() != extents->size())
         return false;
       for (auto [index, extent] : llvm::zip(inner, *extents))
-        if (llvm::is_contained(sum.sums, index) ||
-            !sizes.equal(extent, elements.extentOf(index)))
+        if (llvm::is_contained(sum.sums, index) || !sizes.equal(extent, elements.extentOf(index)))
           return false;
       std::optional<Product> next = products.expand(sum, position, inner);
       return next && matchSum(*next, whole, depth + 1, found);
@@ -455,14 +453,13 @@ void LinearMatch::matchOperand(Operand &operand, ArrayRef<Value> factors, bool w
   }
   if (!withMap && operand.factor != 1) {
     Type type = operand.scalar.getType();
-    operand.scalar = elements.make<arith::MulFOp>(operand.scalar,
-                                                  elements.constantFloat(type, operand.factor));
+    operand.scalar =
+        elements.make<arith::MulFOp>(operand.scalar, elements.constantFloat(type, operand.factor));
     operand.factor = 1;
   }
   SmallVector<Value> candidates{operand.scalar};
   if (withMap)
-    candidates =
-        cuts(operand.scalar, [&](Value value) { return isLoad(value); });
+    candidates = cuts(operand.scalar, [&](Value value) { return isLoad(value); });
   for (Value candidate : llvm::reverse(candidates)) {
     operand.base = candidate;
     operand.layout = findLayout(elements, sizes, candidate, operand.groups,

@@ -59,8 +59,8 @@ private:
   void matchPositions();
   std::optional<ElementOf> featureTensor(llvm::ArrayRef<Value> factors);
   std::optional<int64_t> termWidth(const ElementOf &element);
-  bool splitTerms(llvm::SmallVector<Value> &factors, Value position, Value inner,
-                  int64_t numTerms, int64_t width, llvm::SmallVector<Value> &table);
+  bool splitTerms(llvm::SmallVector<Value> &factors, Value position, Value inner, int64_t numTerms,
+                  int64_t width, llvm::SmallVector<Value> &table);
   bool matchOperands();
 
   /// A tensor operand, and the scalar map that gives the feature of its elements.

@@ -41,7 +41,8 @@ std::optional<int64_t> LinearMatch::termWidth(const ElementOf &element) {
   return std::nullopt;
 }
 
-/// Splits features (r, d) into a factor of r and position, and a factor of d and what else there is.
+/// Splits features (r, d) into a factor of r and position, and a factor of d and what else there
+/// is.
 bool LinearMatch::splitTerms(SmallVector<Value> &factors, Value position, Value inner,
                              int64_t numTerms, int64_t width, SmallVector<Value> &table) {
   std::optional<ElementOf> element = featureTensor(factors);

@@ -105,8 +105,7 @@ std::optional<SmallVector<AffineExpr>> Products::loopExtents(linalg::LinalgOp li
       continue;
     AffineExpr extent;
     for (OpOperand *input : linalgOp.getDpsInputOperands())
-      for (auto [axis, expr] :
-           llvm::enumerate(linalgOp.getMatchingIndexingMap(input).getResults()))
+      for (auto [axis, expr] : llvm::enumerate(linalgOp.getMatchingIndexingMap(input).getResults()))
         if (expr == getAffineDimExpr(loop, sizes.getContext()) && !extent)
           extent = sizes.of(input->get(), axis);
     if (!extent)
@@ -123,9 +122,8 @@ std::optional<Product> Products::expand(const Product &product, unsigned factor,
   if (auto scan = load->tensor.getDefiningOp<ScanOp>()) {
     Value position = load->indices[scan.getAxis()];
     using Predicate = arith::CmpIPredicate;
-    Predicate order = scan.getReverse()
-                          ? (scan.getExclusive() ? Predicate::sgt : Predicate::sge)
-                          : (scan.getExclusive() ? Predicate::slt : Predicate::sle);
+    Predicate order = scan.getReverse() ? (scan.getExclusive() ? Predicate::sgt : Predicate::sge)
+                                        : (scan.getExclusive() ? Predicate::slt : Predicate::sle);
     condition = elements.make<arith::CmpIOp>(order, inner[0], position);
     SmallVector<Value> indices = load->indices;
     indices[scan.getAxis()] = inner[0];
@@ -156,8 +154,8 @@ std::optional<std::pair<Value, double>> Products::whole(ArrayRef<Value> factors)
   auto fits = [&](Value scalar) -> std::optional<std::pair<Value, double>> {
     Product product = flatten(scalar);
     SmallVector<Value> rest(factors);
-    if (!product.conditions.empty() ||
-        product.factors.size() != factors.size() || !removeAll(rest, product.factors))
+    if (!product.conditions.empty() || product.factors.size() != factors.size() ||
+        !removeAll(rest, product.factors))
       return std::nullopt;
     return std::pair(scalar, product.factor);
   };

@@ -72,8 +72,7 @@ Value LinearMatch::ofDistance(Value scalar, Value distance) {
     if (auto form = linearForm(elements, scalar, row, column)) {
       if (form->row + form->column != 0)
         return {};
-      Value scaled =
-          elements.make<arith::MulIOp>(distance, elements.constantIndex(form->column));
+      Value scaled = elements.make<arith::MulIOp>(distance, elements.constantIndex(form->column));
       return elements.make<arith::AddIOp>(scaled, form->rest);
     }
   }
@@ -82,8 +81,8 @@ Value LinearMatch::ofDistance(Value scalar, Value distance) {
     return {};
   if (isa<arith::SubFOp, arith::AddFOp>(op))
     if (Value position = asPosition(elements, scalar)) {
-      Value whole = elements.make<arith::IndexCastOp>(IntegerType::get(root.getContext(), 64),
-                                                      position);
+      Value whole =
+          elements.make<arith::IndexCastOp>(IntegerType::get(root.getContext(), 64), position);
       return ofDistance(elements.make<arith::SIToFPOp>(scalar.getType(), whole), distance);
     }
   // Distances to visible keys are not negative.
@@ -165,9 +164,8 @@ bool LinearMatch::matchRelative() {
 
 Value LinearMatch::buildToeplitz(OpBuilder &builder, Location loc) {
   SmallVector<Value> axes{offset};
-  if (!heads.empty() && llvm::any_of(relative, [&](Value factor) {
-        return elements.depends(factor, heads[0]);
-      }))
+  if (!heads.empty() &&
+      llvm::any_of(relative, [&](Value factor) { return elements.depends(factor, heads[0]); }))
     axes.insert(axes.begin(), heads[0]);
   return materialize(builder, loc, products.multiply(relative), axes, checks);
 }

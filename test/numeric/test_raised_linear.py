@@ -350,7 +350,10 @@ def grid_features(g, x):
     """relu features times cos and sin of the row and the column in a grid of 4 columns."""
     position = ramp(g, x, 2, 1)
     angles = []
-    for index, count in ((g.op("Div", position, np.int64(4)), 12), (g.op("Mod", position, np.int64(4)), 4)):
+    for index, count in (
+        (g.op("Div", position, np.int64(4)), 12),
+        (g.op("Mod", position, np.int64(4)), 4),
+    ):
         angles.append(g.op("Mul", g.op("Cast", index, to=1), np.float32(np.pi / 2 / count)))
     y = relu(g, x)
     parts = [g.op("Mul", y, g.op(f, angle)) for angle in angles for f in ("Cos", "Sin")]
