@@ -20,6 +20,8 @@ DTYPES = {
     0x010801: np.uint8, 0x011001: np.uint16, 0x012001: np.uint32, 0x014001: np.uint64,
     0x011002: np.float16, 0x012002: np.float32, 0x014002: np.float64,
     0x011004: ml_dtypes.bfloat16, 0x010806: np.bool_,
+    0x01080A: ml_dtypes.float8_e4m3fn, 0x01080B: ml_dtypes.float8_e4m3fnuz,
+    0x01080C: ml_dtypes.float8_e5m2, 0x01080D: ml_dtypes.float8_e5m2fnuz,
 }  # fmt: skip
 CODES = {np.dtype(t): code for code, t in DTYPES.items()}
 

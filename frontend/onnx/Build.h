@@ -27,10 +27,10 @@ Tensor elementwise(Node &node, llvm::ArrayRef<Tensor> inputs, DType out, BodyFn 
                    ExtentFn symbolic = nullptr);
 /// As ONNX Expand, but `shape` must be the result's shape: no check is made.
 Tensor broadcastTo(Node &node, const Tensor &input, const Shape &shape);
-/// ONNX Cast: truncates to integers and saturates; NaN becomes 0.
-Tensor castTo(Node &node, const Tensor &input, DType to);
+/// ONNX Cast: truncates to integers and saturates; NaN becomes 0. `saturate` is about 8-bit floats.
+Tensor castTo(Node &node, const Tensor &input, DType to, bool saturate = true);
 mlir::Value castElement(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v, DType from,
-                        DType to);
+                        DType to, bool saturate = true);
 
 /// A generic over `inputs` with explicit maps into `out`; all loops parallel.
 mlir::Value generic(Node &node, llvm::ArrayRef<mlir::Value> inputs,
@@ -47,6 +47,12 @@ Tensor scalarTensor(Node &node, DType dtype, double value);
 /// The same elements in another shape; the sizes must have equal products (not checked).
 Tensor reshape(Node &node, const Tensor &input, const Shape &shape);
 Tensor transpose(Node &node, const Tensor &input, llvm::ArrayRef<int64_t> perm);
+/// Element (i0, i1, ...) of the result is the input's at the indices that `at` computes, which must
+/// be in range.
+using IndicesFn = llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::OpBuilder &,
+                                                                    mlir::Location,
+                                                                    mlir::ValueRange)>;
+Tensor remap(Node &node, const Tensor &input, const Shape &shape, IndicesFn at);
 /// Along one axis each: offset, size, step > 0.
 struct SliceRange {
   Extent offset, size, step = 1;

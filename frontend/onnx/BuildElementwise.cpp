@@ -1,4 +1,5 @@
 #include "attune/frontend/onnx/Build.h"
+#include "attune/frontend/onnx/Float8.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -159,6 +160,8 @@ Value generic(Node &node, ArrayRef<Value> inputs, ArrayRef<AffineMap> maps, cons
 
 TypedAttr scalarAttr(MLIRContext *context, DType dtype, double value) {
   Type type = dtype.type(context);
+  if (dtype.isFloat8())
+    return IntegerAttr::get(type, APInt(8, encodeFloat8(value, dtype)));
   if (dtype.isFloat())
     return FloatAttr::get(type, value);
   return IntegerAttr::get(
@@ -372,10 +375,14 @@ static Value floatToInt(OpBuilder &b, Location loc, Value v, DType to) {
   return arith::SelectOp::create(b, loc, low, constant(least), capped);
 }
 
-Value castElement(OpBuilder &b, Location loc, Value v, DType from, DType to) {
+Value castElement(OpBuilder &b, Location loc, Value v, DType from, DType to, bool saturate) {
   Type target = to.type(b.getContext());
   if (from == to)
     return v;
+  if (from.isFloat8())
+    return castElement(b, loc, decodeFloat8(b, loc, v, from), kFloat, to, saturate);
+  if (to.isFloat8())
+    return encodeFloat8(b, loc, castElement(b, loc, v, from, kFloat), to, saturate);
   if (to.isBool()) {
     Value zero = scalar(b, loc, v.getType(), 0);
     if (from.isFloat())
@@ -409,12 +416,10 @@ Value castElement(OpBuilder &b, Location loc, Value v, DType from, DType to) {
   return arith::ExtSIOp::create(b, loc, target, v);
 }
 
-Tensor castTo(Node &node, const Tensor &input, DType to) {
+Tensor castTo(Node &node, const Tensor &input, DType to, bool saturate) {
   DType from = input.dtype();
   if (from == to)
     return input;
-  if (to.isFloat() && to.bits() == 8)
-    node.unsupported("cast to " + to.name());
   auto symbolic = [&](Extents &extents, ArrayRef<Extent> args) -> std::optional<Extent> {
     if (to.isBool())
       return Extent(1) - extents.equal(args[0], 0);
@@ -427,7 +432,7 @@ Tensor castTo(Node &node, const Tensor &input, DType to) {
   Tensor result = elementwise(
       node, {input}, to,
       [&](OpBuilder &b, Location loc, ValueRange args) {
-        return castElement(b, loc, args[0], from, to);
+        return castElement(b, loc, args[0], from, to, saturate);
       },
       to.isInteger() && from.isInteger() ? fn : ExtentFn());
   if (to == kInt64 && from == kInt32)

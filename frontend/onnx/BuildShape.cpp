@@ -252,6 +252,18 @@ Tensor transpose(Node &node, const Tensor &input, ArrayRef<int64_t> perm) {
   return result;
 }
 
+Tensor remap(Node &node, const Tensor &input, const Shape &shape, IndicesFn at) {
+  Value source = node.value(input);
+  Value result = generic(node, {}, {}, shape, input.dtype().type(node.context()),
+                         [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                           SmallVector<Value> indices;
+                           for (size_t axis = 0; axis < shape.size(); ++axis)
+                             indices.push_back(linalg::IndexOp::create(b, loc, axis));
+                           return tensor::ExtractOp::create(b, loc, source, at(b, loc, indices));
+                         });
+  return node.tensor(result, input.dtype(), shape);
+}
+
 Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
   Shape shape;
   bool whole = true;
@@ -266,7 +278,8 @@ Tensor slice(Node &node, const Tensor &input, ArrayRef<SliceRange> ranges) {
   if (TypedAttr value = input.splat())
     return Tensor::ofUniform(value, input.dtype(), shape);
   // A slice of nothing has no valid offset.
-  if (llvm::any_of(shape, [](const Extent &e) { return e.is(0); }))
+  auto isEmpty = [](const Extent &e) { return e.is(0); };
+  if (llvm::any_of(shape, isEmpty) || llvm::any_of(input.shape(), isEmpty))
     return node.tensor(empty(node, shape, input.dtype().type(node.context())), input.dtype(),
                        shape);
   SmallVector<OpFoldResult> offsets, sizes, steps;

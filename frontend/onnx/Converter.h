@@ -58,6 +58,8 @@ public:
                                 std::optional<std::vector<int64_t>> fallback = {});
   std::vector<double> floatsAttr(llvm::StringRef name,
                                  std::optional<std::vector<double>> fallback = {});
+  std::vector<std::string> stringsAttr(llvm::StringRef name,
+                                       std::optional<std::vector<std::string>> fallback = {});
   Tensor tensorAttr(llvm::StringRef name);
   const ::onnx::GraphProto &graphAttr(llvm::StringRef name);
   bool flagAttr(llvm::StringRef name, std::optional<int64_t> fallback = {});
@@ -69,6 +71,8 @@ public:
   bool has(int i) const { return i < proto.input_size() && !proto.input(i).empty(); }
   /// Fails if the input is absent.
   Tensor input(int i) const;
+  /// Empty if the input is absent.
+  Tensor optionalInput(int i) const { return has(i) ? input(i) : Tensor(); }
   /// All inputs from `first` on.
   std::vector<Tensor> inputs(int first = 0) const;
   DType dtype(int i) const { return input(i).dtype(); }
@@ -112,6 +116,11 @@ public:
 
   /// The outputs of a subgraph whose formal inputs are `inputs`; outer values are visible.
   std::vector<Tensor> inlineGraph(const ::onnx::GraphProto &graph, llvm::ArrayRef<Tensor> inputs);
+
+  /// The outputs of a function body of the newest opset in ONNX's text syntax,
+  /// `(x, y) => (z) { z = Add (x, y) }`. An input that is not given, an empty Tensor, is not given to
+  /// the body's nodes either.
+  std::vector<Tensor> inlineFunction(const std::string &text, llvm::ArrayRef<Tensor> inputs);
 
   /// For the importer: refuses attributes that no converter read.
   void finish() const;
@@ -159,22 +168,33 @@ private:
 
 // One per file in ops/.
 void registerAttention(Registry &registry);
+void registerComposite(Registry &registry);
 void registerConstants(Registry &registry);
+void registerContrib(Registry &registry);
+void registerContribAttention(Registry &registry);
 void registerControl(Registry &registry);
 void registerConvolution(Registry &registry);
 void registerDft(Registry &registry);
 void registerEinsum(Registry &registry);
 void registerElementwise(Registry &registry);
+void registerFold(Registry &registry);
 void registerGather(Registry &registry);
+void registerGridSample(Registry &registry);
+void registerLinearAttention(Registry &registry);
 void registerMatmul(Registry &registry);
 void registerMovement(Registry &registry);
 void registerNormalization(Registry &registry);
 void registerPooling(Registry &registry);
 void registerQuantization(Registry &registry);
+void registerRecurrent(Registry &registry);
 void registerReduction(Registry &registry);
 void registerReshape(Registry &registry);
+void registerResize(Registry &registry);
 void registerScan(Registry &registry);
+void registerScatter(Registry &registry);
 void registerSelection(Registry &registry);
+void registerSlice(Registry &registry);
+void registerSort(Registry &registry);
 
 } // namespace attune::onnx
 #endif

@@ -2,6 +2,7 @@
 
 #include "attune/dialect/Attune.h"
 #include "mlir/IR/Verifier.h"
+#include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
 
 using namespace mlir;
@@ -23,6 +24,8 @@ std::string artifactType(DType dtype) {
     return "bool";
   if (dtype == 16)
     return "bf16";
+  if (dtype.isFloat8())
+    return "f8" + dtype.name().substr(StringRef("float8").size());
   return (dtype.isFloat() ? "f" : dtype.isUnsigned() ? "u" : "i") + std::to_string(dtype.bits());
 }
 
@@ -114,7 +117,7 @@ void Importer::addArguments(func::FuncOp main) {
                                           : extents->symbol(names[axis], argument, axis));
     main.setArgAttr(i, kNameAttr, builder.getStringAttr(input->name()));
     main.setArgAttr(i, kDimsAttr, dimsAttr(builder, names));
-    if (dtype.isUnsigned())
+    if (dtype.isUnsigned() || dtype.isFloat8())
       main.setArgAttr(i, kDtypeAttr, builder.getStringAttr(artifactType(dtype)));
     argument.setLoc(nameLoc(context, input->name()));
     scope->values[input->name()] = Tensor::ofValue(argument, dtype, shape);
@@ -146,7 +149,7 @@ void Importer::addResults(func::FuncOp main) {
     const std::string &name = loaded.model.graph().output(i).name();
     main.setResultAttr(i, kNameAttr, builder.getStringAttr(name));
     main.setResultAttr(i, kDimsAttr, dimsAttr(builder, names));
-    if (tensor.dtype().isUnsigned())
+    if (tensor.dtype().isUnsigned() || tensor.dtype().isFloat8())
       main.setResultAttr(i, kDtypeAttr, builder.getStringAttr(artifactType(tensor.dtype())));
   }
 }
@@ -311,6 +314,37 @@ std::vector<Tensor> Node::inlineGraph(const ::onnx::GraphProto &graph, ArrayRef<
   std::vector<Tensor> outputs;
   for (const auto &output : graph.output())
     outputs.push_back(inner.find(output.name()));
+  return outputs;
+}
+
+std::vector<Tensor> Node::inlineFunction(const std::string &text, ArrayRef<Tensor> inputs) {
+  int newest = ::onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
+  std::string full = "<domain: \"attune\", opset_import: [\"\" : " + std::to_string(newest) +
+                     "]> body " + text;
+  ::onnx::FunctionProto body;
+  auto status = ::onnx::OnnxParser::Parse(body, full);
+  if (!status.IsOK() || body.input_size() != int(inputs.size()))
+    throw ImportError("internal error, please report: the body of " + op() +
+                      " does not parse: " + status.ErrorMessage());
+  Scope inner;
+  inner.path = nodeName + "/";
+  inner.depth = importer.scope->depth + 1;
+  inner.opsets[""] = newest;
+  std::set<std::string> absent;
+  for (auto [formal, actual] : llvm::zip(body.input(), inputs)) {
+    if (actual)
+      inner.values[formal] = actual;
+    else
+      absent.insert(formal);
+  }
+  for (auto &node : *body.mutable_node())
+    for (auto &input : *node.mutable_input())
+      if (absent.count(input))
+        input.clear();
+  importer.convertNodes(body.node(), inner);
+  std::vector<Tensor> outputs;
+  for (const auto &output : body.output())
+    outputs.push_back(inner.find(output));
   return outputs;
 }
 

@@ -111,6 +111,13 @@ std::vector<double> Node::floatsAttr(llvm::StringRef name,
            : orFallback(*this, name, fallback);
 }
 
+std::vector<std::string>
+Node::stringsAttr(llvm::StringRef name, std::optional<std::vector<std::string>> fallback) {
+  auto *a = attribute(name, AttributeProto::STRINGS);
+  return a ? std::vector<std::string>(a->strings().begin(), a->strings().end())
+           : orFallback(*this, name, fallback);
+}
+
 Tensor Node::tensorAttr(llvm::StringRef name) {
   auto *a = attribute(name, AttributeProto::TENSOR);
   if (!a)

@@ -35,12 +35,22 @@ template <typename Step> static void guarded(const char *what, Step step) {
   }
 }
 
+/// Whether the library's conversion to the newest opset would change what the model computes: it
+/// takes the batch axis off the graph's inputs for Scan 8, and gives DFT's axis as its length.
+static bool conversionIsWrong(const ::onnx::ModelProto &model, int64_t opset) {
+  for (const auto &node : model.graph().node())
+    if ((node.op_type() == "Scan" && opset < 9) || (node.op_type() == "DFT" && opset < 20))
+      return true;
+  return false;
+}
+
 /// The newest opset that conversion reaches. Conversion that fails leaves the model as it is:
 /// converters are chosen by the version an operator has in the model's opset.
 static void convertOpset(::onnx::ModelProto &model) {
   int newest = ::onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
   for (const auto &import : model.opset_import())
-    if ((import.domain().empty() || import.domain() == "ai.onnx") && import.version() == newest)
+    if ((import.domain().empty() || import.domain() == "ai.onnx") &&
+        (import.version() == newest || conversionIsWrong(model, import.version())))
       return;
   try {
     ::onnx::ModelProto converted = ::onnx::version_conversion::ConvertVersion(model, newest);
@@ -124,7 +134,45 @@ static void fillOutputShapes(::onnx::ModelProto &model) {
   }
 }
 
+/// Inference inside function bodies does not know the defaults of the operator's attributes.
+static void writeDefaults(::onnx::ModelProto &model) {
+  std::map<std::string, int64_t> opsets;
+  for (const auto &import : model.opset_import())
+    opsets[import.domain()] = import.version();
+  for (auto &node : *model.mutable_graph()->mutable_node()) {
+    const auto *schema = ::onnx::OpSchemaRegistry::Schema(node.op_type(), opsets[node.domain()],
+                                                          node.domain());
+    if (!schema || !schema->HasFunction())
+      continue;
+    std::set<std::string> given;
+    for (const auto &attribute : node.attribute())
+      given.insert(attribute.name());
+    for (const auto &[name, attribute] : schema->attributes())
+      if (!attribute.default_value.name().empty() && !given.count(name))
+        *node.add_attribute() = attribute.default_value;
+  }
+}
+
+/// ONNX Runtime writes this operator of its own without a domain.
+static void nameDomains(::onnx::ModelProto &model) {
+  static constexpr const char *kContrib = "com.microsoft";
+  bool found = false;
+  for (auto &node : *model.mutable_graph()->mutable_node())
+    if (node.op_type() == "SimplifiedLayerNormalization" && node.domain().empty()) {
+      node.set_domain(kContrib);
+      found = true;
+    }
+  for (const auto &import : model.opset_import())
+    found &= import.domain() != kContrib;
+  if (!found)
+    return;
+  auto *import = model.add_opset_import();
+  import->set_domain(kContrib);
+  import->set_version(1);
+}
+
 void normalise(::onnx::ModelProto &model) {
+  nameDomains(model);
   fillOutputShapes(model);
   guarded("not a valid ONNX model", [&] {
     ::onnx::checker::check_function_call_cycles(model);
@@ -142,6 +190,7 @@ void normalise(::onnx::ModelProto &model) {
       ::onnx::inliner::InlineLocalFunctions(model, /*convert_version=*/true);
   });
   validate(model);
+  writeDefaults(model);
   infer(model);
 }
 

@@ -1,4 +1,4 @@
-#include "attune/frontend/onnx/Tensor.h"
+#include "attune/frontend/onnx/Float8.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -78,13 +78,10 @@ Type DType::type(MLIRContext *context) const {
   case 16:
     return b.getBF16Type();
   case 17:
-    return b.getType<Float8E4M3FNType>();
   case 18:
-    return b.getType<Float8E4M3FNUZType>();
   case 19:
-    return b.getType<Float8E5M2Type>();
   case 20:
-    return b.getType<Float8E5M2FNUZType>();
+    return b.getI8Type();
   default:
     throw ImportError("unsupported: element type " + name() +
                       "; accepted: bool, integers of 8 to 64 bits, float8, float16, bfloat16, "
@@ -228,7 +225,10 @@ static std::optional<std::vector<T>> readAll(ElementsAttr attr, DType dtype, int
   std::vector<T> values;
   values.reserve(attr.getNumElements());
   if (auto dense = dyn_cast<DenseElementsAttr>(attr)) {
-    if (dtype.isFloat()) {
+    if (dtype.isFloat8()) {
+      for (const APInt &v : dense.getValues<APInt>())
+        values.push_back(static_cast<T>(decodeFloat8(v.getZExtValue(), dtype)));
+    } else if (dtype.isFloat()) {
       for (const APFloat &v : dense.getValues<APFloat>()) {
         bool lost;
         APFloat wide = v;

@@ -31,6 +31,7 @@ public:
   operator int() const { return code; }
   bool isFloat() const;
   bool isUnsigned() const;
+  bool isFloat8() const { return isFloat() && bits() == 8; }
   bool isBool() const { return code == 9; }
   /// Signed, unsigned or bool.
   bool isInteger() const;
@@ -38,7 +39,7 @@ public:
   unsigned bits() const;
   /// As in `tensor(float)`.
   std::string name() const;
-  /// Signless integers; bool is i1. Throws ImportError for strings and other types without one.
+  /// Signless integers; bool is i1, an 8-bit float i8 (its bits). Throws ImportError for strings and other types without one.
   mlir::Type type(mlir::MLIRContext *context) const;
 
 private:

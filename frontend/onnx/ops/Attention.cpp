@@ -112,8 +112,8 @@ private:
   void captureMask() {
     if (!mask)
       return;
-    node.check(mask.rank() >= 2 && mask.rank() <= 4,
-               "attn_mask has rank " + llvm::Twine(mask.rank()) + "; accepted: 2 to 4");
+    node.check(mask.rank() >= 1 && mask.rank() <= 4,
+               "attn_mask has rank " + llvm::Twine(mask.rank()) + "; accepted: 1 to 4");
     if (!mask.dtype().isBool() && !mask.dtype().isFloat())
       node.unsupported("attn_mask of element type " + mask.dtype().name());
     Shape full(4 - mask.rank(), Extent(1));
@@ -121,6 +121,12 @@ private:
     mask = reshape(node, mask, full);
     if (!mask.dim(3).is(1) && node.extents().knownEqual(mask.dim(3), k.dim(2)) != true)
       hideMissingKeys();
+    // Sizes that only the run knows to be 1 or whole are spread out.
+    Shape whole = broadcastShape(node, {mask.shape(), {q.dim(0), q.dim(1), q.dim(2), k.dim(2)}});
+    for (int64_t axis = 0; axis < 4; ++axis)
+      if (mask.dim(axis).is(1))
+        whole[axis] = 1;
+    mask = broadcastTo(node, mask, whole);
     maskCapture = capture(node.value(mask));
   }
 

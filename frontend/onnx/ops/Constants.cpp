@@ -124,17 +124,59 @@ static void convertRange(Node &node) {
 
 static void convertIdentity(Node &node) { node.setOutput(0, node.input(0)); }
 
+/// For targets of 8 bits; `saturate` is 1 where there is no such attribute.
+static bool readSaturate(Node &node) {
+  node.dropAttr("round_mode"); // for float8e8m0 only, which has no counterpart
+  return !node.hasAttr("saturate") || node.flagAttr("saturate");
+}
+
 static void convertCast(Node &node) {
-  // Both matter for float8 targets only, which castTo refuses.
-  node.dropAttr("saturate");
-  node.dropAttr("round_mode");
-  node.setOutput(0, castTo(node, node.input(0), int(node.intAttr("to"))));
+  bool saturate = readSaturate(node);
+  node.setOutput(0, castTo(node, node.input(0), int(node.intAttr("to")), saturate));
 }
 
 static void convertCastLike(Node &node) {
-  node.dropAttr("saturate");
-  node.dropAttr("round_mode");
-  node.setOutput(0, castTo(node, node.input(0), node.dtype(1)));
+  bool saturate = readSaturate(node);
+  node.setOutput(0, castTo(node, node.input(0), node.dtype(1), saturate));
+}
+
+/// The same bits as another type of the same width.
+static void convertBitCast(Node &node) {
+  Tensor input = node.input(0);
+  DType from = input.dtype(), to = int(node.intAttr("to"));
+  Type source = from.type(node.context()), target = to.type(node.context());
+  node.check(from.bits() == to.bits(), "a cast from " + from.name() + " to " + to.name() +
+                                           "; accepted: a type of the same width");
+  if (from.isBool() != to.isBool())
+    node.unsupported("a bit cast from or to bool");
+  node.setOutput(0, elementwise(node, {input}, to,
+                                [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                                  return source == target
+                                             ? a[0]
+                                             : b.createOrFold<arith::BitcastOp>(loc, target, a[0]);
+                                }));
+}
+
+/// 1 on the k-th diagonal.
+static void convertEyeLike(Node &node) {
+  Tensor input = node.input(0);
+  node.check(input.rank() == 2, "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2");
+  DType dtype = node.hasAttr("dtype") ? DType(node.intAttr("dtype")) : input.dtype();
+  int64_t k = node.intAttr("k", 0);
+  TypedAttr one = scalarAttr(node.context(), dtype, 1), zero = scalarAttr(node.context(), dtype, 0);
+  Value result = generic(node, {}, {}, input.shape(), dtype.type(node.context()),
+                         [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                           Value i = linalg::IndexOp::create(b, loc, 0);
+                           Value j = linalg::IndexOp::create(b, loc, 1);
+                           Value shifted = arith::AddIOp::create(
+                               b, loc, i, arith::ConstantIndexOp::create(b, loc, k));
+                           Value on = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, j,
+                                                            shifted);
+                           return arith::SelectOp::create(b, loc, on,
+                                                          arith::ConstantOp::create(b, loc, one),
+                                                          arith::ConstantOp::create(b, loc, zero));
+                         });
+  node.setOutput(0, node.tensor(result, dtype, input.shape()));
 }
 
 static void convertShape(Node &node) {
@@ -167,11 +209,13 @@ static void convertDropout(Node &node) {
 }
 
 void registerConstants(Registry &registry) {
+  registry.add("BitCast", 26, convertBitCast);
   registry.add("Cast", 6, convertCast);
   registry.add("CastLike", 15, convertCastLike);
   registry.add("Constant", 1, convertConstant);
   registry.add("ConstantOfShape", 9, convertConstantOfShape);
   registry.add("Dropout", 7, convertDropout);
+  registry.add("EyeLike", 9, convertEyeLike);
   registry.add("Identity", 1, convertIdentity);
   registry.add("Range", 11, convertRange);
   registry.add("Shape", 1, convertShape);

@@ -1,5 +1,5 @@
 #include "attune/dialect/Attune.h"
-#include "attune/frontend/onnx/Build.h"
+#include "attune/frontend/onnx/RuntimeAxes.h"
 
 using namespace mlir;
 
@@ -12,12 +12,26 @@ static void convertDft(Node &node) {
                      "; accepted: float16, bfloat16, float, double");
   bool inverse = node.flagAttr("inverse", 0), onesided = node.flagAttr("onesided", 0);
   // The axis was an attribute before opset 20.
-  int64_t axis = -2;
+  Extent given = -2;
   if (node.version() < 20)
-    axis = node.intAttr("axis", 1);
+    given = node.intAttr("axis", 1);
   else if (node.has(2))
-    axis = node.constantInts(2).front();
-  axis = node.normaliseAxis(axis, input.rank());
+    given = node.extentsOf(2)[0];
+  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
+                                    "; accepted: 2 or more");
+  // An axis that data decides changes places with the one before the last.
+  bool known = given.constant().has_value();
+  int64_t axis = known ? node.normaliseAxis(*given.constant(), input.rank()) : input.rank() - 2;
+  if (!known) {
+    Extents &extents = node.extents();
+    Extent last = extents.max(extents.equal(given, -1), extents.equal(given, input.rank() - 1));
+    node.require(Extent(1) - last, "the axis is the one of real and imaginary part");
+    Shape parts = input.shape();
+    input = swapAxes(node, input, given, axis);
+    Shape shape = input.shape();
+    shape.back() = parts.back();
+    input = reshape(node, input, shape);
+  }
   node.check(axis != input.rank() - 1, "the last axis holds real and imaginary part; accepted: "
                                        "another axis");
   std::optional<int64_t> parts = input.shape().back().constant();
@@ -39,7 +53,14 @@ static void convertDft(Node &node) {
   auto type = RankedTensorType::get(staticShape(shape), input.dtype().type(node.context()));
   auto op = DftOp::create(node.builder(), node.loc(), type, node.value(input), node.index(length),
                           axis, inverse, onesided);
-  node.setOutput(0, node.tensor(op.getResult(), input.dtype(), shape));
+  Tensor result = node.tensor(op.getResult(), input.dtype(), shape);
+  if (!known) {
+    result = swapAxes(node, result, given, axis);
+    Shape exact = result.shape();
+    exact.back() = shape.back();
+    result = reshape(node, result, exact);
+  }
+  node.setOutput(0, result);
 }
 
 void registerDft(Registry &registry) { registry.add("DFT", 17, convertDft); }

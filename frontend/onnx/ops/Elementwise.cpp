@@ -115,6 +115,8 @@ static Tensor sameType(Node &node, ArrayRef<Tensor> inputs, ScalarFn fn,
   for (const Tensor &input : inputs)
     node.check(input.dtype() == dtype, "inputs have element types " + dtype.name() + " and " +
                                            input.dtype().name() + "; accepted: one type");
+  if (dtype.isFloat8())
+    node.unsupported("element type " + dtype.name() + "; accepted: wider ones");
   return elementwise(
       node, inputs, dtype,
       [&](OpBuilder &b, Location loc, ValueRange args) { return fn(Scalar{b, loc, dtype}, args); },
@@ -192,11 +194,27 @@ static void convertMod(Node &node) {
                         symbolic));
 }
 
-static Value powElement(OpBuilder &b, Location loc, Value x, Value y, DType base, DType exponent) {
-  if (base.isInteger() && exponent.isInteger()) {
-    Value n = castElement(b, loc, y, exponent, base);
-    return math::IPowIOp::create(b, loc, x, n);
+/// By squaring, one step for each bit of the exponent; modulo 2^bits. A negative exponent gives what
+/// a division by the positive power gives: 0 but for bases of 1 and -1 (and, as no trap, 0).
+static Value integerPower(const Scalar &s, Value x, Value n) {
+  Value one = s.c(1), zero = s.c(0), result = one, base = x, rest = n;
+  for (unsigned bit = 0; bit < s.dtype.bits(); ++bit) {
+    Value odd = s.op<arith::CmpIOp>(arith::CmpIPredicate::ne, s.op<arith::AndIOp>(rest, one), zero);
+    result = s.select(odd, s.mul(result, base), result);
+    base = s.mul(base, base);
+    rest = s.op<arith::ShRUIOp>(rest, one);
   }
+  if (s.dtype.isUnsigned())
+    return result;
+  Value odd = s.op<arith::CmpIOp>(arith::CmpIPredicate::ne, s.op<arith::AndIOp>(n, one), zero);
+  Value inverse = s.select(s.eq(x, one), one, zero);
+  inverse = s.select(s.eq(x, s.c(-1)), s.select(odd, x, one), inverse);
+  return s.select(s.lt(n, zero), inverse, result);
+}
+
+static Value powElement(OpBuilder &b, Location loc, Value x, Value y, DType base, DType exponent) {
+  if (base.isInteger() && exponent.isInteger())
+    return integerPower(Scalar{b, loc, base}, x, castElement(b, loc, y, exponent, base));
   // Integers to a float power, and 16-bit floats, go through a wider float.
   DType wide = base.isInteger() || base.bits() == 64 ? DType(11) : kFloat;
   Value p = math::PowFOp::create(b, loc, castElement(b, loc, x, base, wide),
@@ -304,6 +322,8 @@ template <Compare kind> static void convertCompare(Node &node) {
   DType dtype = x.dtype();
   node.check(y.dtype() == dtype, "inputs have element types " + dtype.name() + " and " +
                                      y.dtype().name() + "; accepted: one type");
+  if (dtype.isFloat8())
+    node.unsupported("element type " + dtype.name() + "; accepted: wider ones");
   auto symbolic = [](Extents &extents, ArrayRef<Extent> a) -> std::optional<Extent> {
     switch (kind) {
     case Compare::Equal:
@@ -408,8 +428,13 @@ static void convertWhere(Node &node) {
                                 x.dtype().isInteger() ? symbolic : ExtentFn()));
 }
 
+/// Elements as they are, 8-bit floats as f32.
+static Tensor comparable(Node &node, const Tensor &input) {
+  return input.dtype().isFloat8() ? castTo(node, input, kFloat) : input;
+}
+
 static void convertIsNaN(Node &node) {
-  node.setOutput(0, elementwise(node, {node.input(0)}, kBool,
+  node.setOutput(0, elementwise(node, {comparable(node, node.input(0))}, kBool,
                                 [](OpBuilder &b, Location loc, ValueRange a) -> Value {
                                   return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO,
                                                                a[0], a[0]);
@@ -419,8 +444,9 @@ static void convertIsNaN(Node &node) {
 static void convertIsInf(Node &node) {
   bool positive = node.flagAttr("detect_positive"), negative = node.flagAttr("detect_negative");
   double inf = std::numeric_limits<double>::infinity();
-  DType dtype = node.dtype(0);
-  node.setOutput(0, elementwise(node, {node.input(0)}, kBool,
+  Tensor input = comparable(node, node.input(0));
+  DType dtype = input.dtype();
+  node.setOutput(0, elementwise(node, {input}, kBool,
                                 [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
                                   Scalar s{b, loc, dtype}, bits{b, loc, kBool};
                                   Value p = positive ? s.eq(a[0], s.c(inf)) : bits.c(0);
@@ -506,7 +532,16 @@ static void convertClip6(Node &node) {
 }
 
 static void convertPRelu(Node &node) {
-  node.setOutput(0, sameType(node, node.inputs(), [](const Scalar &s, ValueRange a) {
+  Tensor input = node.input(0), slope = node.input(1);
+  // Models of before opset 7 have one slope per channel as a vector.
+  if (slope.rank() == 1 && input.rank() > 1 && !slope.dim(0).is(1) &&
+      node.extents().knownEqual(slope.dim(0), input.shape().back()) != true &&
+      node.extents().knownEqual(slope.dim(0), input.dim(1)) == true) {
+    Shape channel(input.rank() - 1, Extent(1));
+    channel[0] = slope.dim(0);
+    slope = reshape(node, slope, channel);
+  }
+  node.setOutput(0, sameType(node, {input, slope}, [](const Scalar &s, ValueRange a) {
                    return s.select(s.lt(a[0], s.c(0)), s.mul(a[0], a[1]), a[0]);
                  }));
 }
@@ -553,6 +588,39 @@ static void convertGelu(Node &node) {
   node.check(kind == "none" || kind == "tanh",
              "attribute 'approximate' is '" + kind + "'; accepted: none, tanh");
   unaryFloat(node, [&](const Scalar &s, ValueRange a) { return gelu(s, a[0], kind == "tanh"); });
+}
+
+/// log(x + sqrt(x^2 + 1)) of the magnitude, by the logarithm near 1: exact for small and large x.
+static void convertAsinh(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) {
+    Value x = s.op<math::AbsFOp>(a[0]), one = s.c(1), square = s.mul(x, x);
+    Value root = s.op<math::SqrtOp>(s.add(square, one));
+    Value small = s.op<math::Log1pOp>(s.add(x, s.div(square, s.add(root, one))));
+    // The square overflows long before the result does.
+    Value large = s.add(s.op<math::LogOp>(x), s.c(std::log(2.0)));
+    Value result = s.select(s.lt(s.c(1e8), x), large, small);
+    return s.op<math::CopySignOp>(result, a[0]);
+  });
+}
+
+/// log(x + sqrt(x^2 - 1)) with t = x - 1; NaN below 1.
+static void convertAcosh(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) {
+    Value t = s.sub(a[0], s.c(1));
+    Value root = s.op<math::SqrtOp>(s.mul(t, s.add(t, s.c(2))));
+    Value small = s.op<math::Log1pOp>(s.add(t, root));
+    Value large = s.add(s.op<math::LogOp>(a[0]), s.c(std::log(2.0)));
+    return s.select(s.lt(s.c(1e8), a[0]), large, small);
+  });
+}
+
+/// log1p(2x / (1 - x)) / 2
+static void convertAtanh(Node &node) {
+  unaryFloat(node, [](const Scalar &s, ValueRange a) {
+    Value x = s.op<math::AbsFOp>(a[0]);
+    Value ratio = s.div(s.add(x, x), s.sub(s.c(1), x));
+    return s.op<math::CopySignOp>(s.mul(s.c(0.5), s.op<math::Log1pOp>(ratio)), a[0]);
+  });
 }
 
 static void convertReciprocal(Node &node) {
@@ -631,13 +699,13 @@ static void convertHardSwish(Node &node) {
 void registerElementwise(Registry &registry) {
   registry.add("Abs", 6, convertAbs);
   registry.add("Acos", 7, convertMath<math::AcosOp>);
-  registry.add("Acosh", 9, convertMath<math::AcoshOp>);
+  registry.add("Acosh", 9, convertAcosh);
   registry.add("Add", 7, convertArith<Arith::Add>);
   registry.add("And", 7, convertLogic<Logic::And>);
   registry.add("Asin", 7, convertMath<math::AsinOp>);
-  registry.add("Asinh", 9, convertMath<math::AsinhOp>);
+  registry.add("Asinh", 9, convertAsinh);
   registry.add("Atan", 7, convertMath<math::AtanOp>);
-  registry.add("Atanh", 9, convertMath<math::AtanhOp>);
+  registry.add("Atanh", 9, convertAtanh);
   registry.add("BitShift", 11, convertBitShift);
   registry.add("BitwiseAnd", 18, convertLogic<Logic::And>);
   registry.add("BitwiseNot", 18, convertBitwiseNot);

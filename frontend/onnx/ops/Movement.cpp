@@ -1,4 +1,4 @@
-#include "attune/frontend/onnx/Build.h"
+#include "attune/frontend/onnx/RuntimeAxes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -6,21 +6,6 @@
 using namespace mlir;
 
 namespace attune::onnx {
-
-/// Element (i0, i1, ...) of the result is the input's at the indices that `at` computes, which must
-/// be in range.
-static Tensor remap(Node &node, const Tensor &input, const Shape &shape,
-                    llvm::function_ref<SmallVector<Value>(OpBuilder &, Location, ValueRange)> at) {
-  Value source = node.value(input);
-  Value result = generic(node, {}, {}, shape, input.dtype().type(node.context()),
-                         [&](OpBuilder &b, Location loc, ValueRange) -> Value {
-                           SmallVector<Value> indices;
-                           for (size_t axis = 0; axis < shape.size(); ++axis)
-                             indices.push_back(linalg::IndexOp::create(b, loc, axis));
-                           return tensor::ExtractOp::create(b, loc, source, at(b, loc, indices));
-                         });
-  return node.tensor(result, input.dtype(), shape);
-}
 
 static void convertTranspose(Node &node) {
   Tensor input = node.input(0);
@@ -34,99 +19,6 @@ static void convertTranspose(Node &node) {
   for (int64_t &axis : perm)
     axis = node.normaliseAxis(axis, input.rank());
   node.setOutput(0, transpose(node, input, perm));
-}
-
-//===--------------------------------------------------------------------------------------------===//
-// Slice
-//===--------------------------------------------------------------------------------------------===//
-
-/// A position counted from the end if negative. Huge values stand for the ends.
-static Extent position(Extents &extents, const Extent &e, const Extent &size) {
-  constexpr int64_t huge = int64_t(1) << 31;
-  if (auto c = e.constant(); c && *c >= huge - 1)
-    return extents.max(size, e);
-  if (auto c = e.constant(); c && *c <= -huge)
-    return -1;
-  return extents.select(extents.less(e, 0), e + size, e);
-}
-
-static void convertSlice(Node &node) {
-  Tensor input = node.input(0);
-  Extents &extents = node.extents();
-  Shape starts, ends, steps;
-  std::vector<int64_t> axes;
-  if (node.version() < 10) {
-    for (int64_t v : node.intsAttr("starts"))
-      starts.push_back(v);
-    for (int64_t v : node.intsAttr("ends"))
-      ends.push_back(v);
-    axes = node.hasAttr("axes") ? node.intsAttr("axes") : axes;
-  } else {
-    starts = node.extentsOf(1);
-    ends = node.extentsOf(2);
-    if (node.has(3))
-      axes = node.constantInts(3);
-    if (node.has(4))
-      steps = node.extentsOf(4);
-  }
-  if (axes.empty())
-    axes.assign(llvm::seq<int64_t>(0, starts.size()).begin(),
-                llvm::seq<int64_t>(0, starts.size()).end());
-  if (steps.empty())
-    steps.assign(starts.size(), Extent(1));
-  node.check(ends.size() == starts.size() && axes.size() == starts.size() &&
-                 steps.size() == starts.size(),
-             "starts, ends, axes and steps have different lengths");
-  node.normaliseAxes(axes, input.rank());
-
-  SmallVector<SliceRange> ranges;
-  for (const Extent &size : input.shape())
-    ranges.push_back({0, size, 1});
-  bool backwards = false;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t axis = node.normaliseAxis(axes[i], input.rank());
-    const Extent &size = input.dim(axis);
-    auto step = steps[i].constant();
-    if (!step)
-      node.unsupported("the step of axis " + llvm::Twine(axis) +
-                       " depends on data; accepted: a constant");
-    node.check(*step != 0, "the step of axis " + llvm::Twine(axis) + " is 0");
-    Extent from = position(extents, starts[i], size), to = position(extents, ends[i], size);
-    Extent count;
-    if (*step > 0) {
-      from = extents.min(extents.max(from, 0), size);
-      to = extents.min(extents.max(to, 0), size);
-      // Against the end: the size itself keeps the expression small.
-      count = extents.max(extents.ceilDiv(to - from, *step), 0);
-    } else {
-      from = extents.min(extents.max(from, 0), size - 1);
-      to = extents.min(extents.max(to, -1), size - 1);
-      count = extents.max(extents.ceilDiv(from - to, Extent(0) - *step), 0);
-      backwards = true;
-    }
-    ranges[axis] = {from, count, *step};
-  }
-  if (!backwards)
-    return node.setOutput(0, slice(node, input, ranges));
-
-  Shape shape;
-  for (const SliceRange &r : ranges)
-    shape.push_back(r.size);
-  if (auto elements = selectContents(input, ranges))
-    return node.setOutput(0, node.contents(*elements, input.dtype(), shape));
-  SmallVector<Value> offsets, strides;
-  for (const SliceRange &r : ranges) {
-    offsets.push_back(node.index(r.offset));
-    strides.push_back(node.index(r.step));
-  }
-  node.setOutput(0, remap(node, input, shape, [&](OpBuilder &b, Location loc, ValueRange i) {
-                   SmallVector<Value> at;
-                   for (size_t axis = 0; axis < shape.size(); ++axis) {
-                     Value moved = arith::MulIOp::create(b, loc, i[axis], strides[axis]);
-                     at.push_back(arith::AddIOp::create(b, loc, offsets[axis], moved));
-                   }
-                   return at;
-                 }));
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -205,6 +97,29 @@ static Value padSource(OpBuilder &b, Location loc, const std::string &mode, Valu
   return arith::MinSIOp::create(b, loc, m, mirrored);
 }
 
+/// What is put before and after every axis.
+static void readPads(Node &node, const Shape &axes, ArrayRef<Extent> pads, Shape &befores,
+                     Shape &afters) {
+  int64_t rank = befores.size();
+  ArrayRef<Extent> before = pads.take_front(axes.size()), after = pads.drop_front(axes.size());
+  if (!llvm::all_of(axes, [](const Extent &e) { return e.constant().has_value(); })) {
+    RuntimeAxes named(node, axes, rank);
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      befores[axis] = named.pick(axis, before, 0);
+      afters[axis] = named.pick(axis, after, 0);
+    }
+    return;
+  }
+  SmallVector<int64_t> known;
+  for (const Extent &axis : axes)
+    known.push_back(*axis.constant());
+  node.normaliseAxes(known, rank);
+  for (auto [i, axis] : llvm::enumerate(known)) {
+    befores[node.normaliseAxis(axis, rank)] = before[i];
+    afters[node.normaliseAxis(axis, rank)] = after[i];
+  }
+}
+
 static void convertPad(Node &node) {
   Tensor input = node.input(0);
   Extents &extents = node.extents();
@@ -213,7 +128,7 @@ static void convertPad(Node &node) {
              "attribute 'mode' is '" + mode + "'; accepted: constant, reflect, edge, wrap");
   int64_t rank = input.rank();
   Shape pads;
-  std::vector<int64_t> axes(llvm::seq<int64_t>(0, rank).begin(), llvm::seq<int64_t>(0, rank).end());
+  Shape axes;
   TypedAttr fill = scalarAttr(node.context(), input.dtype(), 0);
   Value fillValue;
   if (node.version() < 11) {
@@ -232,9 +147,10 @@ static void convertPad(Node &node) {
                                               node.value(reshape(node, value, {})), ValueRange());
     }
     if (node.has(3))
-      axes = node.constantInts(3);
+      axes = node.extentsOf(3);
   }
-  node.normaliseAxes(axes, rank);
+  if (axes.empty())
+    axes.append(llvm::seq<int64_t>(0, rank).begin(), llvm::seq<int64_t>(0, rank).end());
   node.check(pads.size() == 2 * axes.size(), "there are " + llvm::Twine(pads.size()) +
                                                  " paddings for " + llvm::Twine(axes.size()) +
                                                  " axes");
@@ -243,9 +159,12 @@ static void convertPad(Node &node) {
   SmallVector<SliceRange> ranges;
   for (const Extent &e : input.shape())
     ranges.push_back({0, e, 1});
-  for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t axis = node.normaliseAxis(axes[i], rank);
-    const Extent &before = pads[i], &after = pads[i + axes.size()];
+  Shape befores(rank, Extent(0)), afters(rank, Extent(0));
+  readPads(node, axes, pads, befores, afters);
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    const Extent &before = befores[axis], &after = afters[axis];
+    if (before.is(0) && after.is(0))
+      continue;
     low[axis] = extents.max(before, 0);
     high[axis] = extents.max(after, 0);
     Extent cropBefore = low[axis] - before, cropAfter = high[axis] - after;
@@ -361,11 +280,35 @@ static void convertSpaceToDepth(Node &node) {
   node.setOutput(0, reshape(node, moved, {s[0], s[1] * (block * block), h, w}));
 }
 
+/// The first `lengths[b]` elements along the time axis in the opposite order, per batch element.
+static void convertReverseSequence(Node &node) {
+  Tensor input = node.input(0), lengths = node.input(1);
+  int64_t batch = node.normaliseAxis(node.intAttr("batch_axis", 1), input.rank());
+  int64_t time = node.normaliseAxis(node.intAttr("time_axis", 0), input.rank());
+  node.check(batch != time, "attributes 'batch_axis' and 'time_axis' name one axis");
+  node.check(lengths.rank() == 1, "sequence_lens is not one-dimensional");
+  node.requireEqual(lengths.dim(0), input.dim(batch), "sequence_lens differ from the batch");
+  Value table = node.value(castTo(node, lengths, kInt64)), size = node.index(input.dim(time));
+  node.setOutput(0, remap(node, input, input.shape(), [&](OpBuilder &b, Location loc, ValueRange i) {
+                   SmallVector<Value> at(i);
+                   Value raw = tensor::ExtractOp::create(b, loc, table, ValueRange{i[batch]});
+                   Value length = arith::IndexCastOp::create(b, loc, b.getIndexType(), raw);
+                   length = arith::MinSIOp::create(b, loc, length, size);
+                   Value one = arith::ConstantIndexOp::create(b, loc, 1);
+                   Value last = arith::SubIOp::create(b, loc, length, one);
+                   Value turned = arith::SubIOp::create(b, loc, last, i[time]);
+                   Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, i[time],
+                                                        length);
+                   at[time] = arith::SelectOp::create(b, loc, inside, turned, i[time]);
+                   return at;
+                 }));
+}
+
 void registerMovement(Registry &registry) {
   registry.add("Concat", 4, convertConcat);
   registry.add("DepthToSpace", 1, convertDepthToSpace);
   registry.add("Pad", 2, convertPad);
-  registry.add("Slice", 1, convertSlice);
+  registry.add("ReverseSequence", 10, convertReverseSequence);
   registry.add("SpaceToDepth", 1, convertSpaceToDepth);
   registry.add("Split", 2, convertSplit);
   registry.add("Transpose", 1, convertTranspose);

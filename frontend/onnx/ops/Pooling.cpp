@@ -1,6 +1,7 @@
 #include "attune/frontend/onnx/ops/Window.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 
@@ -56,6 +57,8 @@ static void convertMaxPool(Node &node) {
   node.check(!node.hasAttr("storage_order") || node.intAttr("storage_order", 0) == 0,
              "attribute 'storage_order' only has a meaning with output 'Indices'");
   Window window = readWindow(node, input, std::nullopt);
+  if (input.dtype().isFloat8())
+    node.unsupported("element type " + input.dtype().name() + "; accepted: integers and floats");
   Type type = input.dtype().type(node.context());
   if (input.dtype().isFloat()) {
     TypedAttr lowest = FloatAttr::get(type, -std::numeric_limits<double>::infinity());
@@ -106,6 +109,31 @@ static void convertAveragePool(Node &node) {
                                 }));
 }
 
+/// (sum of |x|^p over the window)^(1/p)
+static void convertLpPool(Node &node) {
+  Tensor input = node.input(0);
+  checkFloat(node, input);
+  double p = node.version() < 2 ? node.floatAttr("p", 2.0) : double(node.intAttr("p", 2));
+  node.check(p > 0, "attribute 'p' is not positive");
+  Window window = readWindow(node, input, std::nullopt);
+  auto power = [&](const Tensor &t, double exponent) {
+    return elementwise(node, {t}, t.dtype(),
+                       [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                         Value size = math::AbsFOp::create(b, loc, a[0]);
+                         if (exponent == 1)
+                           return size;
+                         if (exponent == 2)
+                           return arith::MulFOp::create(b, loc, size, size);
+                         if (exponent == 0.5)
+                           return math::SqrtOp::create(b, loc, size);
+                         return math::PowFOp::create(b, loc, size,
+                                                     scalar(b, loc, size.getType(), exponent));
+                       });
+  };
+  TypedAttr zero = scalarAttr(node.context(), input.dtype(), 0);
+  node.setOutput(0, power(overWindows(node, power(input, p), window, zero, addElements), 1 / p));
+}
+
 template <bool average> static void convertGlobalPool(Node &node) {
   Tensor input = node.input(0);
   checkFloat(node, input);
@@ -138,6 +166,7 @@ void registerPooling(Registry &registry) {
   registry.add("AveragePool", 1, convertAveragePool);
   registry.add("GlobalAveragePool", 1, convertGlobalPool<true>);
   registry.add("GlobalMaxPool", 1, convertGlobalPool<false>);
+  registry.add("LpPool", 1, convertLpPool);
   registry.add("MaxPool", 1, convertMaxPool);
 }
 

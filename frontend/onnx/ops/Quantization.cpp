@@ -22,25 +22,27 @@ static Tensor aligned(Node &node, const Tensor &parameter, const Tensor &input) 
   return reshape(node, parameter, shape);
 }
 
-static void checkInteger(Node &node, DType dtype) {
-  if (!dtype.isInteger() || dtype.isBool())
-    node.unsupported("quantised element type " + dtype.name() + "; accepted: integers");
+static void checkQuantised(Node &node, DType dtype) {
+  if (!dtype.isFloat8() && (!dtype.isInteger() || dtype.isBool()))
+    node.unsupported("quantised element type " + dtype.name() + "; accepted: integers and float8");
 }
 
 /// (x - zero_point) * scale
 static void convertDequantize(Node &node) {
   Tensor input = node.input(0), scale = node.input(1);
-  checkInteger(node, input.dtype());
+  checkQuantised(node, input.dtype());
   DType result = scale.dtype();
   if (node.hasAttr("output_dtype") && node.intAttr("output_dtype", 0) != 0)
     result = DType(node.intAttr("output_dtype", 0));
   Tensor factor = castTo(node, aligned(node, scale, input), kFloat);
-  Tensor x = castTo(node, input, kInt32);
+  DType wide = input.dtype().isFloat8() ? kFloat : kInt32;
+  Tensor x = castTo(node, input, wide);
   if (node.has(2)) {
-    Tensor zero = castTo(node, aligned(node, node.input(2), input), kInt32);
-    x = elementwise(node, {x, zero}, kInt32,
-                    [](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                      return arith::SubIOp::create(b, loc, a[0], a[1]);
+    Tensor zero = castTo(node, aligned(node, node.input(2), input), wide);
+    x = elementwise(node, {x, zero}, wide,
+                    [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                      return wide == kFloat ? arith::SubFOp::create(b, loc, a[0], a[1]).getResult()
+                                            : arith::SubIOp::create(b, loc, a[0], a[1]).getResult();
                     });
   }
   Tensor product = elementwise(node, {castTo(node, x, kFloat), factor}, kFloat,
@@ -53,20 +55,22 @@ static void convertDequantize(Node &node) {
 /// saturate(round_half_even(x / scale) + zero_point)
 static void convertQuantize(Node &node) {
   Tensor input = node.input(0), scale = node.input(1);
-  node.dropAttr("saturate"); // only has a meaning for 8-bit floats
+  bool saturate = !node.hasAttr("saturate") || node.flagAttr("saturate");
   DType result = kUInt8;
   if (node.has(2))
     result = node.input(2).dtype();
   else if (node.hasAttr("output_dtype") && node.intAttr("output_dtype", 0) != 0)
     result = DType(node.intAttr("output_dtype", 0));
-  checkInteger(node, result);
+  checkQuantised(node, result);
   if (node.hasAttr("precision") && node.intAttr("precision", 0) > 1)
     node.unsupported("attribute 'precision'; accepted: float");
   Tensor x = castTo(node, input, kFloat);
   Tensor divisor = castTo(node, aligned(node, scale, input), kFloat);
   Tensor rounded = elementwise(node, {x, divisor}, kFloat,
-                               [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                               [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
                                  Value ratio = arith::DivFOp::create(b, loc, a[0], a[1]);
+                                 if (result.isFloat8())
+                                   return ratio; // the cast rounds
                                  return math::RoundEvenOp::create(b, loc, ratio);
                                });
   if (node.has(2)) {
@@ -76,7 +80,7 @@ static void convertQuantize(Node &node) {
                             return arith::AddFOp::create(b, loc, a[0], a[1]);
                           });
   }
-  node.setOutput(0, castTo(node, rounded, result));
+  node.setOutput(0, castTo(node, rounded, result, saturate));
 }
 
 void registerQuantization(Registry &registry) {

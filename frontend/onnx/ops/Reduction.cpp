@@ -1,4 +1,4 @@
-#include "attune/frontend/onnx/Build.h"
+#include "attune/frontend/onnx/RuntimeAxes.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -11,12 +11,14 @@ enum class Reduce { Sum, Mean, Max, Min, Prod, L1, L2, SumSquare, LogSum, LogSum
 /// The opset from which axes are an input instead of an attribute.
 static int axesInputVersion(Reduce kind) { return kind == Reduce::Sum ? 13 : 18; }
 
-static std::optional<std::vector<int64_t>> readAxes(Node &node, Reduce kind) {
-  if (node.version() < axesInputVersion(kind))
-    return node.hasAttr("axes") ? std::optional(node.intsAttr("axes")) : std::nullopt;
-  if (!node.has(1))
-    return std::nullopt;
-  return node.constantInts(1);
+static Shape readAxes(Node &node, Reduce kind) {
+  if (node.version() >= axesInputVersion(kind))
+    return node.has(1) ? node.extentsOf(1) : Shape();
+  Shape axes;
+  if (node.hasAttr("axes"))
+    for (int64_t axis : node.intsAttr("axes"))
+      axes.push_back(axis);
+  return axes;
 }
 
 /// Smallest or largest value of the type, where a maximum or minimum starts.
@@ -163,18 +165,42 @@ static bool reduceContents(Node &node, const Tensor &input, Reduce kind, bool ke
   return true;
 }
 
+/// Along axes that only the run knows: the input as [kept sizes..., reduced sizes...], where an axis
+/// has its size in one place and 1 in the other.
+static Tensor reduceAtRunTime(Node &node, const Tensor &input, Reduce kind, const Shape &axes,
+                              bool keep) {
+  int64_t rank = input.rank();
+  RuntimeAxes named(node, axes, rank);
+  Shape kept, split;
+  for (int64_t axis = 0; axis < rank; ++axis)
+    kept.push_back(named.select(axis, 1, input.dim(axis)));
+  split = kept;
+  for (int64_t axis = 0; axis < rank; ++axis)
+    split.push_back(named.select(axis, input.dim(axis), 1));
+  Tensor apart = remap(node, input, split, [&](OpBuilder &b, Location loc, ValueRange i) {
+    SmallVector<Value> at;
+    for (int64_t axis = 0; axis < rank; ++axis)
+      at.push_back(arith::AddIOp::create(b, loc, i[axis], i[rank + axis]));
+    return at;
+  });
+  SmallVector<int64_t> reduced = llvm::to_vector(llvm::seq<int64_t>(rank, 2 * rank));
+  Tensor result = reduceWide(node, apart, kind, reduced);
+  return keep ? result : reshape(node, result, named.removedFrom(input.shape()));
+}
+
 template <Reduce kind> static void convertReduce(Node &node) {
   Tensor input = node.input(0);
   bool keep = node.flagAttr("keepdims");
   bool noop = node.version() >= axesInputVersion(kind) && node.flagAttr("noop_with_empty_axes");
-  auto given = readAxes(node, kind);
+  Shape given = readAxes(node, kind);
+  bool known = llvm::all_of(given, [](const Extent &e) { return e.constant().has_value(); });
   std::vector<int64_t> axes;
-  bool elementwiseOnly = false;
-  if (given && !given->empty())
-    axes = node.normaliseAxes(*given, input.rank());
-  else if (noop)
-    elementwiseOnly = true;
-  else
+  bool elementwiseOnly = given.empty() && noop;
+  if (known)
+    for (const Extent &axis : given)
+      axes.push_back(*axis.constant());
+  axes = node.normaliseAxes(axes, input.rank());
+  if (given.empty() && !noop)
     axes.assign(llvm::seq<int64_t>(0, input.rank()).begin(),
                 llvm::seq<int64_t>(0, input.rank()).end());
   if (axes.size() == 1 && reduceContents(node, input, kind, keep))
@@ -188,8 +214,11 @@ template <Reduce kind> static void convertReduce(Node &node) {
   DType wide = dtype.isFloat() ? (dtype.bits() < 32 ? kFloat : dtype)
                : floatOnly     ? DType(11)
                                : dtype;
-  Tensor result = reduceWide(node, castTo(node, input, wide), kind, axes);
-  result = castTo(node, result, dtype);
+  Tensor x = castTo(node, input, wide);
+  if (!known)
+    return node.setOutput(
+        0, castTo(node, reduceAtRunTime(node, x, kind, given, keep), dtype));
+  Tensor result = castTo(node, reduceWide(node, x, kind, axes), dtype);
   node.setOutput(0, keep && !elementwiseOnly ? keepDims(node, result, axes) : result);
 }
 

@@ -1,4 +1,4 @@
-#include "attune/frontend/onnx/Build.h"
+#include "attune/frontend/onnx/RuntimeAxes.h"
 
 using namespace mlir;
 
@@ -25,6 +25,38 @@ static Extent inferSize(Node &node, const Extent &total, const Extent &known) {
   return size;
 }
 
+/// `replacement` where `size` is `special`, else `other`, as one atom: a polynomial of several such
+/// choices grows beyond any bound.
+static Extent choose(Node &node, const Extent &size, int64_t special, const Extent &replacement,
+                     const Extent &other) {
+  OpBuilder &b = node.builder();
+  Value equal = arith::CmpIOp::create(b, node.loc(), arith::CmpIPredicate::eq, node.index(size),
+                                      arith::ConstantIndexOp::create(b, node.loc(), special));
+  Value chosen = arith::SelectOp::create(b, node.loc(), equal, node.index(replacement),
+                                         node.index(other));
+  Extents &extents = node.extents();
+  return extents.opaque(chosen, std::min(extents.low(replacement), extents.low(other)));
+}
+
+/// `shape` with what is left of `total` in place of a size that turns out to be -1.
+static Shape inferAtRunTime(Node &node, const Extent &total, const Shape &shape) {
+  Extents &extents = node.extents();
+  Extent known = 1;
+  for (const Extent &e : shape)
+    known = known * (extents.low(e) < 0 ? choose(node, e, -1, 1, e) : e);
+  // Not below 1, and one atom.
+  Value divisor = arith::MaxSIOp::create(node.builder(), node.loc(), node.index(known),
+                                         arith::ConstantIndexOp::create(node.builder(), node.loc(), 1));
+  Extent rest = extents.floorDiv(total, extents.opaque(divisor, 1));
+  Shape result;
+  for (const Extent &e : shape)
+    result.push_back(extents.low(e) < 0 ? choose(node, e, -1, rest, e) : e);
+  for (const Extent &e : result)
+    if (extents.low(e) < 0)
+      node.require(extents.less(-1, e), "a size is negative");
+  return result;
+}
+
 static void convertReshape(Node &node) {
   Tensor input = node.input(0);
   bool allowZero = node.intAttr("allowzero", 0);
@@ -47,7 +79,7 @@ static void convertReshape(Node &node) {
     bool mayBeZero = e.is(0) || (!extents.fromSymbols(e) && extents.low(e) <= 0);
     if (!allowZero && mayBeZero) {
       if (int64_t(axis) < input.rank())
-        e = extents.select(extents.equal(e, 0), input.dim(axis), e);
+        e = e.constant() ? input.dim(axis) : choose(node, e, 0, input.dim(axis), e);
       else
         node.check(!e.is(0),
                    "size 0 copies axis " + llvm::Twine(axis) + ", which the input does not have");
@@ -59,19 +91,8 @@ static void convertReshape(Node &node) {
     shape[*inferred] = inferSize(node, total, product(shape));
   } else {
     // Any size that data gives may be -1 at run time; two of them fail the check below.
-    Shape given = shape;
-    bool dynamic = false;
-    for (Extent &e : shape)
-      if (extents.low(e) < 0) {
-        dynamic = true;
-        e = extents.select(extents.equal(e, -1), 1, e);
-      }
-    if (dynamic) {
-      Extent rest = extents.floorDiv(total, extents.max(product(shape), 1));
-      for (auto [e, original] : llvm::zip(shape, given))
-        if (extents.low(original) < 0)
-          e = extents.select(extents.equal(original, -1), rest, original);
-    }
+    if (llvm::any_of(shape, [&](const Extent &e) { return extents.low(e) < 0; }))
+      shape = inferAtRunTime(node, total, shape);
   }
   node.requireEqual(product(shape), total, "the number of elements differs");
   node.setOutput(0, reshape(node, input, shape));
@@ -88,21 +109,46 @@ static void convertFlatten(Node &node) {
       0, reshape(node, input, {product(sizes.take_front(axis)), product(sizes.drop_front(axis))}));
 }
 
-/// Axes as input 1 (opset 13) or attribute.
-static std::optional<std::vector<int64_t>> readAxes(Node &node) {
-  if (node.version() < 13 && node.hasAttr("axes"))
-    return node.intsAttr("axes");
-  if (node.version() >= 13 && node.has(1))
-    return node.constantInts(1);
-  return std::nullopt;
+/// Axes as input 1 (opset 13) or attribute; none: they are not given.
+static std::optional<Shape> readAxes(Node &node) {
+  if (node.version() >= 13)
+    return node.has(1) ? std::optional(node.extentsOf(1)) : std::nullopt;
+  if (!node.hasAttr("axes"))
+    return std::nullopt;
+  Shape axes;
+  for (int64_t axis : node.intsAttr("axes"))
+    axes.push_back(axis);
+  return axes;
+}
+
+/// The axes as numbers, or nothing if data decides.
+static std::optional<std::vector<int64_t>> knownAxes(Node &node, const Shape &given, int64_t rank) {
+  std::vector<int64_t> axes;
+  for (const Extent &axis : given) {
+    if (!axis.constant())
+      return std::nullopt;
+    axes.push_back(*axis.constant());
+  }
+  return node.normaliseAxes(axes, rank);
+}
+
+static Tensor squeezeAtRunTime(Node &node, const Tensor &input, const Shape &given) {
+  RuntimeAxes named(node, given, input.rank());
+  for (int64_t axis = 0; axis < input.rank(); ++axis)
+    node.requireEqual(named.select(axis, input.dim(axis), 1), 1,
+                      "axis " + llvm::Twine(axis) + " has not size 1");
+  return reshape(node, input, named.removedFrom(input.shape()));
 }
 
 static void convertSqueeze(Node &node) {
   Tensor input = node.input(0);
-  auto given = readAxes(node);
+  std::optional<Shape> given = readAxes(node);
   std::vector<int64_t> axes;
   if (given) {
-    axes = node.normaliseAxes(*given, input.rank());
+    auto known = knownAxes(node, *given, input.rank());
+    if (!known)
+      return node.setOutput(0, squeezeAtRunTime(node, input, *given));
+    axes = *known;
   } else {
     for (int64_t axis = 0; axis < input.rank(); ++axis) {
       if (input.dim(axis).is(1))
@@ -124,11 +170,15 @@ static void convertSqueeze(Node &node) {
 
 static void convertUnsqueeze(Node &node) {
   Tensor input = node.input(0);
-  auto given = readAxes(node);
+  std::optional<Shape> given = readAxes(node);
   node.check(given.has_value(), "axes are missing");
-  auto axes = node.normaliseAxes(*given, input.rank() + given->size());
+  int64_t rank = input.rank() + given->size();
+  auto axes = knownAxes(node, *given, rank);
+  if (!axes)
+    return node.setOutput(
+        0, reshape(node, input, RuntimeAxes(node, *given, rank).insertedInto(input.shape())));
   Shape shape = input.shape();
-  for (int64_t axis : axes)
+  for (int64_t axis : *axes)
     shape.insert(shape.begin() + axis, Extent(1));
   node.setOutput(0, reshape(node, input, shape));
 }

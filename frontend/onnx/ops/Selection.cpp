@@ -73,12 +73,13 @@ template <bool largest> static void convertArg(Node &node) {
 static void convertOneHot(Node &node) {
   Tensor indices = node.input(0), depth = node.input(1), values = node.input(2);
   node.check(values.rank() == 1 && values.dim(0).is(2), "input 'values' has no 2 elements");
-  if (!indices.dtype().isInteger() || indices.dtype().isBool())
-    node.unsupported("indices of element type " + indices.dtype().name() + "; accepted: integers");
   node.check(depth.size().is(1), "input 'depth' is not a scalar");
-  Shape classes = depth.dtype().isInteger() ? node.extentsOf(1) : Shape();
-  if (classes.empty())
-    node.unsupported("a depth of element type " + depth.dtype().name() + "; accepted: integers");
+  // Floats are cut to integers.
+  if (!depth.dtype().isInteger())
+    depth = castTo(node, depth, kInt64);
+  Shape classes = node.extentsOf(depth, "input 'depth'");
+  if (node.extents().low(classes[0]) < 0)
+    node.require(node.extents().less(-1, classes[0]), "the depth is negative");
   int64_t rank = indices.rank() + 1;
   int64_t axis = node.normaliseAxis(node.intAttr("axis", -1), rank);
   Shape out = indices.shape();
