@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test demo bench bench-attention docs format fresh-check clean
+.PHONY: setup build test conformance demo bench bench-attention docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -15,6 +15,9 @@ build: setup
 
 test: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+conformance: build
+	@ATTUNE_BUILD=$(CURDIR)/$(BUILD) PYTHONPATH=test $(PYTHON) test/conformance/runner.py $(ARGS)
 
 demo: build
 	@$(PYTHON) examples/embed.py

@@ -227,7 +227,11 @@ private:
         return failure();
       auto output = outputOf.find(result);
       if (output != outputOf.end()) {
-        values[result] = addOutputValue(output->second, outputShape(output->second, *extents));
+        FailureOr<std::vector<int64_t>> seen = outputShape(output->second, *extents);
+        if (failed(seen))
+          return op.emitError("unsupported: the shape of output ")
+                 << output->second << " is known only after it is computed";
+        values[result] = addOutputValue(output->second, *seen);
       } else {
         Type element = cast<RankedTensorType>(result.getType()).getElementType();
         values[result] = program.values.size();
@@ -265,13 +269,13 @@ private:
   }
 
   /// An output may be a reshape of the kernel's result: the caller sees the function's type.
-  std::vector<int64_t> outputShape(unsigned number, const std::vector<int64_t> &extents) {
+  FailureOr<std::vector<int64_t>> outputShape(unsigned number,
+                                              const std::vector<int64_t> &extents) {
     auto terminator = cast<func::ReturnOp>(func.getBody().front().getTerminator());
     Value operand = terminator.getOperand(number);
     if (operand == storage(operand))
       return extents;
-    auto reshaped = scalars.shapeOf(operand);
-    return succeeded(reshaped) ? *reshaped : extents;
+    return scalars.shapeOf(operand);
   }
 
   int64_t flopsOf(KernelOp op) {

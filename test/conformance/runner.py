@@ -74,8 +74,8 @@ def check(case, folder):
         errors="replace",
     )
     message = " ".join(done.stderr.split())
-    if done.returncode == 1 and message.startswith("error: unsupported: "):
-        raise Refused(message.removeprefix("error: unsupported: "))
+    if done.returncode == 1 and "unsupported: " in message:
+        raise Refused(message.partition("unsupported: ")[2])
     if done.returncode:
         raise Wrong(f"attune compile: exit {done.returncode}: {message[-300:]}")
     session = Session(artifact, threads=1)

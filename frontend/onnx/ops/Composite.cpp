@@ -29,7 +29,7 @@ static void convertLpNormalization(Node &node) {
   node.check(p == 1 || p == 2, "attribute 'p' is " + llvm::Twine(p) + "; accepted: 1, 2");
   node.setOutput(0, node.inlineFunction(
                         "(x) => (y) {\n"
-                        "  axes = Constant <value_ints = " + text({axis}) + "> ()\n"
+                        "  axes = Constant <value_ints = [" + text(axis) + "]> ()\n"
                         "  norm = ReduceL" + text(p) + " <keepdims = 1> (x, axes)\n"
                         "  ratio = Div (x, norm)\n"
                         "  float_zero = Constant <value_float = 0.0> ()\n"

@@ -57,7 +57,8 @@ private:
     std::vector<std::string> all = defaults;
     if (directions == 2)
       all.insert(all.end(), defaults.begin(), defaults.end());
-    activations = node.stringsAttr("activations", all);
+    // The schema's own default for RNN has an entry too many.
+    activations = node.hasAttr("activations") ? node.stringsAttr("activations") : all;
     node.check(activations.size() == all.size(),
                "attribute 'activations' has " + llvm::Twine(activations.size()) +
                    " entries; accepted: " + llvm::Twine(all.size()));

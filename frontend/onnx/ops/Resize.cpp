@@ -59,7 +59,7 @@ private:
   struct Axis {
     int64_t axis;
     Extent out;
-    Value scale, from, to; ///< f64; the last two bound the region of interest
+    Value scale, from, to; ///< tensor<f64>; the last two bound the region of interest
     bool identity = false;
   };
 
@@ -110,13 +110,25 @@ private:
       axes.push_back({axis, x.dim(axis), {}, {}, {}});
   }
 
-  /// Element i of a vector as f64.
-  Value element(const Tensor &t, int64_t i) {
-    OpBuilder &b = node.builder();
-    node.check(t.rank() == 1, "a vector of scales or bounds has rank " + llvm::Twine(t.rank()));
-    Value at = arith::ConstantIndexOp::create(b, node.loc(), i);
-    Value raw = tensor::ExtractOp::create(b, node.loc(), node.value(t), ValueRange{at});
-    return castElement(b, node.loc(), raw, t.dtype(), DType(11));
+  /// Element i of a vector as a scalar of f64. Floats are no business of the host program, so that
+  /// all of them stay in tensors.
+  Tensor element(const Tensor &t, int64_t i) {
+    Tensor one = slice(node, t, {{i, 1, 1}});
+    return castTo(node, reshape(node, one, {}), DType(11));
+  }
+
+  Tensor constant(double v) { return scalarTensor(node, DType(11), v); }
+  Tensor ofExtent(const Extent &e) {
+    return castTo(node, node.contents({e}, kInt64, {}), DType(11));
+  }
+  using F64Fn = llvm::function_ref<Value(const F64 &, ValueRange)>;
+  Tensor compute(ArrayRef<Tensor> inputs, F64Fn fn) {
+    return elementwise(node, inputs, DType(11), [&](OpBuilder &b, Location loc, ValueRange a) {
+      return fn(F64{b, loc}, a);
+    });
+  }
+  static Value read(const F64 &f, Value scalar) {
+    return tensor::ExtractOp::create(f.b, f.loc, scalar, ValueRange());
   }
 
   static bool isGiven(const Tensor &t) { return t && !(t.rank() == 1 && t.dim(0).is(0)); }
@@ -140,73 +152,79 @@ private:
     node.check(isGiven(roi) && roi.rank() == 1 && roi.dim(0).is(2 * count),
                "input 'roi' needs two bounds for each axis");
     for (int64_t i = 0; i < count; ++i) {
-      axes[i].from = element(roi, i);
-      axes[i].to = element(roi, count + i);
+      axes[i].from = node.value(element(roi, i));
+      axes[i].to = node.value(element(roi, count + i));
       axes[i].identity = false;
     }
   }
 
   void readScales(const Tensor &scales) {
     auto known = scales.constantFloats();
-    F64 f{node.builder(), node.loc()};
     for (auto [i, axis] : llvm::enumerate(axes)) {
       const Extent &size = x.dim(axis.axis);
-      if (known) {
-        double scale = (*known)[i];
-        node.check(scale > 0, "a scale is not positive");
-        axis.scale = f.c(scale);
-        axis.identity = scale == 1;
-        auto whole = size.constant();
-        if (scale == std::floor(scale))
-          axis.out = size * int64_t(scale);
-        else if (whole)
-          axis.out = int64_t(std::floor(scale * double(*whole)));
-        else
-          axis.out = rounded(f, f.floor(f.mul(axis.scale, f.ofIndex(node.index(size)))));
-        continue;
-      }
-      axis.scale = element(scales, i);
-      axis.out = rounded(f, f.floor(f.mul(axis.scale, f.ofIndex(node.index(size)))));
+      Tensor scale = known ? constant((*known)[i]) : element(scales, i);
+      axis.scale = node.value(scale);
+      double value = known ? (*known)[i] : 0;
+      node.check(!known || value > 0, "a scale is not positive");
+      axis.identity = value == 1;
+      if (known && value == std::floor(value))
+        axis.out = size * int64_t(value);
+      else if (known && size.constant())
+        axis.out = int64_t(std::floor(value * double(*size.constant())));
+      else
+        axis.out = whole(compute({scale, ofExtent(size)}, [](const F64 &f, ValueRange a) {
+          return f.floor(f.mul(a[0], a[1]));
+        }));
     }
   }
 
-  Extent rounded(const F64 &f, Value whole) { return node.extents().opaque(f.toIndex(whole), 0); }
+  /// A whole number as an extent.
+  Extent whole(const Tensor &value) {
+    Extent e = node.extentsOf(castTo(node, value, kInt64), "a size")[0];
+    return node.extents().max(e, 0);
+  }
 
   void readTargets(int input) {
     Shape targets = node.extentsOf(input);
-    F64 f{node.builder(), node.loc()};
-    Value common;
+    std::vector<Tensor> scales;
+    Tensor common;
+    bool smallest = policy == "not_larger";
     for (auto [i, axis] : llvm::enumerate(axes)) {
+      const Extent &size = x.dim(axis.axis);
       if (node.extents().low(targets[i]) < 0)
         node.require(node.extents().less(-1, targets[i]), "a size is negative");
       axis.out = targets[i];
-      axis.identity = targets[i] == x.dim(axis.axis);
-      axis.scale = f.div(f.ofIndex(node.index(targets[i])), f.ofIndex(node.index(x.dim(axis.axis))));
-      if (common)
-        common = f.select(policy == "not_larger" ? f.lt(axis.scale, common)
-                                                 : f.lt(common, axis.scale),
-                          axis.scale, common);
-      else
-        common = axis.scale;
+      axis.identity = targets[i] == size;
+      scales.push_back(compute({ofExtent(targets[i]), ofExtent(size)},
+                               [](const F64 &f, ValueRange a) { return f.div(a[0], a[1]); }));
+      axis.scale = node.value(scales.back());
+      if (policy == "stretch")
+        continue;
+      common = !common ? scales.back()
+                       : compute({common, scales.back()}, [&](const F64 &f, ValueRange a) {
+                           Value less = f.lt(a[0], a[1]);
+                           return smallest ? f.select(less, a[0], a[1]) : f.select(less, a[1], a[0]);
+                         });
     }
     if (policy == "stretch")
       return;
     for (Axis &axis : axes) {
-      Value exact = f.mul(common, f.ofIndex(node.index(x.dim(axis.axis))));
-      axis.scale = common;
-      axis.out = rounded(f, f.floor(f.add(exact, f.c(0.5))));
+      axis.scale = node.value(common);
+      axis.out = whole(compute({common, ofExtent(x.dim(axis.axis))}, [](const F64 &f, ValueRange a) {
+        return f.floor(f.add(f.mul(a[0], a[1]), f.c(0.5)));
+      }));
       axis.identity = false;
     }
   }
 
   /// The place in the input of output position `y`; `outside` is set where it is extrapolated.
   Value place(const F64 &f, const Axis &axis, Value y, Value size, Value outSize, Value &outside) {
-    Value one = f.c(1), half = f.c(0.5);
-    Value length = f.mul(axis.scale, size), last = f.sub(size, one);
+    Value one = f.c(1), half = f.c(0.5), scale = read(f, axis.scale);
+    Value length = f.mul(scale, size), last = f.sub(size, one);
     Value single = f.eq(length, one);
-    Value pixel = f.sub(f.div(f.add(y, half), axis.scale), half);
+    Value pixel = f.sub(f.div(f.add(y, half), scale), half);
     if (coordinates == "asymmetric")
-      return f.div(y, axis.scale);
+      return f.div(y, scale);
     if (coordinates == "align_corners")
       return f.select(single, f.c(0), f.div(f.mul(y, last), f.sub(length, one)));
     if (coordinates == "pytorch_half_pixel")
@@ -217,9 +235,10 @@ private:
     }
     if (coordinates == "half_pixel")
       return pixel;
-    Value region = f.mul(f.sub(axis.to, axis.from), last);
+    Value from = read(f, axis.from);
+    Value region = f.mul(f.sub(read(f, axis.to), from), last);
     Value many = f.div(f.mul(y, region), f.sub(length, one));
-    Value at = f.add(f.select(single, f.mul(region, half), many), f.mul(axis.from, last));
+    Value at = f.add(f.select(single, f.mul(region, half), many), f.mul(from, last));
     outside = arith::OrIOp::create(f.b, f.loc, f.lt(at, f.c(0)), f.lt(last, at));
     return at;
   }
@@ -284,16 +303,22 @@ private:
   /// Weights of taps: an output position reads `taps` neighbours, the first of them `first` from
   /// the one below it. Only antialiasing reads more than the kernel is wide.
   Tensor interpolate(const Tensor &input, const Axis &axis) {
-    OpBuilder &b = node.builder();
-    F64 f{b, node.loc()};
     int64_t reach = mode == "linear" ? 1 : 2;
-    Value shrink = f.c(1), first = f.c(1 - reach);
+    Tensor shrink = constant(1), first = constant(1 - reach);
     Extent taps = 2 * reach;
     if (antialias) {
-      shrink = f.select(f.lt(axis.scale, shrink), axis.scale, shrink);
-      first = f.add(f.floor(f.div(f.c(-reach), shrink)), f.c(1));
-      taps = rounded(f, f.sub(f.c(2), f.mul(f.c(2), first)));
+      Tensor scale = node.tensor(axis.scale, DType(11), {});
+      shrink = compute({scale}, [](const F64 &f, ValueRange a) {
+        return f.select(f.lt(a[0], f.c(1)), a[0], f.c(1));
+      });
+      first = compute({shrink}, [&](const F64 &f, ValueRange a) {
+        return f.add(f.floor(f.div(f.c(-reach), a[0])), f.c(1));
+      });
+      taps = whole(compute({first}, [](const F64 &f, ValueRange a) {
+        return f.sub(f.c(2), f.mul(f.c(2), a[0]));
+      }));
     }
+    Value shrinkValue = node.value(shrink), firstValue = node.value(first);
     Value size = node.index(input.dim(axis.axis)), outSize = node.index(axis.out);
     auto at = [&](const F64 &f, Value y, Value &outside) {
       return place(f, axis, f.ofIndex(y), f.ofIndex(size), f.ofIndex(outSize), outside);
@@ -304,13 +329,13 @@ private:
       return f.select(f.eq(floor, where), f.sub(floor, f.c(1)), floor);
     };
     Shape table = {axis.out, taps};
-    Type f64 = b.getF64Type();
+    Type f64 = node.builder().getF64Type();
     Value weights = generic(node, {}, {}, table, f64, [&](OpBuilder &nb, Location loc, ValueRange) {
       F64 g{nb, loc};
       Value outside, where = at(g, linalg::IndexOp::create(nb, loc, 0), outside);
-      Value offset = g.add(first, g.ofIndex(linalg::IndexOp::create(nb, loc, 1)));
+      Value offset = g.add(read(g, firstValue), g.ofIndex(linalg::IndexOp::create(nb, loc, 1)));
       Value position = g.add(below(g, where), offset);
-      Value weight = kernelAt(g, g.abs(g.mul(shrink, g.sub(position, where))));
+      Value weight = kernelAt(g, g.abs(g.mul(read(g, shrinkValue), g.sub(position, where))));
       if (!excludeOutside)
         return weight;
       Value out = arith::OrIOp::create(nb, loc, g.lt(position, g.c(0)),
@@ -320,7 +345,8 @@ private:
     Tensor w = node.tensor(weights, DType(11), table);
     if (antialias || excludeOutside)
       w = normalised(w);
-    return weighted(input, axis, castTo(node, w, wide()), first, at, below);
+    Tensor result = weighted(input, axis, castTo(node, w, wide()), firstValue, at, below);
+    return coordinates == "tf_crop_and_resize" ? extrapolated(result, axis, at) : result;
   }
 
   Tensor normalised(const Tensor &w) {
@@ -366,14 +392,13 @@ private:
       indices.push_back(linalg::IndexOp::create(b, node.loc(), i));
     Value tap = f.ofIndex(linalg::IndexOp::create(b, node.loc(), rank)), outside;
     Value where = at(f, indices[axis.axis], outside);
-    Value position = f.add(f.add(below(f, where), first), tap);
+    Value position = f.add(f.add(below(f, where), read(f, first)), tap);
     indices[axis.axis] = clampedIndex(f, position, f.ofIndex(size));
     Value v = tensor::ExtractOp::create(b, node.loc(), source, indices);
     Value product = arith::MulFOp::create(b, node.loc(), v, block->getArgument(0));
     Value sum = arith::AddFOp::create(b, node.loc(), block->getArgument(1), product);
     linalg::YieldOp::create(b, node.loc(), sum);
-    Tensor result = node.tensor(op.getResult(0), input.dtype(), shape);
-    return coordinates == "tf_crop_and_resize" ? extrapolated(result, axis, at) : result;
+    return node.tensor(op.getResult(0), input.dtype(), shape);
   }
 
   Tensor extrapolated(const Tensor &result, const Axis &axis, PlaceFn at) {
