@@ -353,12 +353,15 @@ static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *>
         pinned.insert(plan.classes.of(op, index.getDim()));
     for (OpOperand *operand : linalgOp.getDpsInputOperands()) {
       AffineMap map = linalgOp.getMatchingIndexingMap(operand);
-      for (AffineExpr expr : map.getResults())
-        if (!isa<AffineDimExpr>(expr))
+      for (auto [axis, expr] : llvm::enumerate(map.getResults()))
+        if (!isa<AffineDimExpr>(expr)) {
+          // A value computed here is asked for at such an index: its axis must stay one.
+          pinned.insert(plan.classOf(operand->get(), axis));
           expr.walk([&](AffineExpr inner) {
             if (auto dim = dyn_cast<AffineDimExpr>(inner))
               pinned.insert(plan.classes.of(op, dim.getPosition()));
           });
+        }
       std::optional<View> view = readView(*plan.sizes, operand->get());
       if (view && plan.sizes->inputNumber(view->root))
         addView(operand->get(), *view, 2 * linalgOp.getNumLoops(), [&](int64_t axis) {

@@ -121,6 +121,7 @@ LoadedModel loadModel(const std::string &path, const ImportOptions &options) {
     throw ImportError(path + " has no graph; it is truncated or not an ONNX model");
   for (const std::string &library : options.functions)
     addFunctions(loaded.model, library);
+  nameDomains(loaded.model);
   validate(loaded.model);
   fixShapes(loaded.model, options);
   detachWeights(loaded.model, path, loaded.weights);

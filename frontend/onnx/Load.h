@@ -38,6 +38,8 @@ LoadedModel loadModel(const std::string &path, const ImportOptions &options);
 /// Names unnamed nodes; refuses values that are read before they are defined, too new opsets,
 /// unknown operators, negative sizes.
 void validate(::onnx::ModelProto &model);
+/// Gives operators that ONNX Runtime writes without a domain the one they are of.
+void nameDomains(::onnx::ModelProto &model);
 /// Moves initialisers and constants over 1 KiB, and all external data, into `weights`.
 void detachWeights(::onnx::ModelProto &model, const std::string &path,
                    std::map<std::string, Weight> &weights);

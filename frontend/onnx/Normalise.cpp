@@ -153,8 +153,7 @@ static void writeDefaults(::onnx::ModelProto &model) {
   }
 }
 
-/// ONNX Runtime writes this operator of its own without a domain.
-static void nameDomains(::onnx::ModelProto &model) {
+void nameDomains(::onnx::ModelProto &model) {
   static constexpr const char *kContrib = "com.microsoft";
   bool found = false;
   for (auto &node : *model.mutable_graph()->mutable_node())
@@ -172,7 +171,6 @@ static void nameDomains(::onnx::ModelProto &model) {
 }
 
 void normalise(::onnx::ModelProto &model) {
-  nameDomains(model);
   fillOutputShapes(model);
   guarded("not a valid ONNX model", [&] {
     ::onnx::checker::check_function_call_cycles(model);

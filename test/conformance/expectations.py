@@ -1,8 +1,8 @@
 """Which cases of a family the compiler refuses, and why: `expected/<family>.txt`.
 
-    # there is no converter for the operator
-    test_affine_grid_2d
-    test_affine_grid_3d
+# there is no converter for the operator
+test_affine_grid_2d
+test_affine_grid_3d
 """
 
 import collections
@@ -37,5 +37,7 @@ def write(family, known, refused, ran):
     groups = collections.defaultdict(list)
     for case, reason in reasons.items():
         groups[reason].append(case)
-    text = "\n".join(f"# {r}\n" + "".join(f"{c}\n" for c in sorted(groups[r])) for r in sorted(groups))
+    text = "\n".join(
+        f"# {r}\n" + "".join(f"{c}\n" for c in sorted(groups[r])) for r in sorted(groups)
+    )
     (FOLDER / f"{family}.txt").write_text(text)

@@ -187,7 +187,9 @@ def main():
     if args.update:
         for family in families:
             found = [(c, m) for c, (o, m) in zip(cases, outcomes) if c.family == family]
-            refused = {c.name: m for c, m in found if m and outcomes[cases.index(c)][0] == "refused"}
+            refused = {
+                c.name: m for c, m in found if m and outcomes[cases.index(c)][0] == "refused"
+            }
             ran = {c.name for c, _ in found}
             expectations.write(family, known[family], refused, ran)
     for family, count in counts.items():

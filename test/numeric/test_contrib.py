@@ -100,10 +100,12 @@ def attention():
 def grouped():
     sizes = dict(num_heads=4, kv_num_heads=2, fixed=range(10))
 
+    # ONNX Runtime takes several queries on top of a past for one sequence only.
     def step(queries, past, total, *more):
-        cache = [f32(2, 2, past, 8), f32(2, 2, past, 8)] if past else [None, None]
-        last = np.full(2, total - 1, np.int32)
-        qkv = [f32(2, queries, 32), f32(2, queries, 16), f32(2, queries, 16)]
+        batch = 1 if past and queries > 1 else 2
+        cache = [f32(batch, 2, past, 16), f32(batch, 2, past, 16)] if past else [None, None]
+        last = np.full(batch, total - 1, np.int32)
+        qkv = [f32(batch, queries, 64), f32(batch, queries, 32), f32(batch, queries, 32)]
         return [*qkv, *cache, last, np.array(total, np.int32), *more]
 
     op = "GroupQueryAttention"
@@ -112,7 +114,7 @@ def grouped():
     yield case("chunk", op, step(3, 4, 7), 3, **sizes)
     yield case("window", op, step(5, 0, 5), 3, local_window_size=2, **sizes)
     yield case("decode-window", op, step(1, 6, 7), 3, local_window_size=3, **sizes)
-    tables = [f32(16, 4), f32(16, 4)]
+    tables = [f32(16, 8), f32(16, 8)]
     yield case("rotary", op, step(3, 4, 7, *tables), 3, do_rotary=1, **sizes)
 
 
@@ -130,10 +132,11 @@ def model_of(op, inputs, outputs, fixed, left_out, attributes, dynamic, results)
                 shape = [f"n{e}" if axis < 2 and e > 1 else e for axis, e in enumerate(shape)]
             kind = helper.np_dtype_to_tensor_dtype(value.dtype)
             infos.append(helper.make_tensor_value_info(names[position], kind, shape))
-    kinds = [helper.np_dtype_to_tensor_dtype(r.dtype) for r in results] or [1] * outputs
-    ports = [
-        helper.make_tensor_value_info(n, k, None) for n, k in zip([n for n in named if n], kinds)
-    ]
+    ports = []
+    for name, result in zip([n for n in named if n], results):
+        kind = helper.np_dtype_to_tensor_dtype(result.dtype)
+        shape = [None] * result.ndim if dynamic else result.shape
+        ports.append(helper.make_tensor_value_info(name, kind, shape))
     domain = "" if op == "SimplifiedLayerNormalization" else "com.microsoft"
     node = helper.make_node(op, names, named, name="node", domain=domain, **attributes)
     imports = [helper.make_opsetid("", 22), helper.make_opsetid("com.microsoft", 1)]
@@ -143,17 +146,22 @@ def model_of(op, inputs, outputs, fixed, left_out, attributes, dynamic, results)
     return model
 
 
+def untyped(model):
+    """With outputs of which nothing but the names is said."""
+    names = [n for n in model.graph.node[0].output if n]
+    model.graph.output.extend([helper.make_empty_tensor_value_info(n) for n in names])
+    return model
+
+
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("op, inputs, outputs, fixed, left_out, attributes", CASES)
 def test_contrib(op, inputs, outputs, fixed, left_out, attributes, dynamic, tmp_path):
     inputs = [None if v is None else np.asarray(v) for v in inputs]
     feeds = {f"x{i}": v for i, v in enumerate(inputs) if v is not None}
     parts = (op, inputs, outputs, fixed, left_out, attributes)
-    kinds = [np.zeros(0, np.int32 if op.startswith("Embed") and i == 1 else np.float32)
-             for i in range(outputs) if i not in left_out]  # fmt: skip
-    want = oracle.run(model_of(*parts, False, kinds).SerializeToString(), feeds)
+    want = oracle.run(untyped(model_of(*parts, False, [])).SerializeToString(), feeds)
     path = tmp_path / "model.onnx"
-    onnx.save(model_of(*parts, dynamic, kinds), path)
+    onnx.save(model_of(*parts, dynamic, want), path)
     session = Session(cli.compile(path, path.with_suffix(".so")), threads=2)
     got = session.run(feeds)
     for name, expected in zip(session.output_names, want):

@@ -3,6 +3,9 @@
 #include "attune/frontend/onnx/Build.h"
 #include "attune/frontend/onnx/Text.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
 using namespace mlir;
 
 namespace attune::onnx {
@@ -69,6 +72,101 @@ static void convertLRN(Node &node) {
                             "  divisor = Pow (base, beta)\n"
                             "  y = Div (x, divisor)\n"
                             "}", {input})[0]);
+}
+
+/// The maxima at the places that MaxPool gave, zeros elsewhere.
+static void convertMaxUnpool(Node &node) {
+  Tensor x = node.input(0);
+  int64_t rank = x.rank() - 2;
+  std::vector<int64_t> kernel = node.intsAttr("kernel_shape");
+  std::vector<int64_t> strides = node.intsAttr("strides", std::vector<int64_t>(rank, 1));
+  std::vector<int64_t> pads = node.intsAttr("pads", std::vector<int64_t>(2 * rank, 0));
+  node.check(rank >= 1 && int64_t(kernel.size()) == rank && int64_t(strides.size()) == rank &&
+                 int64_t(pads.size()) == 2 * rank,
+             "the attributes do not have one entry for each spatial axis");
+  Shape shape = {x.dim(0), x.dim(1)};
+  for (int64_t axis = 0; axis < rank; ++axis)
+    shape.push_back((x.dim(axis + 2) - 1) * strides[axis] - pads[axis] - pads[axis + rank] +
+                    kernel[axis]);
+  Shape more(2 * shape.size(), Extent(0));
+  if (node.has(2)) {
+    Shape wanted = node.extentsOf(2);
+    node.check(wanted.size() == shape.size(), "output_shape has another rank than the input");
+    for (size_t axis = 0; axis < shape.size(); ++axis)
+      more[shape.size() + axis] = wanted[axis] - shape[axis];
+  }
+  Extent total = 1;
+  for (const Extent &e : shape)
+    total = total * e;
+  auto vector = [&](const Shape &values) {
+    return node.contents(values, kInt64, {int64_t(values.size())});
+  };
+  node.setOutput(0, node.inlineFunction("(x, places, total, shape, more) => (y) {\n"
+                                        "  minus_one = Constant <value_ints = [-1]> ()\n"
+                                        "  values = Reshape (x, minus_one)\n"
+                                        "  flat = Reshape (places, minus_one)\n"
+                                        "  column = Unsqueeze (flat, minus_one)\n"
+                                        "  zero32 = Constant <value_float = 0.0> ()\n"
+                                        "  zero = CastLike (zero32, x)\n"
+                                        "  zeros = Expand (zero, total)\n"
+                                        "  all = ScatterND (zeros, column, values)\n"
+                                        "  own = Reshape (all, shape)\n"
+                                        "  y = Pad (own, more)\n"
+                                        "}", {x, node.input(1), vector({total}), vector(shape),
+                                              vector(more)})[0]);
+}
+
+/// The determinant of a matrix without the columns in `gone`, from row `row` on.
+static Value minorOf(OpBuilder &b, Location loc, ArrayRef<SmallVector<Value>> matrix, size_t row,
+                     unsigned gone) {
+  if (row == matrix.size())
+    return scalar(b, loc, matrix[0][0].getType(), 1);
+  Value sum;
+  bool negative = false;
+  for (size_t column = 0; column < matrix.size(); ++column) {
+    if (gone >> column & 1)
+      continue;
+    Value rest = minorOf(b, loc, matrix, row + 1, gone | 1u << column);
+    Value term = arith::MulFOp::create(b, loc, matrix[row][column], rest);
+    if (!sum)
+      sum = term;
+    else
+      sum = negative ? arith::SubFOp::create(b, loc, sum, term).getResult()
+                     : arith::AddFOp::create(b, loc, sum, term).getResult();
+    negative = !negative;
+  }
+  return sum;
+}
+
+static void convertDet(Node &node) {
+  Tensor x = node.input(0);
+  node.check(x.rank() >= 2, "the input has rank " + llvm::Twine(x.rank()) + "; accepted: 2 or more");
+  std::optional<int64_t> size = x.shape().back().constant();
+  if (!size || *size < 1 || *size > 5)
+    node.unsupported("matrices of size " + node.extents().str(x.shape().back()) +
+                     "; accepted: static sizes from 1 to 5");
+  node.requireEqual(x.dim(x.rank() - 2), *size, "the matrices are not square");
+  if (!x.dtype().isFloat() || x.dtype().bits() < 32)
+    node.unsupported("element type " + x.dtype().name() + "; accepted: float, double");
+  Shape out(x.shape().begin(), x.shape().end() - 2);
+  Value source = node.value(x);
+  Value result = generic(
+      node, {}, {}, out, x.dtype().type(node.context()),
+      [&](OpBuilder &b, Location loc, ValueRange) {
+        SmallVector<Value> at;
+        for (size_t i = 0; i < out.size(); ++i)
+          at.push_back(linalg::IndexOp::create(b, loc, i));
+        SmallVector<SmallVector<Value>> matrix(*size);
+        for (int64_t row = 0; row < *size; ++row)
+          for (int64_t column = 0; column < *size; ++column) {
+            SmallVector<Value> where(at);
+            where.push_back(arith::ConstantIndexOp::create(b, loc, row));
+            where.push_back(arith::ConstantIndexOp::create(b, loc, column));
+            matrix[row].push_back(tensor::ExtractOp::create(b, loc, source, where));
+          }
+        return minorOf(b, loc, matrix, 0, 0);
+      });
+  node.setOutput(0, node.tensor(result, x.dtype(), out));
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -204,10 +302,12 @@ static void convertQLinearConv(Node &node) {
 
 void registerComposite(Registry &registry) {
   registry.add("ConvInteger", 10, convertConvInteger);
+  registry.add("Det", 11, convertDet);
   registry.add("Hardmax", 13, convertHardmax);
   registry.add("LpNormalization", 1, convertLpNormalization);
   registry.add("LRN", 1, convertLRN);
   registry.add("MatMulInteger", 10, convertMatMulInteger);
+  registry.add("MaxUnpool", 9, convertMaxUnpool);
   registry.add("QLinearConv", 10, convertQLinearConv);
   registry.add("QLinearMatMul", 10, convertQLinearMatMul);
 }

@@ -147,8 +147,12 @@ static void convertBitCast(Node &node) {
   Type source = from.type(node.context()), target = to.type(node.context());
   node.check(from.bits() == to.bits(), "a cast from " + from.name() + " to " + to.name() +
                                            "; accepted: a type of the same width");
-  if (from.isBool() != to.isBool())
-    node.unsupported("a bit cast from or to bool");
+  if (from.isBool() != to.isBool()) {
+    // A byte of a bool is 0 or 1; the other way round only those two are bools.
+    if (to.isBool())
+      node.unsupported("a bit cast to bool");
+    return node.setOutput(0, castTo(node, input, to));
+  }
   node.setOutput(0, elementwise(node, {input}, to,
                                 [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
                                   return source == target

@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 
@@ -50,33 +51,110 @@ static void checkFloat(Node &node, const Tensor &input) {
     node.unsupported("element type " + input.dtype().name() + "; accepted: float, double");
 }
 
-static void convertMaxPool(Node &node) {
-  Tensor input = node.input(0);
-  if (node.wants(1))
-    node.unsupported("output 'Indices'");
-  node.check(!node.hasAttr("storage_order") || node.intAttr("storage_order", 0) == 0,
-             "attribute 'storage_order' only has a meaning with output 'Indices'");
-  Window window = readWindow(node, input, std::nullopt);
+/// Where in the input, counted over all of it, each maximum stands: the first of equal ones. Columns
+/// come first in memory with `columnMajor`.
+static Tensor positionsOfMaxima(Node &node, const Tensor &input, const Tensor &maxima,
+                                const Window &window, bool columnMajor) {
+  MLIRContext *context = node.context();
+  int64_t rank = window.rank(), loops = 2 + 2 * rank;
+  SmallVector<AffineExpr> taps;
+  Shape kernel;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    taps.push_back(getAffineDimExpr(2 + rank + axis, context));
+    kernel.push_back(window.kernel[axis]);
+  }
+  AffineMap own = AffineMap::getMultiDimIdentityMap(loops, context).getMajorSubMap(2 + rank);
+  SmallVector<AffineMap> maps{own, AffineMap::get(loops, 0, taps, context), own};
+  SmallVector<utils::IteratorType> iterators(loops, utils::IteratorType::parallel);
+  std::fill(iterators.begin() + 2 + rank, iterators.end(), utils::IteratorType::reduction);
+  OpBuilder &b = node.builder();
+  Location loc = node.loc();
+  Type element = input.dtype().type(context), i64 = b.getI64Type();
+  Value source = node.value(input), shapeOnly = empty(node, kernel, element);
+  SmallVector<Value> sizes, before;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    sizes.push_back(node.index(input.dim(2 + axis)));
+    before.push_back(node.index(window.before[axis]));
+  }
+  Value channels = node.index(input.dim(1));
+  auto none = b.getI64IntegerAttr(std::numeric_limits<int64_t>::max());
+  Value init = filled(node, maxima.shape(), none);
+  auto op = linalg::GenericOp::create(b, loc, init.getType(),
+                                      ValueRange{node.value(maxima), shapeOnly}, ValueRange{init},
+                                      maps, iterators);
+  OpBuilder::InsertionGuard guard(b);
+  Block *block = b.createBlock(&op.getRegion(), {}, {element, element, i64}, {loc, loc, loc});
+  auto constant = [&](int64_t v) -> Value { return arith::ConstantIndexOp::create(b, loc, v); };
+  SmallVector<Value> at{linalg::IndexOp::create(b, loc, 0), linalg::IndexOp::create(b, loc, 1)};
+  Value place = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, at[0], channels), at[1]);
+  Value inside = arith::ConstantIntOp::create(b, loc, 1, 1), zero = constant(0), within = zero;
+  SmallVector<Value> raw;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    Value out = linalg::IndexOp::create(b, loc, 2 + axis);
+    Value tap = linalg::IndexOp::create(b, loc, 2 + rank + axis);
+    Value i = arith::AddIOp::create(
+        b, loc, arith::MulIOp::create(b, loc, out, constant(window.strides[axis])),
+        arith::MulIOp::create(b, loc, tap, constant(window.dilations[axis])));
+    raw.push_back(arith::SubIOp::create(b, loc, i, before[axis]));
+    Value ok = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, raw.back(), sizes[axis]);
+    inside = arith::AndIOp::create(b, loc, inside, ok);
+    at.push_back(arith::SelectOp::create(b, loc, ok, raw.back(), zero));
+    place = arith::MulIOp::create(b, loc, place, sizes[axis]);
+  }
+  for (int64_t k = 0; k < rank; ++k) {
+    int64_t axis = columnMajor ? rank - 1 - k : k;
+    within = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, within, sizes[axis]),
+                                   raw[axis]);
+  }
+  place = arith::AddIOp::create(b, loc, place, within);
+  Value v = tensor::ExtractOp::create(b, loc, source, at), greatest = block->getArgument(0), hit;
+  if (input.dtype().isFloat()) {
+    // NaN is a maximum too.
+    hit = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UEQ, v, greatest);
+  } else {
+    hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, v, greatest);
+  }
+  hit = arith::AndIOp::create(b, loc, hit, inside);
+  Value mine = arith::SelectOp::create(b, loc, hit, arith::IndexCastOp::create(b, loc, i64, place),
+                                       arith::ConstantOp::create(b, loc, none));
+  Value least = arith::MinSIOp::create(b, loc, block->getArgument(2), mine);
+  linalg::YieldOp::create(b, loc, least);
+  return node.tensor(op.getResult(0), kInt64, maxima.shape());
+}
+
+static Tensor maxPool(Node &node, const Tensor &input, const Window &window) {
   if (input.dtype().isFloat8())
     node.unsupported("element type " + input.dtype().name() + "; accepted: integers and floats");
   Type type = input.dtype().type(node.context());
   if (input.dtype().isFloat()) {
     TypedAttr lowest = FloatAttr::get(type, -std::numeric_limits<double>::infinity());
-    return node.setOutput(0, overWindows(node, input, window, lowest,
+    return overWindows(node, input, window, lowest,
                                          [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
                                            return arith::MaximumFOp::create(b, loc, acc, v);
-                                         }));
+                                         });
   }
   unsigned bits = type.getIntOrFloatBitWidth();
   bool isUnsigned = input.dtype().isUnsigned();
   TypedAttr lowest = IntegerAttr::get(type, isUnsigned ? APInt::getMinValue(bits)
                                                        : APInt::getSignedMinValue(bits));
-  node.setOutput(0, overWindows(node, input, window, lowest,
+  return overWindows(node, input, window, lowest,
                                 [&](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
                                   return isUnsigned
                                              ? arith::MaxUIOp::create(b, loc, acc, v).getResult()
                                              : arith::MaxSIOp::create(b, loc, acc, v).getResult();
-                                }));
+                                });
+}
+
+static void convertMaxPool(Node &node) {
+  Tensor input = node.input(0);
+  bool columnMajor = node.hasAttr("storage_order") && node.flagAttr("storage_order", 0);
+  node.check(!columnMajor || node.wants(1),
+             "attribute 'storage_order' only has a meaning with output 'Indices'");
+  Window window = readWindow(node, input, std::nullopt);
+  Tensor maxima = maxPool(node, input, window);
+  node.setOutput(0, maxima);
+  if (node.wants(1))
+    node.setOutput(1, positionsOfMaxima(node, input, maxima, window, columnMajor));
 }
 
 static void convertAveragePool(Node &node) {
@@ -85,13 +163,25 @@ static void convertAveragePool(Node &node) {
   bool includePad = node.flagAttr("count_include_pad", 0);
   bool ceil = node.hasAttr("ceil_mode") && node.flagAttr("ceil_mode", 0);
   Window window = readWindow(node, input, std::nullopt);
-  if (ceil && includePad && window.isPadded())
-    node.unsupported("attributes 'ceil_mode' and 'count_include_pad' together with padding");
   MLIRContext *context = node.context();
   TypedAttr zero = scalarAttr(context, input.dtype(), 0);
   Tensor sum = overWindows(node, input, window, zero, addElements);
   Tensor count;
-  if (includePad || !window.isPadded()) {
+  if (ceil && includePad && window.isPadded()) {
+    // Padding that is asked for counts, what the rounding up of the size adds does not.
+    Shape ones = {1, 1};
+    Window rest = window;
+    std::vector<int64_t> pads =
+        node.intsAttr("pads", std::vector<int64_t>(2 * window.rank(), 0));
+    for (int64_t axis = 0; axis < window.rank(); ++axis) {
+      ones.push_back(input.dim(axis + 2) + window.before[axis] + pads[axis + window.rank()]);
+      rest.before[axis] = 0;
+      rest.after[axis] = window.after[axis] - pads[axis + window.rank()];
+    }
+    Tensor inside = node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)),
+                                input.dtype(), ones);
+    count = overWindows(node, inside, rest, zero, addElements);
+  } else if (includePad || !window.isPadded()) {
     int64_t taps = 1;
     for (int64_t k : window.kernel)
       taps *= k;

@@ -6,11 +6,35 @@ using namespace mlir;
 
 namespace attune::onnx {
 
+/// One parameter for every `block` elements along the axis, repeated for each of them.
+static Tensor blocked(Node &node, const Tensor &parameter, const Tensor &input, int64_t axis,
+                      int64_t block) {
+  node.check(block > 0, "attribute 'block_size' is " + llvm::Twine(block));
+  node.check(parameter.rank() == input.rank(),
+             "scale or zero point has rank " + llvm::Twine(parameter.rank()) + "; accepted: " +
+                 llvm::Twine(input.rank()));
+  Shape split = parameter.shape(), repeated, flat = parameter.shape();
+  split.insert(split.begin() + axis + 1, Extent(1));
+  repeated = split;
+  repeated[axis + 1] = block;
+  flat[axis] = flat[axis] * block;
+  Tensor each = reshape(node, broadcastTo(node, reshape(node, parameter, split), repeated), flat);
+  SmallVector<SliceRange> ranges;
+  for (int64_t i = 0; i < input.rank(); ++i) {
+    if (i != axis)
+      node.requireEqual(parameter.dim(i), input.dim(i), "scale or zero point differs from the input");
+    ranges.push_back({0, input.dim(i), 1});
+  }
+  node.requireEqual(parameter.dim(axis), node.extents().ceilDiv(input.dim(axis), block),
+                    "scale or zero point has other than one entry per block");
+  return slice(node, each, ranges);
+}
+
 /// Scale or zero point, shaped to broadcast to the input: one element, or one per `axis`.
 static Tensor aligned(Node &node, const Tensor &parameter, const Tensor &input) {
-  if (node.hasAttr("block_size") && node.intAttr("block_size", 0) != 0)
-    node.unsupported("attribute 'block_size' (blocked quantisation)");
   int64_t axis = node.intAttr("axis", 1);
+  if (int64_t block = node.hasAttr("block_size") ? node.intAttr("block_size", 0) : 0)
+    return blocked(node, parameter, input, node.normaliseAxis(axis, input.rank()), block);
   if (parameter.size().is(1))
     return reshape(node, parameter, {});
   node.check(parameter.rank() == 1, "scale or zero point has rank " +

@@ -121,19 +121,20 @@ Tensor positionsOf(Node &node, const Tensor &flags) {
     Value flag = tensor::ExtractOp::create(b, loc, source, ValueRange{i});
     return arith::ExtUIOp::create(b, loc, b.getI64Type(), flag);
   };
-  // before[i] = how many are set before i; before[length] = all of them.
-  Tensor before = count(node, {length + 1}, length, 0,
+  Tensor all = count(node, {1}, length, 0,
+                     [&](OpBuilder &b, Location loc, ValueRange loops, Value sum) -> Value {
+                       return arith::AddIOp::create(b, loc, sum, isSet(b, loc, loops[1]));
+                     });
+  Extent found = node.extents().max(node.extentsOf(all, "a count")[0], 0);
+  // before[i] = how many are set before i.
+  Tensor before = count(node, {length}, length, 0,
                         [&](OpBuilder &b, Location loc, ValueRange loops, Value sum) -> Value {
                           Value earlier = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
                                                                 loops[1], loops[0]);
                           Value more = arith::AddIOp::create(b, loc, sum, isSet(b, loc, loops[1]));
                           return arith::SelectOp::create(b, loc, earlier, more, sum);
                         });
-  OpBuilder &ob = node.builder();
   Value prefix = node.value(before);
-  Value total = tensor::ExtractOp::create(ob, node.loc(), prefix, ValueRange{node.index(length)});
-  Extent found = node.extents().opaque(
-      arith::IndexCastOp::create(ob, node.loc(), ob.getIndexType(), total), 0);
   return count(node, {found}, length, 0,
                [&](OpBuilder &b, Location loc, ValueRange loops, Value place) -> Value {
                  Value mine = tensor::ExtractOp::create(b, loc, prefix, ValueRange{loops[1]});

@@ -1,6 +1,6 @@
-"""Every operator that encoder, decoder and vision transformers contain, as models of one node."""
+"""Operators as models of one node: what transformers contain, and the rest by family."""
 
-from . import attention, elementwise, linear, shapes, vision
+from . import attention, elementwise, linear, sampling, shapes, vision
 from .case import OpCase, model_of
 
 __all__ = ["OpCase", "all_cases", "model_of"]
@@ -8,7 +8,7 @@ __all__ = ["OpCase", "all_cases", "model_of"]
 
 def all_cases():
     found = {}
-    for group in (attention, elementwise, linear, shapes, vision):
+    for group in (attention, elementwise, linear, sampling, shapes, vision):
         for case in group.cases():
             assert case.name not in found, case.name
             found[case.name] = case
