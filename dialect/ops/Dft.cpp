@@ -38,7 +38,7 @@ public:
       : Lowering(builder, op.getLoc()), dft(op), accum(getDefaultAccum(op.getInput())),
         axis(op.getAxis()), rank(op.getInputType().getRank()) {
     // What cancels in a sum of f32 must not leave noise.
-    if (accum.isF32() && op.getInputType().getElementType().isF32())
+    if (op.getInputType().getElementType().isF32())
       accum = builder.getF64Type();
     complexToReal = op.getOnesided() && op.getInverse();
   }
