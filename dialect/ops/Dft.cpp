@@ -37,9 +37,6 @@ public:
   DftLowering(DftOp op, OpBuilder &builder)
       : Lowering(builder, op.getLoc()), dft(op), accum(getDefaultAccum(op.getInput())),
         axis(op.getAxis()), rank(op.getInputType().getRank()) {
-    // What cancels in a sum of f32 must not leave noise.
-    if (op.getInputType().getElementType().isF32())
-      accum = builder.getF64Type();
     complexToReal = op.getOnesided() && op.getInverse();
   }
   Value run(ArrayRef<OpFoldResult> resultShape);
