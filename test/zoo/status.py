@@ -27,6 +27,8 @@ def main(arguments):
         found = dict(zip(graphs, pool.map(reached, graphs)))
     short = [g for g in graphs if found[g] != wanted.wanted(g)]
     print(f"{len(graphs) - len(short)} of {len(graphs)} raised as wanted\n")
+    if "--write" in arguments and not parts:
+        wanted.write(found)
     for graph in short:
         print(f"{graph.id}: {found[graph]}, wanted {wanted.wanted(graph)}")
         try:
@@ -35,8 +37,6 @@ def main(arguments):
             reasons = [str(error).splitlines()[-1][:200]]
         for reason in sorted(set(reasons)):
             print(f"    {reason}")
-    if "--write" in arguments and not parts:
-        wanted.write(found)
 
 
 if __name__ == "__main__":
