@@ -29,6 +29,8 @@ def main(arguments):
     print(f"{len(graphs) - len(short)} of {len(graphs)} raised as wanted\n")
     if "--write" in arguments and not parts:
         wanted.write(found)
+    if "--write" in arguments:
+        return
     for graph in short:
         print(f"{graph.id}: {found[graph]}, wanted {wanted.wanted(graph)}")
         try:
