@@ -4,6 +4,7 @@
 #include "attune/codegen/CpuBackend.h"
 #include "attune/codegen/ExportProgram.h"
 #include "attune/codegen/Kernels.h"
+#include "attune/codegen/cost/FormCost.h"
 #include "attune/codegen/cpu/Emit.h"
 #include "attune/dialect/Locations.h"
 #include "attune/frontend/onnx/Import.h"
@@ -78,9 +79,11 @@ public:
     entry.name = remark.getRemarkName().str();
     entry.category = remark.getCombinedCategoryName().str();
     llvm::raw_string_ostream os(entry.message);
-    for (const auto &arg : remark.getArgs())
+    for (const auto &arg : remark.getArgs()) {
+      entry.arguments.emplace_back(arg.key, arg.val);
       os << (entry.message.empty() ? "" : "; ")
          << (arg.key == "Remark" || arg.key.empty() ? "" : arg.key + ": ") << arg.val;
+    }
     collectNodeNames(remark.getLocation(), entry.nodes);
     remarks.push_back(std::move(entry));
   }
@@ -112,11 +115,13 @@ public:
       return writeText(output);
 
     codegen::CpuBackend backend(*target);
-    using AddStage = llvm::function_ref<void(OpPassManager &)>;
+    codegen::RooflineOracle oracle(*target);
+    codegen::OracleFormPrices prices(oracle);
+    using AddStage = std::function<void(OpPassManager &)>;
     std::pair<StringRef, AddStage> stages[] = {
         {"canonicalize", addCanonicalizeStage},
         {"raise", addRaiseStage},
-        {"rewrite", addRewriteStage},
+        {"rewrite", [&](OpPassManager &pm) { addRewriteStage(pm, options.form, &prices); }},
     };
     for (auto &[name, add] : stages) {
       if (llvm::Error error = stage(name, add))
@@ -124,6 +129,8 @@ public:
       if (options.stopAfter == name)
         return writeText(output);
     }
+    if (llvm::Error error = checkForm())
+      return error;
     module->walk([&](AttentionOp) { ++report.attentions; });
     if (llvm::Error error = stage("fuse", [&](OpPassManager &pm) {
           addFuseStage(pm, options.reference ? nullptr : &backend);
@@ -152,6 +159,20 @@ private:
   static llvm::Error userError(llvm::Error error) {
     return llvm::make_error<CompileError>(CompileError::Kind::User,
                                           llvm::toString(std::move(error)));
+  }
+
+  /// A form that was asked for must be that of some operator.
+  llvm::Error checkForm() {
+    std::optional<Form> wanted = symbolizeForm(options.form);
+    if (!wanted || *wanted == Form::Auto || options.reference)
+      return llvm::Error::success();
+    bool found = false;
+    module->walk([&](FormOpInterface op) { found |= op.getForm() == *wanted; });
+    if (found)
+      return llvm::Error::success();
+    return llvm::make_error<CompileError>(
+        CompileError::Kind::User,
+        "no operator of this model can be computed in the form `" + options.form + "`");
   }
 
   /// Records the wall time of one stage.

@@ -51,6 +51,8 @@ struct CompileOptions {
   llvm::StringMap<std::vector<int64_t>> fixedShapes;
   /// A model whose functions expand operators without a converter.
   std::string functions;
+  /// The form (`attune.form`) of every operator that has it; empty: by cost.
+  std::string form;
 };
 
 /// A decision that a pass reported (MLIR remark), e.g. for `attune explain`.
@@ -58,6 +60,7 @@ struct CompileRemark {
   enum class Kind { Passed, Missed, Failed, Analysis };
   Kind kind;
   std::string name, category, message;
+  std::vector<std::pair<std::string, std::string>> arguments; ///< named parts of the message
   std::vector<std::string> nodes;
 };
 

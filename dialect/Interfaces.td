@@ -61,6 +61,20 @@ def Attune_WorkInterface : OpInterface<"WorkOpInterface"> {
   ];
 }
 
+def Attune_FormInterface : OpInterface<"FormOpInterface"> {
+  let cppNamespace = "::attune";
+  let description = [{
+    An operator that can be computed in several ways, equal up to rounding, that cost differently with
+    its sizes. `auto` leaves the way to code generation, which may decide by sizes at run time.
+  }];
+  let methods = [
+    InterfaceMethod<"The forms that attributes and operands permit, without `auto`.",
+      "::llvm::SmallVector<::attune::Form>", "getForms", (ins)>,
+    InterfaceMethod<"The form that was chosen, or `auto`.", "::attune::Form", "getForm", (ins)>,
+    InterfaceMethod<"Chooses a form.", "void", "setForm", (ins "::attune::Form":$form)>
+  ];
+}
+
 def Attune_SearchInterface : OpInterface<"SearchOpInterface"> {
   let cppNamespace = "::attune";
   let description = [{

@@ -1,6 +1,7 @@
 #include "attune/passes/Pipelines.h"
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/Fuse.h"
+#include "attune/passes/rewrite/Rewrite.h"
 
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -51,8 +52,11 @@ void addRaiseStage(OpPassManager &pm) {
 }
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
-void addRewriteStage(OpPassManager &pm) {
+void addRewriteStage(OpPassManager &pm, StringRef form, const FormPrices *prices) {
   pm.addNestedPass<func::FuncOp>(createPushMapMix());
+  ChooseFormsOptions options;
+  options.form = form.str();
+  pm.addNestedPass<func::FuncOp>(createChooseForms(std::move(options), prices));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   verifyStage(pm, "rewrite", kTensorDialects);
@@ -83,7 +87,8 @@ void registerAttunePipelines() {
   PassPipelineRegistration<>("attune-stage-canonicalize", "The canonicalize stage.",
                              addCanonicalizeStage);
   PassPipelineRegistration<>("attune-stage-raise", "The raise stage.", addRaiseStage);
-  PassPipelineRegistration<>("attune-stage-rewrite", "The rewrite stage.", addRewriteStage);
+  PassPipelineRegistration<>("attune-stage-rewrite", "The rewrite stage without prices.",
+                             [](OpPassManager &pm) { addRewriteStage(pm, "", nullptr); });
   PassPipelineRegistration<>("attune-stage-fuse", "The fuse stage without merging.",
                              [](OpPassManager &pm) { addFuseStage(pm, nullptr); });
 }

@@ -8,13 +8,15 @@
 #define ATTUNE_PASSES_PIPELINES_H
 
 #include "attune/passes/fuse/KernelBackend.h"
+#include "attune/passes/rewrite/FormPrices.h"
 #include "mlir/Pass/PassManager.h"
 
 namespace attune {
 
 void addCanonicalizeStage(mlir::OpPassManager &pm);
 void addRaiseStage(mlir::OpPassManager &pm);
-void addRewriteStage(mlir::OpPassManager &pm);
+/// `form`: what every operator that has it must take, or empty; `prices` may be null.
+void addRewriteStage(mlir::OpPassManager &pm, llvm::StringRef form, const FormPrices *prices);
 /// `backend` null: one kernel per operator.
 void addFuseStage(mlir::OpPassManager &pm, const KernelBackend *backend);
 

@@ -40,39 +40,51 @@ static double bytesOf(Type type, const DimValues &dims, llvm::function_ref<unsig
   return elements * ((tensor.getElementTypeBitWidth() + 7) / 8);
 }
 
-KernelCost RooflineOracle::price(KernelOp kernel, const DimValues &dims, unsigned threads) const {
+void WorkSum::add(const WorkTerm &term, llvm::function_ref<double(OpFoldResult)> valueOf) {
+  double operations = term.perIteration;
+  for (OpFoldResult extent : term.extents)
+    operations *= valueOf(extent);
+  switch (term.kind) {
+  case WorkTerm::Class::Fma:
+    fma += operations;
+    break;
+  case WorkTerm::Class::Arithmetic:
+    arithmetic += operations;
+    break;
+  case WorkTerm::Class::Transcendental:
+    transcendental += operations;
+    break;
+  }
+}
+
+KernelCost CostOracle::price(KernelOp kernel, const DimValues &dims, unsigned threads) const {
   // Counting adds index arithmetic; the kernel itself stays as it is.
   OwningOpRef<KernelOp> copy(kernel.clone());
-  KernelCost cost;
-  double cycles = 0;
-  double perCycle = target.lanes(32) * (target.fma ? 4.0 : 2.0);
-  for (const WorkTerm &term : countWork(*copy)) {
-    double operations = term.perIteration;
-    for (OpFoldResult extent : term.extents)
-      operations *= estimate(extent, kernel.getInputs().size(), dims);
-    cost.flops += operations;
-    switch (term.kind) {
-    case WorkTerm::Class::Fma:
-      cycles += operations / perCycle;
-      break;
-    case WorkTerm::Class::Arithmetic:
-      cycles += operations / (perCycle / 2);
-      break;
-    case WorkTerm::Class::Transcendental:
-      cycles += operations * kTranscendentalOps / (perCycle / 2);
-      break;
-    }
-  }
+  WorkSum work;
+  for (const WorkTerm &term : countWork(*copy))
+    work.add(term, [&](OpFoldResult extent) {
+      return estimate(extent, kernel.getInputs().size(), dims);
+    });
   auto inputDim = kernel.getInputDims().begin();
   for (Type type : kernel.getInputs().getTypes())
-    cost.bytes += bytesOf(type, dims, [&] { return *inputDim++; });
+    work.bytes += bytesOf(type, dims, [&] { return *inputDim++; });
   auto resultDim = kernel.getResultDims().begin();
   for (Type type : kernel.getResultTypes())
-    cost.bytes += bytesOf(type, dims, [&] {
+    work.bytes += bytesOf(type, dims, [&] {
       return llvm::find(kernel.getDims(), *resultDim++) - kernel.getDims().begin();
     });
+  return price(work, threads);
+}
+
+KernelCost RooflineOracle::price(const WorkSum &work, unsigned threads) const {
+  double perCycle = target.lanes(32) * (target.fma ? 4.0 : 2.0);
+  double cycles = work.fma / perCycle +
+                  (work.arithmetic + work.transcendental * kTranscendentalOps) / (perCycle / 2);
   double arithmetic = cycles / (kClock * threads);
-  double memory = cost.bytes / (kBandwidth * (1 + 0.6 * (std::min(threads, 4u) - 1)));
+  double memory = work.bytes / (kBandwidth * (1 + 0.6 * (std::min(threads, 4u) - 1)));
+  KernelCost cost;
+  cost.flops = work.fma + work.arithmetic + work.transcendental;
+  cost.bytes = work.bytes;
   cost.seconds = std::max(arithmetic, memory) + kLaunch;
   cost.sigma = 0.5;
   return cost;

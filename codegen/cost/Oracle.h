@@ -25,16 +25,25 @@ struct KernelCost {
 /// The value of one `dims` operand of the kernel.
 using DimValues = std::function<int64_t(unsigned dim)>;
 
+/// Work with numbers for sizes: operations of each class, and bytes of operands and results.
+struct WorkSum {
+  double fma = 0, arithmetic = 0, transcendental = 0, bytes = 0;
+  /// Adds a term whose extents have these values.
+  void add(const WorkTerm &term, llvm::function_ref<double(mlir::OpFoldResult extent)> valueOf);
+};
+
 class CostOracle {
 public:
   virtual ~CostOracle() = default;
-  virtual KernelCost price(KernelOp kernel, const DimValues &dims, unsigned threads) const = 0;
+  virtual KernelCost price(const WorkSum &work, unsigned threads) const = 0;
+  KernelCost price(KernelOp kernel, const DimValues &dims, unsigned threads) const;
 };
 
 class RooflineOracle final : public CostOracle {
 public:
   explicit RooflineOracle(const CpuTarget &target) : target(target) {}
-  KernelCost price(KernelOp kernel, const DimValues &dims, unsigned threads) const override;
+  using CostOracle::price;
+  KernelCost price(const WorkSum &work, unsigned threads) const override;
 
 private:
   const CpuTarget &target;

@@ -236,6 +236,8 @@ LogicalResult EmaOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTy
 
 /// Per element and state, one multiply-add for the state and one for the sum; with truncation one
 /// per element and tap.
+SmallVector<Form> EmaOp::getForms() { return {Form::Recurrent}; }
+
 SmallVector<WorkTerm> EmaOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<OpFoldResult> elements = getExtents(getInput(), extent), products(elements);

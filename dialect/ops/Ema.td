@@ -7,6 +7,7 @@ include "attune/dialect/Interfaces.td"
 def Attune_EmaOp : Attune_Op<"ema", [
     AttrSizedOperandSegments, Pure,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms"]>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "multi-dimensional damped moving average along a sequence (diagonal state space)";

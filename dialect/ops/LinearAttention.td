@@ -8,6 +8,7 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     AttrSizedOperandSegments, AttrSizedResultSegments, Pure, IsolatedFromAbove,
     SingleBlock,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms"]>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "attention whose weights are products of features, gates and positions";

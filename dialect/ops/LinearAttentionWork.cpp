@@ -3,6 +3,23 @@
 using namespace mlir;
 using namespace attune;
 
+/// Only sums have weights that do not depend on other steps; a chunk needs one gate for all features.
+SmallVector<Form> LinearAttentionOp::getForms() {
+  SmallVector<Form> forms;
+  bool sum = getUpdate() == Update::Sum;
+  if (!getToeplitz() && !isCausal())
+    forms.push_back(Form::Linear);
+  if (!getToeplitz() && isCausal()) {
+    forms.push_back(Form::Recurrent);
+    if (!hasDelta() && !hasFeatureGates() && getUpdate() != Update::AdaptiveMomentum)
+      forms.push_back(Form::Chunked);
+  }
+  bool hasState = getInitState() || getInitNorm() || getFinalState() || getFinalNorm();
+  if (sum && getState().empty() && !hasState)
+    forms.push_back(Form::Quadratic);
+  return forms;
+}
+
 /// Per pair of query and key, products of F and E multiply-adds; else per token one product into
 /// the state and one out of it, of F E multiply-adds each, and what the update adds.
 SmallVector<WorkTerm> LinearAttentionOp::getWork(ExtentOf extent) {

@@ -100,6 +100,8 @@ LogicalResult ToeplitzOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSha
 }
 
 /// The direct product: one multiply-add per result element and coefficient or input that it meets.
+SmallVector<Form> ToeplitzOp::getForms() { return {Form::Quadratic, Form::Fft}; }
+
 SmallVector<WorkTerm> ToeplitzOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<OpFoldResult> loops = getExtents(getResult(), extent);

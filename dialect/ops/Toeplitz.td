@@ -6,6 +6,7 @@ include "attune/dialect/Interfaces.td"
 
 def Attune_ToeplitzOp : Attune_Op<"toeplitz", [Pure,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms"]>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "product with a Toeplitz matrix along a sequence: long convolution";

@@ -58,7 +58,7 @@ int compileCommand(Args args) {
              "write the IR after import, canonicalize, raise, rewrite or fuse",
              [&](llvm::StringRef text) { return setStop(text, options.stopAfter); });
   parser.addSwitch("time", "print the time of each stage", time);
-  parser.addNotImplemented({"target", "gpu", "precision", "backend", "form", "config",
+  parser.addNotImplemented({"target", "gpu", "precision", "backend", "config",
                             "print-config", "no-cache", "cache-dir", "tune", "threads",
                             "progress"});
   if (std::optional<int> code = parser.parse(args, positional))

@@ -11,6 +11,30 @@ bool isAboutAttention(const CompileRemark &remark) {
   return llvm::StringRef(remark.category).contains("raise");
 }
 
+/// What the rewrite stage said about the operator that a region was raised to, or null.
+const CompileRemark *formOf(const CompileReport &report, const CompileRemark &region) {
+  for (const CompileRemark &remark : report.remarks)
+    if (remark.name == "FormChosen" && remark.nodes == region.nodes)
+      return &remark;
+  return nullptr;
+}
+
+/// The forms of a region with their predicted times; attention has one, tiles of online softmax.
+llvm::json::Array alternatives(const CompileRemark *choice, std::string &form) {
+  llvm::json::Array list;
+  if (!choice)
+    return list;
+  for (const auto &[key, value] : choice->arguments) {
+    double ms;
+    if (key == "form")
+      form = value;
+    else if (llvm::StringRef(value).consume_back(" ms") &&
+             !llvm::StringRef(value).drop_back(3).getAsDouble(ms))
+      list.push_back(llvm::json::Object{{"form", key}, {"latency_ms", ms}});
+  }
+  return list;
+}
+
 llvm::json::Value toJson(const CompileReport &report) {
   llvm::json::Array regions;
   for (const CompileRemark &remark : report.remarks) {
@@ -20,11 +44,13 @@ llvm::json::Value toJson(const CompileReport &report) {
     llvm::json::Array nodes;
     for (const std::string &node : remark.nodes)
       nodes.push_back(llvm::json::fixUTF8(node));
+    std::string form = "attention";
+    llvm::json::Array others = alternatives(raised ? formOf(report, remark) : nullptr, form);
     llvm::json::Object region{{"nodes", std::move(nodes)},
                               {"raised", raised},
-                              {"form", raised ? llvm::json::Value("attention")
+                              {"form", raised ? llvm::json::Value(form)
                                               : llvm::json::Value(nullptr)},
-                              {"alternatives", llvm::json::Array{}},
+                              {"alternatives", std::move(others)},
                               {"refused", raised ? llvm::json::Value(nullptr)
                                                  : llvm::json::Value(remark.message)}};
     regions.push_back(std::move(region));
@@ -50,6 +76,8 @@ void printText(const CompileReport &report) {
         llvm::outs() << " and " << remark.nodes.size() - 1 << " more nodes";
     }
     llvm::outs() << "\n         " << remark.message << "\n";
+    if (const CompileRemark *choice = passed ? formOf(report, remark) : nullptr)
+      llvm::outs() << "         " << choice->message << "\n";
   }
   llvm::outs() << raised << " regions raised, " << refused << " refused\n";
   for (const CompileReport::Kernel &kernel : report.kernels)

@@ -1,4 +1,5 @@
 #include "attune/tools/attune/Options.h"
+#include "attune/dialect/Attune.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -78,6 +79,14 @@ void Options::addCompileOptions(CompileOptions &compile) {
       [&compile](StringRef text) { return addShape(text, compile); });
   addString("functions", "F.onnx", "function bodies for operators without a converter",
             compile.functions);
+  add("form", "NAME", "how operators with several forms are computed: auto, quadratic, linear, "
+      "chunked, recurrent or fft (default: by cost)",
+      [&compile](StringRef text) -> llvm::Error {
+        if (!symbolizeForm(text))
+          return llvm::createStringError("there is no form `" + text + "`");
+        compile.form = text.str();
+        return llvm::Error::success();
+      });
 }
 
 int Options::usageError(const llvm::Twine &message) {

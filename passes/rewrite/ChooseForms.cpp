@@ -1,0 +1,92 @@
+#include "attune/passes/Passes.h"
+#include "attune/passes/rewrite/Rewrite.h"
+
+#include "mlir/IR/Remarks.h"
+
+using namespace mlir;
+
+namespace attune {
+#define GEN_PASS_DEF_CHOOSEFORMS
+#include "attune/passes/Passes.h.inc"
+
+namespace {
+
+struct Alternative {
+  Form form;
+  double seconds;
+};
+
+class ChooseForms : public impl::ChooseFormsBase<ChooseForms> {
+public:
+  using ChooseFormsBase::ChooseFormsBase;
+  ChooseForms(ChooseFormsOptions options, const FormPrices *prices)
+      : ChooseFormsBase(std::move(options)), prices(prices) {}
+
+  void runOnOperation() override {
+    std::optional<Form> wanted;
+    if (!form.empty() && !(wanted = symbolizeForm(form))) {
+      getOperation().emitError("there is no form `") << form << "`";
+      return signalPassFailure();
+    }
+    getOperation().walk([&](FormOpInterface op) { choose(op, wanted); });
+  }
+
+private:
+  void choose(FormOpInterface op, std::optional<Form> wanted) {
+    SmallVector<Form> forms = op.getForms();
+    if (wanted && *wanted != Form::Auto) {
+      if (!llvm::is_contained(forms, *wanted)) {
+        remark::missed(op.getLoc(), options("FormNotForced"))
+            << remark::reason("{0} has no form `{1}`", op->getName(), stringifyForm(*wanted));
+        return;
+      }
+      op.setForm(*wanted);
+      ++numForced;
+    }
+    SmallVector<Alternative> alternatives;
+    for (Form candidate : forms)
+      alternatives.push_back({candidate, prices ? prices->seconds(op, candidate) : 0});
+    bool decide = op.getForm() == Form::Auto && !wanted && prices && isStatic(op) && forms.size() > 1;
+    if (decide) {
+      op.setForm(llvm::min_element(alternatives, [](const Alternative &a, const Alternative &b) {
+                   return a.seconds < b.seconds;
+                 })->form);
+      ++numChosen;
+    }
+    report(op, alternatives);
+  }
+
+  static bool isStatic(Operation *op) {
+    auto hasStaticShape = [](Type type) {
+      auto shaped = dyn_cast<ShapedType>(type);
+      return !shaped || shaped.hasStaticShape();
+    };
+    return llvm::all_of(op->getOperandTypes(), hasStaticShape) &&
+           llvm::all_of(op->getResultTypes(), hasStaticShape);
+  }
+
+  void report(FormOpInterface op, ArrayRef<Alternative> alternatives) {
+    auto remark = remark::analysis(op.getLoc(), options("FormChosen"));
+    remark << remark::add("{0}", op->getName())
+           << remark::metric("form", stringifyForm(op.getForm()));
+    if (prices)
+      for (const Alternative &alternative : alternatives)
+        remark << remark::metric(stringifyForm(alternative.form),
+                                 llvm::formatv("{0:f6} ms", alternative.seconds * 1e3).str());
+  }
+
+  remark::RemarkOpts options(StringRef name) {
+    return remark::RemarkOpts::name(name).category("attune-rewrite").function(
+        getOperation().getName());
+  }
+
+  const FormPrices *prices = nullptr;
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createChooseForms(ChooseFormsOptions options, const FormPrices *prices) {
+  return std::make_unique<ChooseForms>(std::move(options), prices);
+}
+
+} // namespace attune

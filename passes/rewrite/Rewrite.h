@@ -1,0 +1,14 @@
+//===- Rewrite.h - The rewrite stage's use of the cost model -----------------------------------------===//
+#ifndef ATTUNE_PASSES_REWRITE_REWRITE_H
+#define ATTUNE_PASSES_REWRITE_REWRITE_H
+
+#include "attune/passes/Passes.h"
+#include "attune/passes/rewrite/FormPrices.h"
+
+namespace attune {
+
+/// `--attune-choose-forms` with prices; they must outlive the pass.
+std::unique_ptr<mlir::Pass> createChooseForms(ChooseFormsOptions options, const FormPrices *prices);
+
+} // namespace attune
+#endif
