@@ -5,6 +5,7 @@ include "attune/passes/fuse/PackFilters.td"
 include "attune/passes/raise/MapMix.td"
 include "attune/passes/rewrite/ChooseForms.td"
 include "attune/passes/rewrite/PushMapMix.td"
+include "attune/passes/SequencePasses.td"
 include "mlir/Pass/PassBase.td"
 
 def CleanViews : Pass<"attune-clean-views", "::mlir::func::FuncOp"> {

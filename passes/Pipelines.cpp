@@ -46,6 +46,10 @@ void addRaiseStage(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createRaiseLinearAttention());
   pm.addNestedPass<func::FuncOp>(createRaiseMapMix());
   pm.addNestedPass<func::FuncOp>(createRaiseAttention());
+  pm.addNestedPass<func::FuncOp>(createRaiseRelativePositions());
+  pm.addNestedPass<func::FuncOp>(createRaiseToeplitz());
+  pm.addNestedPass<func::FuncOp>(createRaiseEma());
+  pm.addNestedPass<func::FuncOp>(createCleanViews());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   verifyStage(pm, "raise", kTensorDialects);
@@ -57,6 +61,7 @@ void addRewriteStage(OpPassManager &pm, StringRef form, const FormPrices *prices
   ChooseFormsOptions options;
   options.form = form.str();
   pm.addNestedPass<func::FuncOp>(createChooseForms(std::move(options), prices));
+  pm.addNestedPass<func::FuncOp>(createSequenceForms());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   verifyStage(pm, "rewrite", kTensorDialects);

@@ -1,9 +1,8 @@
 //===- Emitter.h - From an attune.kernel to a function of the kernel ABI -------------------------===//
 //
 // A kernel region is emitted by the first emitter that matches it, from the most to the least
-// special: gemm, conv, attention, linear_attention, map_mix, rowwise, loops. `loops` takes
-// everything (reference lowering, then scalar loops). Emitters read the region, never the host
-// function.
+// special (see Kernels.cpp). The last one, `loops`, takes everything (reference lowering, then
+// scalar loops). Emitters read the region, never the host function.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_EMITTER_H
@@ -41,12 +40,15 @@ public:
                                               const CpuTarget &target) const = 0;
 };
 
+std::unique_ptr<KernelEmitter> createDftEmitter();
+std::unique_ptr<KernelEmitter> createEmaEmitter();
 std::unique_ptr<KernelEmitter> createGemmEmitter();
 std::unique_ptr<KernelEmitter> createConvEmitter();
 std::unique_ptr<KernelEmitter> createAttentionEmitter();
 std::unique_ptr<KernelEmitter> createLinearAttentionEmitter();
 std::unique_ptr<KernelEmitter> createMapMixEmitter();
 std::unique_ptr<KernelEmitter> createRowwiseEmitter();
+std::unique_ptr<KernelEmitter> createToeplitzEmitter();
 std::unique_ptr<KernelEmitter> createLoopsEmitter();
 
 } // namespace attune::codegen

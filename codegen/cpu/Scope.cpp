@@ -320,6 +320,31 @@ MaybeSize Sizes::extent(Value tensor, int64_t axis) const {
   }
   if (isa<NormOp, ScanOp>(op) && result.getResultNumber() == 0)
     return extent(op->getOperand(0), axis);
+  if (auto ema = dyn_cast<EmaOp>(op)) {
+    if (result == ema.getResult())
+      return extent(ema.getInput(), axis);
+    return axis == 2 ? extent(ema.getDecay(), 1) : extent(ema.getInput(), axis * 2);
+  }
+  if (auto toeplitz = dyn_cast<ToeplitzOp>(op); toeplitz && (axis != 1 || toeplitz.isCausal()))
+    return extent(toeplitz.getInput(), axis);
+  if (auto dft = dyn_cast<DftOp>(op); dft && axis != dft.getAxis())
+    return extent(dft.getInput(), axis);
+  return yieldedExtent(result, axis);
+}
+
+/// What the kernel says about its own results.
+MaybeSize Sizes::yieldedExtent(OpResult result, int64_t axis) const {
+  KernelOp owner = kernel;
+  int64_t position = 0;
+  for (Value yielded : owner.getBody().front().getTerminator()->getOperands()) {
+    auto type = cast<RankedTensorType>(yielded.getType());
+    if (yielded == result) {
+      Value dim = owner.getResultDims()[position + type.getDynamicDimIndex(axis)];
+      int64_t number = llvm::find(owner.getDims(), dim) - owner.getDims().begin();
+      return of(owner.getBody().getArgument(owner.getInputs().size() + number));
+    }
+    position += type.getNumDynamicDims();
+  }
   return std::nullopt;
 }
 

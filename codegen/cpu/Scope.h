@@ -81,6 +81,7 @@ public:
 
 private:
   MaybeSize compute(mlir::Value index) const;
+  MaybeSize yieldedExtent(mlir::OpResult result, int64_t axis) const;
   /// Whether an index or scalar can be recomputed from `dims` and constants alone.
   bool isScalarCode(mlir::Value value) const;
   mutable llvm::DenseMap<mlir::Value, MaybeSize> memo;

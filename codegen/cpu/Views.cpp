@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
@@ -150,6 +151,14 @@ std::optional<View> readView(const Sizes &sizes, Value tensor,
   if (!strides)
     return std::nullopt;
   return View{tensor, Size(0), *strides};
+}
+
+std::optional<double> splatValue(Value tensor) {
+  DenseElementsAttr elements;
+  if (!matchPattern(tensor, m_Constant(&elements)) || !elements.isSplat() ||
+      !isa<FloatType>(elements.getElementType()))
+    return std::nullopt;
+  return elements.getSplatValue<APFloat>().convertToDouble();
 }
 
 std::optional<SmallVector<Placement>> writeViews(const Sizes &sizes, Value yielded) {

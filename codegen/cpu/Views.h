@@ -31,6 +31,9 @@ struct View {
 std::optional<View> readView(const Sizes &sizes, mlir::Value tensor,
                              llvm::function_ref<bool(mlir::Value)> stop = {});
 
+/// The one value of a float constant whose elements are all equal; such constants stay in the region.
+std::optional<double> splatValue(mlir::Value tensor);
+
 /// Element `index` of `value` belongs at `offset + sum(index * strides)` of the output.
 struct Placement {
   mlir::Value value;

@@ -136,6 +136,20 @@ AffineExpr Sizes::compute(Value tensor, int64_t axis) {
       .Case<NormOp, ScanOp>([&](auto op) {
         return tensor == op->getResult(0) ? of(op.getInput(), axis) : AffineExpr();
       })
+      .Case<DftOp>([&](auto dft) {
+        if (axis != int64_t(dft.getAxis()))
+          return of(dft.getInput(), axis);
+        AffineExpr length = of(dft.getLength());
+        return dft.getOnesided() && !dft.getInverse() ? length.floorDiv(2) + 1 : length;
+      })
+      .Case<EmaOp>([&](auto ema) {
+        return tensor == ema.getResult() ? of(ema.getInput(), axis) : AffineExpr();
+      })
+      .Case<ToeplitzOp>([&](auto toeplitz) {
+        if (axis != 1 || toeplitz.isCausal())
+          return of(toeplitz.getInput(), axis);
+        return of(toeplitz.getCoeffs(), 0) - of(toeplitz.getInput(), 1) + 1;
+      })
       .Case<AttentionOp>([&](auto attention) {
         if (tensor != attention.getResult() || !attention.getQuery())
           return AffineExpr();
