@@ -327,7 +327,7 @@ MaybeSize Sizes::extent(Value tensor, int64_t axis) const {
   }
   if (auto toeplitz = dyn_cast<ToeplitzOp>(op); toeplitz && (axis != 1 || toeplitz.isCausal()))
     return extent(toeplitz.getInput(), axis);
-  if (auto dft = dyn_cast<DftOp>(op); dft && axis != dft.getAxis())
+  if (auto dft = dyn_cast<DftOp>(op); dft && axis != static_cast<int64_t>(dft.getAxis()))
     return extent(dft.getInput(), axis);
   return yieldedExtent(result, axis);
 }

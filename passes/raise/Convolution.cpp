@@ -43,7 +43,7 @@ bool ConvolutionMatch::matchView() {
   first = sizes.constant(0);
   for (auto [axis, index] : llvm::enumerate(ArrayRef(element->indices).drop_back())) {
     Value base = index;
-    if (int64_t(axis) == inverse.getAxis()) {
+    if (axis == inverse.getAxis()) {
       if (auto sum = index.getDefiningOp<arith::AddIOp>()) {
         base = sum.getLhs();
         if (std::optional<int64_t> start = getConstantIntValue(sum.getRhs()))

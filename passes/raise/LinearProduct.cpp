@@ -131,7 +131,10 @@ std::optional<Product> Products::expand(const Product &product, unsigned factor,
   } else {
     SmallVector<Value> loops;
     const Value *next = inner.begin();
-    for (AffineExpr extent : *loopExtents(load->tensor.getDefiningOp<linalg::LinalgOp>()))
+    auto extents = loopExtents(load->tensor.getDefiningOp<linalg::LinalgOp>());
+    if (!extents)
+      return std::nullopt;
+    for (AffineExpr extent : *extents)
       loops.push_back(Sizes::asConstant(extent) == 1 ? elements.constantIndex(0) : *next++);
     std::optional<Elements::Reduced> reduced = elements.reduced(*load, loops);
     if (!reduced || !reduced->isSum)
