@@ -1,5 +1,5 @@
 // RUN: attune-opt %s --pass-pipeline='builtin.module(func.func(attune-choose-forms{form=chunked}))' \
-// RUN:   --remarks-filter-missed=attune --remark-format=emitRemark 2>%t.remarks | FileCheck %s --check-prefixes=CHECK,FORCED
+// RUN:   --remarks-filter=attune-rewrite --remark-format=emitRemark 2>%t.remarks | FileCheck %s --check-prefixes=CHECK,FORCED
 // RUN: FileCheck %s --check-prefix=REMARK <%t.remarks
 // RUN: attune-opt %s --attune-choose-forms | FileCheck %s --check-prefixes=CHECK,FREE
 // RUN: not attune-opt %s --pass-pipeline='builtin.module(func.func(attune-choose-forms{form=fast}))' 2>&1 \

@@ -1,0 +1,65 @@
+#ifndef ATTUNE_PASSES_FUSE_PASSES_TD
+#define ATTUNE_PASSES_FUSE_PASSES_TD
+include "mlir/Pass/PassBase.td"
+
+def FuseElementwise : Pass<"attune-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Merge chains of elementwise generics.";
+  let description = [{
+    Upstream's fusion of elementwise operators, only where no element is computed twice: the producer
+    has one user, and every iteration of that user reads another element.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
+}
+
+def FuseGatherProducers : Pass<"attune-fuse-gather-producers", "::mlir::func::FuncOp"> {
+  let summary = "Compute the gathered elements of an elementwise result, not all of them.";
+  let description = [{
+    An embedding table that is stored as i8 is dequantised where it is gathered, not as a whole:
+
+    ```mlir
+    %w = linalg.generic ins(%q, %s) { sitofp, mulf }          // all rows
+    %y = linalg.generic ins(%ids) { tensor.extract %w[%i, %j] }
+    // becomes
+    %y = linalg.generic ins(%ids) { extract %q[%i, %j]; sitofp; extract %s[%i, 0]; mulf }
+    ```
+    Only where all inputs of the producer are constants or the gather is its only user.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def PackFilters : Pass<"attune-pack-filters", "::mlir::func::FuncOp"> {
+  let summary = "Store constant filters of convolutions in panels of output channels.";
+  let description = [{
+    Constant f32 filters `[G,] M, C, taps...` of a convolution (a `linalg.generic` that sums products
+    of an image, read at sums of loops, and the filters) become `[G,] ceil(M/4), C, taps..., 4`, zero
+    padded, behind a `linalg.unpack`; 4 output channels on every ISA:
+
+    ```mlir
+    %p = arith.constant dense_resource<filters> : tensor<16x64x3x3x4xf32>
+    %w = linalg.unpack %p inner_dims_pos = [0] inner_tiles = [4] into %e
+    %y = linalg.generic {...} ins(%x, %w : tensor<1x64x58x58xf32>, tensor<64x64x3x3xf32>) ...
+    ```
+  }];
+  let statistics = [Statistic<"numPacked", "packed", "filters packed">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def PackWeights : Pass<"attune-pack-weights", "::mlir::func::FuncOp"> {
+  let summary = "Store constant operands of contractions in column panels.";
+  let description = [{
+    A constant [K, N] (or transposed) right operand becomes `[ceil(N/16), K, 16]`, zero padded, behind
+    a `linalg.unpack`; 16 columns on every ISA, so that one copy serves all. A weight that is stored
+    as i8 and dequantised by a scale per column or per tensor stays i8:
+
+    ```mlir
+    %q = arith.constant dense_resource<packed> : tensor<24x384x16xi8>
+    %m = linalg.unpack %q outer_dims_perm = [1, 0] inner_dims_pos = [1] inner_tiles = [16] into %e
+    %w = linalg.generic ... ins(%m, %scale) { sitofp, mulf }
+    %y = linalg.contract ... ins(%x, %w)
+    ```
+  }];
+  let statistics = [Statistic<"numPacked", "packed", "weights packed">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+#endif

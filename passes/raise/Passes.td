@@ -1,0 +1,234 @@
+#ifndef ATTUNE_PASSES_RAISE_PASSES_TD
+#define ATTUNE_PASSES_RAISE_PASSES_TD
+include "mlir/Pass/PassBase.td"
+
+def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
+  let summary = "Raise attention to attune.attention.";
+  let description = [{
+    Finds a contraction of queries and keys, a softmax over the keys and a contraction with the
+    values, whatever stands between them: scalar factors on scores, queries or keys, additive bias,
+    masks as choices or as 0 / -inf terms, soft caps, a sink column, a guard against rows of NaN,
+    transposes and reshapes, keys and values repeated for groups of heads. Matching is on the scalar
+    that each tensor element is, never on names or on one exporter's sequence of operators.
+    Where the scores come from elsewhere (a table, a mix of maps), they are the operand `scores`.
+
+    Without a softmax, the weights may be any function of single scores and positions (relu squared,
+    laplace, sigmoid; `weighting = none`), also divided by their sum, which something positive is
+    added to or keeps from 0 (`sum`; before or after the contraction with the values). Weights that
+    are a multiple of the scores are left to linear attention; keys or values that are learned
+    matrices make it a layer, not attention. What makes a weight 0 whatever the score is becomes the
+    mask: there, a result that would be NaN (infinity times 0) is 0.
+
+    Needs contractions on zero-filled inits and `linalg.softmax`. Guarantees the same results up to
+    rounding: -inf masks become the mask region with `empty_row = nan`, or `zero` behind the guard;
+    finite masks stay in the score region unless every row keeps a key by position. With the guard,
+    rows that are NaN because their inputs are become NaN instead of 0.
+
+    Before, with `%bias` = select(%keep, 0, -inf) of shape [B,1,1,M] and element-wise generics
+    written as expressions:
+    ```mlir
+    %s = linalg.contract indexing_maps = [q, k, s] ins(%q, %k) outs(%zero)
+    %x = %s * 0.125 + %bias
+    %p = linalg.softmax dimension(3) ins(%x) outs(%e)
+    %o = linalg.contract indexing_maps = [p, v, o] ins(%p, %v) outs(%zero)
+    ```
+    After:
+    ```mlir
+    %o = attune.attention ins(%q, %k, %v) scale(%c) captures(%keep) {empty_row = nan} mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index, %n: index, %m: index, %keep: tensor<?x?xi1>):
+      %p = tensor.extract %keep[%b, %j]
+      attune.yield %p
+    }
+    ```
+    Remarks of category `attune-raise`: `AttnRaised`, and `AttnNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Attentions raised">,
+    Statistic<"numRefused", "refused", "Attentions recognised but not raised">
+  ];
+}
+
+def RaiseEma : Pass<"attune-raise-ema", "::mlir::func::FuncOp"> {
+  let summary = "Raise long convolutions with decaying kernels to attune.ema.";
+  let description = [{
+    A causal `attune.toeplitz` whose coefficients are sums of exponentials, `k[t] = sum_n w_n a_n^t`,
+    is a recurrence with n states per channel: 4 n flops an element instead of 2 L. The law is read
+    from the operators that compute the kernel (`exp(t * log a)` or `pow(a, t)`, factors, one sum over
+    n), at the level of scalars. Decays and weights become constants where they are; `a` is taken as it
+    is where the graph has it, else it is exp(log a), computed in f64 and rounded once.
+
+    Needs kernels as long as the sequence. Not raised if a constant decay is beyond 1 in magnitude.
+
+    Before, with `%k[t, c] = sum_n %w[c, n] * exp(t * %l[c, n])` and generics written as expressions:
+    ```mlir
+    %y = attune.toeplitz ins(%k, %x : tensor<?x8xf32>, tensor<2x?x8xf32>) -> tensor<2x?x8xf32>
+    ```
+    After, with `%a = exp(%l)`:
+    ```mlir
+    %y = attune.ema ins(%x : tensor<2x?x8xf32>) coeffs(%a, %one, %w : ...) -> tensor<2x?x8xf32>
+    ```
+    Remarks of category `attune-raise`: `EmaRaised`, and `EmaNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Moving averages raised">,
+    Statistic<"numRefused", "refused", "Moving averages recognised but not raised">
+  ];
+}
+
+def RaiseLinearAttention : Pass<"attune-raise-linear-attention", "::mlir::func::FuncOp"> {
+  let summary = "Raise attention with product weights to attune.linear_attention.";
+  let description = [{
+    Finds `sum_j sum_f u(i,f) y(j,f) v(j,e)` behind a sum, in any order of multiplication: through a
+    state of keys and values, through a map of scores, through cumulative sums of outer products.
+    The sums are expanded into one product of scalars, whose factors are told apart by the indices
+    they depend on, so any arrangement of matrix products, einsums, transposes, feature maps and
+    factors is the same. Divisors that are the same sum without `v` (plus eps, at least eps, or
+    alone), or the number of visible keys, become the norm; `j <= i`, from masks or cumulative sums,
+    makes it causal; a product with a mask of keys becomes `key_mask`; scalar maps of queries and
+    keys become regions.
+
+    Needs sums on zero-filled inits and `attune.scan`. Guarantees the same results up to rounding.
+    Products of three data tensors without a norm are raised if all three share a batch axis.
+
+    Before, with element-wise generics written as expressions:
+    ```mlir
+    %s = linalg.contract indexing_maps = [k, v, s] ins(%fk, %v) outs(%zero)
+    %n = linalg.contract indexing_maps = [q, s, o] ins(%fq, %s) outs(%zero)
+    %z = linalg.reduce { arith.addf } ins(%fk) outs(%zero) dimensions = [2]
+    %d = linalg.contract indexing_maps = [q, z, d] ins(%fq, %z) outs(%zero)
+    %o = %n / (%d + 1.0e-6)
+    ```
+    After:
+    ```mlir
+    %o = attune.linear_attention ins(%q, %k, %v) {direction = bidirectional, norm = sum, eps = 1.0e-6} phi_q {...} phi_k {...}
+    ```
+    Remarks of category `attune-raise`: `LinearAttnRaised`, and `LinearAttnNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect",
+                           "::mlir::cf::ControlFlowDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Linear attentions raised">,
+    Statistic<"numRefused", "refused", "Linear attentions recognised but not raised">
+  ];
+}
+
+def RaiseMapMix : Pass<"attune-raise-map-mix", "::mlir::func::FuncOp"> {
+  let summary = "Raise mixing of attention maps to attune.map_mix and attention on scores.";
+  let description = [{
+    Starts at a softmax over maps `[B,H,N,M]` and follows its operand back through masks, blends and
+    stages: convolutions over (N, M) with the maps as channels and "same" padding, products with a
+    matrix over the map axis, biases, ReLU or LeakyReLU. The chain becomes one `attune.map_mix`;
+    masks that stand behind it stay where they are, for `attune-raise-attention`.
+
+    ```mlir
+    // before: softmax(0.3 * leaky_relu(conv3x3(0.5 * s + 0.5 * previous)) + 0.7 * (...)) . v
+    // after
+    %m = attune.map_mix ins(%s) previous(%p) weights(%w) biases(%b) {alpha = 0.3, beta = 0.5, ...}
+    %t = linalg.softmax dimension(3) ins(%m)
+    ```
+
+    A chain of which some step is not understood is left alone with a remark that says which.
+  }];
+  let statistics = [Statistic<"numRaised", "raised", "map mixes raised">];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def RaiseRelativePositions : Pass<"attune-raise-relative-positions", "::mlir::func::FuncOp"> {
+  let summary = "Raise kernel attention with relative positions by transforms to attune.linear_attention.";
+  let description = [{
+    Attention with weights `c[j - i] (u_i . y_j)` as a convolution for every pair of a feature and a
+    value, followed by a contraction with the features of the queries: recognised by the inverse
+    transform in front of that contraction, whose signal is a product of features and values. The sum
+    over j is taken directly instead, in tiles, from tensors as small as the inputs.
+
+    Not raised where the transforms are cheaper (thousands of positions with few features).
+
+    Before, with a complex product of spectra as generics written as expressions:
+    ```mlir
+    %x[b, h, f, e, n] = %y[b, h, n, f] * %v[b, h, n, e]
+    %p = complex product of dft(%x) and dft(%c)
+    %s = attune.dft %p length(%n) {inverse = true, onesided = true}
+    %o = linalg.contract ins(%u, %s)   // over f
+    ```
+    After:
+    ```mlir
+    %o = attune.linear_attention ins(%u, %y, %v) toeplitz(%c) {direction = bidirectional}
+    ```
+    Remarks of category `attune-raise`: `RelativePositionsRaised`, and `RelativePositionsNotRaised` with
+    the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Attentions raised">,
+    Statistic<"numRefused", "refused", "Attentions recognised but not raised">
+  ];
+}
+
+def RaiseToeplitz : Pass<"attune-raise-toeplitz", "::mlir::func::FuncOp"> {
+  let summary = "Raise convolutions by Fourier transforms to attune.toeplitz.";
+  let description = [{
+    Finds the inverse transform of a product of two spectra of real signals, written out as four
+    products of real and imaginary parts, and the part of its result that is read. With N the length
+    of the transforms, output t takes input m with coefficient `k[(t - m) mod N]`, whatever padding,
+    slices, transposes and broadcasts stand around: causal where no difference wraps around onto a
+    coefficient, else bidirectional with coefficients gathered once.
+
+    Raised if the kernel is a sum of exponentials (see `attune-raise-ema`), if a size is dynamic, or
+    if the direct product costs less than the transforms. The direct product is the more exact one:
+    the error of a transform is relative to the largest value of a channel.
+
+    A depthwise convolution along one axis, padded in front by all taps but one, is such a product
+    too; raised from 16 taps on.
+
+    Before, with complex products as generics written as expressions:
+    ```mlir
+    %fx = attune.dft %x length(%n) {axis = 1, onesided = true}
+    %fk = attune.dft %k length(%n) {axis = 1, onesided = true}
+    %p = complex product of %fx and %fk
+    %y = attune.dft %p length(%n) {axis = 1, inverse = true, onesided = true}
+    %z = tensor.extract_slice %y[0, 0, 0] [2, %l, 1] [1, 1, 1]
+    ```
+    After:
+    ```mlir
+    %z = attune.toeplitz ins(%k, %x) {direction = causal}
+    ```
+    Remarks of category `attune-raise`: `ToeplitzRaised`, and `ToeplitzNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Convolutions raised">,
+    Statistic<"numRefused", "refused", "Convolutions recognised but not raised">
+  ];
+}
+
+def SplitKronecker : Pass<"attune-split-kronecker", "::mlir::func::FuncOp"> {
+  let summary = "Contract with the factors of a Kronecker product one after the other.";
+  let description = [{
+    A contraction with a product of two tensors that are summed over different axes (an image's map
+    of rows times its map of columns, as in Couplformer) is two contractions, without the product:
+    `h w (h + w)` instead of `(h w)^2` multiplications per channel. Sums over merged axes count,
+    where both operands merged them. Rounding differs; infinite factors may give NaN elsewhere.
+
+    Before, with `%ab[i, k, j, l] = %a[i, j] * %b[k, l]`:
+    ```mlir
+    %o = linalg.contract indexing_maps = [(i,k,c,j,l) -> (i,k,j,l), (i,k,c,j,l) -> (j,l,c),
+                                          (i,k,c,j,l) -> (i,k,c)] ins(%ab, %v) outs(%zero)
+    ```
+    After:
+    ```mlir
+    %t = linalg.contract indexing_maps = [(j,c,k,l) -> (k,l), (j,c,k,l) -> (j,l,c),
+                                          (j,c,k,l) -> (j,c,k)] ins(%b, %v) outs(%zero1)
+    %o = linalg.contract indexing_maps = [(i,k,c,j) -> (i,j), (i,k,c,j) -> (j,c,k),
+                                          (i,k,c,j) -> (i,k,c)] ins(%a, %t) outs(%zero)
+    ```
+    Remark of category `attune-rewrite`: `KroneckerSplit`.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numSplit", "split", "Contractions split">];
+}
+
+#endif
