@@ -203,16 +203,28 @@ bool LinearMatch::assignRoles(const Product &product, Value keyIndex, Value feat
   return true;
 }
 
-/// Softmax of scores applied to a product with another softmax of scores is two attentions.
+/// Softmax of scores applied to a product with another softmax of scores is two attentions; so is a
+/// product with values that are the map of another attention over the same keys.
 bool LinearMatch::isNestedSoftmax() {
   if (causal || norm != Weighting::None)
     return false;
-  return llvm::any_of(ArrayRef(weightFactors()), [&](Value factor) {
-    return llvm::any_of(elements.loads(factor), [&](Value load) {
-      Value tensor = elements.load(load)->tensor;
-      return tensor && isa_and_nonnull<linalg::SoftmaxOp, AttentionOp>(tensor.getDefiningOp());
+  auto anyLoad = [&](ArrayRef<Value> factors, llvm::function_ref<bool(const ElementOf &)> test) {
+    return llvm::any_of(factors, [&](Value factor) {
+      return llvm::any_of(elements.loads(factor), [&](Value load) {
+        std::optional<ElementOf> element = elements.load(load);
+        return element->tensor && test(*element);
+      });
     });
-  });
+  };
+  return anyLoad(weightFactors(),
+                 [](const ElementOf &element) {
+                   return isa_and_nonnull<linalg::SoftmaxOp, AttentionOp>(
+                       element.tensor.getDefiningOp());
+                 }) ||
+         anyLoad(valueFactors, [&](const ElementOf &element) {
+           auto softmax = element.tensor.getDefiningOp<linalg::SoftmaxOp>();
+           return softmax && element.indices[softmax.getDimension()] == column;
+         });
 }
 
 /// What varies with queries must not be needed by others too; states and sums of keys may be.

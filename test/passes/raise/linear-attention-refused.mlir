@@ -77,3 +77,29 @@ func.func @layers(%x: tensor<3x4x8xf32>) -> tensor<3x4x8xf32> {
   %1 = linalg.contract indexing_maps = [#q, #k, #s] ins(%0, %w : tensor<3x4x8xf32>, tensor<8x8xf32>) outs(%f : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
   return %1 : tensor<3x4x8xf32>
 }
+
+// -----
+
+#l = affine_map<(h, l, d, m) -> (h, l, m)>
+#x = affine_map<(h, l, d, m) -> (h, m, d)>
+#t = affine_map<(h, l, d, m) -> (h, l, d)>
+#q = affine_map<(h, n, l, d) -> (h, n, d)>
+#k = affine_map<(h, n, l, d) -> (h, l, d)>
+#s = affine_map<(h, n, l, d) -> (h, n, l)>
+
+// Scores of queries with what another attention gives: its map is no value of this product.
+// REMARK-NOT: LinearAttn
+// CHECK-LABEL: func.func @scores_of_attention
+// CHECK-NOT: attune.linear_attention
+func.func @scores_of_attention(%a: tensor<3x4x7xf32>, %x: tensor<3x7x8xf32>, %y: tensor<3x5x8xf32>) -> tensor<3x5x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3x4x7xf32>
+  %w = linalg.softmax dimension(2) ins(%a : tensor<3x4x7xf32>) outs(%e : tensor<3x4x7xf32>) -> tensor<3x4x7xf32>
+  %e0 = tensor.empty() : tensor<3x4x8xf32>
+  %f0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  %0 = linalg.contract indexing_maps = [#l, #x, #t] ins(%w, %x : tensor<3x4x7xf32>, tensor<3x7x8xf32>) outs(%f0 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  %e1 = tensor.empty() : tensor<3x5x4xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x5x4xf32>) -> tensor<3x5x4xf32>
+  %1 = linalg.contract indexing_maps = [#q, #k, #s] ins(%y, %0 : tensor<3x5x8xf32>, tensor<3x4x8xf32>) outs(%f1 : tensor<3x5x4xf32>) -> tensor<3x5x4xf32>
+  return %1 : tensor<3x5x4xf32>
+}
