@@ -77,10 +77,12 @@ bool Match::readLoops() {
   }
   SmallVector<Value> shared = convolution.kernelIndices();
   AffineMap own = output.maps[sums], other = output.maps[1 - sums], result = output.resultMap;
+  SmallVector<int64_t> ranges = output.op.getStaticLoopRanges();
   for (unsigned loop = 0; loop < loops; ++loop) {
     Value index = ofLoop[loop];
     bool inOther = other.isFunctionOfDim(loop), inResult = result.isFunctionOfDim(loop);
-    if (!own.isFunctionOfDim(loop))
+    // Matrix products have an axis of one row that the sums lack.
+    if (!own.isFunctionOfDim(loop) && ranges[loop] != 1)
       return false;
     if (!index)
       continue;
