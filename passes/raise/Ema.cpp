@@ -1,6 +1,8 @@
 #include "attune/passes/Passes.h"
+#include "attune/passes/canonicalize/ConstantEval.h"
 #include "attune/passes/raise/ConstantLaws.h"
 #include "attune/passes/raise/Exponentials.h"
+#include "attune/passes/raise/FitExponentials.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Iterators.h"
@@ -33,23 +35,35 @@ private:
     Sizes sizes(getOperation());
     Elements elements(sizes);
     SmallVector<Value> at = elements.addIndices(op.getCoeffs());
-    std::optional<Exponentials> law =
-        matchExponentials(elements, sizes, elements.at(op.getCoeffs(), at), at[0]);
-    if (!law)
-      return;
-    auto refuse = [&](StringRef reason) {
-      ++numRefused;
-      remark::missed(op.getLoc(), options("EmaNotRaised"))
-          << remark::reason("{0}", reason) << remark::add("nodes {0}", nodeNames(op.getLoc()));
-    };
+    Value kernel = elements.at(op.getCoeffs(), at);
     // Steps before the kernel's end would have to be forgotten.
-    if (!sizes.equal(elements.extentOf(at[0]), sizes.of(op.getInput(), 1)))
-      return refuse("the kernel is shorter than the sequence");
-    AffineExpr states = law->state ? elements.extentOf(law->state) : sizes.constant(1);
-    if (Sizes::asConstant(states).value_or(0) < 1)
-      return refuse("the number of exponentials is not constant");
+    bool isWhole = sizes.equal(elements.extentOf(at[0]), sizes.of(op.getInput(), 1));
     OpBuilder builder(op);
     Location loc = op.getLoc();
+    std::optional<Exponentials> law = matchExponentials(elements, sizes, kernel, at[0]);
+    if (!law) {
+      auto taps = constantTaps(builder, loc, elements, sizes, kernel, at[1], at[0]);
+      if (!taps)
+        return;
+      std::optional<ExponentialFit> fit = fitExponentials(*taps);
+      if (!fit)
+        return refuse(op, "the taps are no sum of a few decaying exponentials");
+      if (!isWhole && !fit->vanishes)
+        return refuse(op, "the kernel is shorter than the sequence");
+      auto type =
+          RankedTensorType::get({taps->channels, fit->states}, op.getInputType().getElementType());
+      auto table = [&](ArrayRef<double> values) {
+        auto cells = llvm::map_to_vector(values, [](double value) { return Cell{.f = value}; });
+        return arith::ConstantOp::create(builder, loc, makeConstant(type, cells));
+      };
+      return replace(op, table(fit->decay), table(std::vector<double>(fit->decay.size(), 1)),
+                     table(fit->weight));
+    }
+    if (!isWhole)
+      return refuse(op, "the kernel is shorter than the sequence");
+    AffineExpr states = law->state ? elements.extentOf(law->state) : sizes.constant(1);
+    if (Sizes::asConstant(states).value_or(0) < 1)
+      return refuse(op, "the number of exponentials is not constant");
     auto element = cast<FloatType>(op.getInputType().getElementType());
     auto table = [&](ArrayRef<Value> factors, bool exponential = false) {
       return buildTable(builder, loc, elements, sizes, factors, exponential, at[1], law->state,
@@ -59,15 +73,26 @@ private:
     if (!isBounded(decay)) {
       if (decay.use_empty())
         decay.getDefiningOp()->erase();
-      return refuse("an exponential grows");
+      return refuse(op, "an exponential grows");
     }
     Value input = table({}), output = table(law->weight);
+    replace(op, decay, input, output);
+  }
+
+  void refuse(ToeplitzOp op, StringRef reason) {
+    ++numRefused;
+    remark::missed(op.getLoc(), options("EmaNotRaised"))
+        << remark::reason("{0}", reason) << remark::add("nodes {0}", nodeNames(op.getLoc()));
+  }
+
+  void replace(ToeplitzOp op, Value decay, Value input, Value output) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
     auto ema = EmaOp::create(builder, loc, op.getInput(), decay, input, output, Value());
     op.getResult().replaceAllUsesWith(castTo(builder, ema.getResult(), op.getResult().getType()));
     ++numRaised;
     remark::passed(loc, options("EmaRaised"))
-        << remark::add("convolution with {0} exponentials as moving average",
-                       *Sizes::asConstant(states))
+        << remark::add("convolution with {0} exponentials as moving average", ema.getNumStates())
         << remark::add("nodes {0}", nodeNames(loc));
   }
 

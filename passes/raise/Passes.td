@@ -58,7 +58,13 @@ def RaiseEma : Pass<"attune-raise-ema", "::mlir::func::FuncOp"> {
     n), at the level of scalars. Decays and weights become constants where they are; `a` is taken as it
     is where the graph has it, else it is exp(log a), computed in f64 and rounded once.
 
-    Needs kernels as long as the sequence. Not raised if a constant decay is beyond 1 in magnitude.
+    Constant f32 and f64 taps are fitted (Prony's method in f64, one fit per channel): with at most 16
+    decays per channel, a third as many as taps, within [-1, 1] and with weights that do not cancel,
+    if the sum with rounded decays and weights is within 8 units of rounding (1e-6 in f32) of the
+    channel's largest tap at every tap. Other constant kernels stay as they are.
+
+    Needs kernels as long as the sequence, or fits that are 0 to rounding after the last tap. Not
+    raised if a constant decay is beyond 1 in magnitude.
 
     Before, with `%k[t, c] = sum_n %w[c, n] * exp(t * %l[c, n])` and generics written as expressions:
     ```mlir
@@ -90,7 +96,8 @@ def RaiseLinearAttention : Pass<"attune-raise-linear-attention", "::mlir::func::
     keys become regions.
 
     Needs sums on zero-filled inits and `attune.scan`. Guarantees the same results up to rounding.
-    Products of three data tensors without a norm are raised if all three share a batch axis.
+    Products of three data tensors without a norm are raised if all three share a batch axis, and
+    none of them is the map of a softmax.
 
     Before, with element-wise generics written as expressions:
     ```mlir

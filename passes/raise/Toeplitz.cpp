@@ -2,6 +2,7 @@
 #include "attune/passes/raise/CausalTaps.h"
 #include "attune/passes/raise/ConvolutionBuild.h"
 #include "attune/passes/raise/Exponentials.h"
+#include "attune/passes/raise/FitExponentials.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Iterators.h"
@@ -55,10 +56,7 @@ private:
         refuse(match.reason);
       return;
     }
-    bool decays =
-        match.isCausal() && match.kernelIndices().size() == 1 &&
-        matchExponentials(match.elements, sizes, match.kernel.scalar, match.kernel.position);
-    if (!decays && transformIsCheaper(match))
+    if (transformIsCheaper(match) && !decays(match, sizes))
       return refuse("the transforms cost less than the direct product");
     OpBuilder builder(view.getContext());
     builder.setInsertionPointAfterValue(view);
@@ -68,6 +66,21 @@ private:
     remark::passed(view.getLoc(), options("ToeplitzRaised"))
         << remark::add("{0} convolution by transforms", match.isCausal() ? "causal" : "two-sided")
         << remark::add("nodes {0}", nodeNames(match.inverse.getLoc()));
+  }
+
+  /// Whether a moving average will take the product's place.
+  static bool decays(ConvolutionMatch &match, Sizes &sizes) {
+    SmallVector<Value> channels = match.kernelIndices();
+    if (!match.isCausal() || channels.size() != 1)
+      return false;
+    const Signal &kernel = match.kernel;
+    if (matchExponentials(match.elements, sizes, kernel.scalar, kernel.position))
+      return true;
+    OpBuilder builder(match.inverse);
+    auto taps = constantTaps(builder, match.inverse.getLoc(), match.elements, sizes, kernel.scalar,
+                             channels[0], kernel.position);
+    std::optional<ExponentialFit> fit = taps ? fitExponentials(*taps) : std::nullopt;
+    return fit && (fit->vanishes || sizes.equal(kernel.extent, match.input.extent));
   }
 
   void raise(linalg::GenericOp op) {

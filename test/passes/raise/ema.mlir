@@ -127,3 +127,39 @@ func.func @shorter(%x: tensor<1x9x2xf32>, %a: tensor<2x2xf32>) -> tensor<1x9x2xf
   %y = attune.toeplitz ins(%k, %x : tensor<5x2xf32>, tensor<1x9x2xf32>) -> tensor<1x9x2xf32>
   return %y : tensor<1x9x2xf32>
 }
+
+// -----
+
+// Taps without their law; one exponential in the first channel.
+// CHECK-LABEL: func @taps
+// CHECK-NOT: attune.toeplitz
+// CHECK: attune.ema {{.*}} tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>)
+// REMARK: [Passed] EmaRaised {{.*}}2 exponentials
+func.func @taps(%x: tensor<1x9x2xf32>) -> tensor<1x9x2xf32> {
+  %k = arith.constant dense<[[3.0, -1.0], [1.5, 0.25], [0.75, 0.4375], [0.375, 0.390625], [0.1875, 0.30859375], [0.09375, 0.235351562], [0.046875, 0.177490234], [0.0234375, 0.133361816], [0.01171875, 0.100082397]]> : tensor<9x2xf32>
+  %y = attune.toeplitz ins(%k, %x : tensor<9x2xf32>, tensor<1x9x2xf32>) -> tensor<1x9x2xf32>
+  return %y : tensor<1x9x2xf32>
+}
+
+// -----
+
+// One tap is a little different.
+// CHECK-LABEL: func @other_tap
+// CHECK-NOT: attune.ema
+// REMARK: [Missed] EmaNotRaised {{.*}}the taps are no sum of a few decaying exponentials
+func.func @other_tap(%x: tensor<1x9x2xf32>) -> tensor<1x9x2xf32> {
+  %k = arith.constant dense<[[3.0, -1.0], [1.5, 0.25], [0.75, 0.4375], [0.375, 0.390625], [0.1875, 0.30859375], [0.09375, 0.235451564], [0.046875, 0.177490234], [0.0234375, 0.133361816], [0.01171875, 0.100082397]]> : tensor<9x2xf32>
+  %y = attune.toeplitz ins(%k, %x : tensor<9x2xf32>, tensor<1x9x2xf32>) -> tensor<1x9x2xf32>
+  return %y : tensor<1x9x2xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func @growing
+// CHECK-NOT: attune.ema
+// REMARK: [Missed] EmaNotRaised {{.*}}the taps are no sum of a few decaying exponentials
+func.func @growing(%x: tensor<1x9x2xf32>) -> tensor<1x9x2xf32> {
+  %k = arith.constant dense<[[1.0, 1.0], [1.25, 0.5], [1.5625, 0.25], [1.953125, 0.125], [2.44140625, 0.0625], [3.05175781, 0.03125], [3.81469727, 0.015625], [4.76837158, 0.0078125], [5.96046448, 0.00390625]]> : tensor<9x2xf32>
+  %y = attune.toeplitz ins(%k, %x : tensor<9x2xf32>, tensor<1x9x2xf32>) -> tensor<1x9x2xf32>
+  return %y : tensor<1x9x2xf32>
+}
