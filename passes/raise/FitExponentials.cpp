@@ -119,11 +119,14 @@ struct Channel {
 static std::optional<Channel> fitChannel(const Vector &taps, size_t count, Rounding round) {
   Channel result;
   double largest = 0;
-  for (double tap : taps)
+  for (double tap : taps) {
+    if (!std::isfinite(tap))
+      return std::nullopt;
     largest = std::max(largest, std::abs(tap));
+  }
   if (largest == 0)
     return result;
-  if (count == 0 || !std::isfinite(largest))
+  if (count == 0)
     return std::nullopt;
   // Every tap is the same combination of those before it.
   Matrix shifted;

@@ -163,3 +163,15 @@ func.func @growing(%x: tensor<1x9x2xf32>) -> tensor<1x9x2xf32> {
   %y = attune.toeplitz ins(%k, %x : tensor<9x2xf32>, tensor<1x9x2xf32>) -> tensor<1x9x2xf32>
   return %y : tensor<1x9x2xf32>
 }
+
+// -----
+
+// NaN is no 0.
+// CHECK-LABEL: func @not_a_number
+// CHECK-NOT: attune.ema
+// REMARK: [Missed] EmaNotRaised {{.*}}the taps are no sum of a few decaying exponentials
+func.func @not_a_number(%x: tensor<1x9x2xf32>) -> tensor<1x9x2xf32> {
+  %k = arith.constant dense<0x7FC00000> : tensor<9x2xf32>
+  %y = attune.toeplitz ins(%k, %x : tensor<9x2xf32>, tensor<1x9x2xf32>) -> tensor<1x9x2xf32>
+  return %y : tensor<1x9x2xf32>
+}
