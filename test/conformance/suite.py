@@ -23,8 +23,9 @@ ATTENTION = re.compile(
 )
 
 
-# Results of the suite that are sums in f32 themselves: exact ones differ by 1.5e-6.
-NOISE = {"test_dft_inverse": 1e-5, "test_dft_inverse_opset19": 1e-5}
+# Elements that are 0 but for rounding: the error of a transform in f32, the suite's own too, is
+# relative to its largest element (54 in the inverse ones, 945 in the other), not to each.
+NOISE = {"test_dft_axis": 2e-5, "test_dft_inverse": 1e-5, "test_dft_inverse_opset19": 1e-5}
 
 
 @dataclass
