@@ -17,6 +17,16 @@ public:
     return &emitter == special.all().back().get() ? llvm::StringRef() : emitter.name();
   }
 
+  unsigned rank(llvm::StringRef emitter) const override {
+    unsigned position = 0;
+    for (const auto &known : special.all()) {
+      if (known->name() == emitter)
+        break;
+      ++position;
+    }
+    return position;
+  }
+
   const CpuTarget &target() const { return cpu; }
   /// `reference`: only the fall-back that lowers everything by its reference lowering.
   const CpuEmitters &emitters(bool reference) const { return reference ? generic : special; }

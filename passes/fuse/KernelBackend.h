@@ -14,6 +14,9 @@ public:
   /// The name of the special emitter that takes this kernel, or "" when only the generic fall-back
   /// (reference lowering, scalar loops) would.
   virtual llvm::StringRef emitterFor(KernelOp kernel) const = 0;
+  /// How special an emitter is: the smaller, the faster its kernels for what it takes. The generic
+  /// fall-back ("") is the largest.
+  virtual unsigned rank(llvm::StringRef emitter) const = 0;
 };
 
 } // namespace attune
