@@ -155,6 +155,9 @@ AffineExpr Sizes::compute(Value tensor, int64_t axis) {
           return AffineExpr();
         return axis == 3 ? of(attention.getValue(), 3) : of(attention.getQuery(), axis);
       })
+      .Case<MapMixOp>([&](auto mix) {
+        return axis == 1 ? of(mix.getWeights().back(), 0) : of(mix.getMaps(), axis);
+      })
       .Case<DestinationStyleOpInterface>(
           [&](auto op) { return of(op.getTiedOpOperand(cast<OpResult>(tensor))->get(), axis); })
       .Default([](Operation *) { return AffineExpr(); });

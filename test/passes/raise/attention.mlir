@@ -119,3 +119,33 @@ func.func @given_scores(%s: tensor<3x4x6xf32>, %v: tensor<3x6x8xf32>) -> tensor<
   %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %v : tensor<3x4x6xf32>, tensor<3x6x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
   return %2 : tensor<3x4x8xf32>
 }
+
+// -----
+
+#p = affine_map<(b, h, n, e, m) -> (b, h, n, m)>
+#v = affine_map<(b, h, n, e, m) -> (b, h, m, e)>
+#o = affine_map<(b, h, n, e, m) -> (b, h, n, e)>
+
+// Mixed maps have the extents of the maps that they mix; one batch is no copy.
+// CHECK-LABEL: func.func @mixed_scores
+// CHECK: attune.map_mix
+// CHECK-NOT: linalg.broadcast
+// CHECK: attune.attention ins({{.*}}) scores({{.*}} : tensor<1x2x?x?xf32>) {empty_row = #attune.empty_row<nan>}
+func.func @mixed_scores(%s: tensor<1x2x?x?xf32> {attune.dims = ["", "", "n", "m"]},
+    %w: tensor<2x2x3x3xf32>, %bias: tensor<2xf32>,
+    %v: tensor<1x2x?x8xf32> {attune.dims = ["", "", "m", ""]}) -> tensor<1x2x?x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %c2 = arith.constant 2 : index
+  %c3 = arith.constant 3 : index
+  %rows = tensor.dim %s, %c2 : tensor<1x2x?x?xf32>
+  %keys = tensor.dim %s, %c3 : tensor<1x2x?x?xf32>
+  %mixed = attune.map_mix ins(%s : tensor<1x2x?x?xf32>) weights(%w : tensor<2x2x3x3xf32>)
+      biases(%bias : tensor<2xf32>) {groups = array<i64: 1>, dilations = array<i64: 1>,
+      acts = [#attune.map_act<relu>], slopes = array<f64: 0.0>} -> tensor<1x2x?x?xf32>
+  %e0 = tensor.empty(%rows, %keys) : tensor<1x2x?x?xf32>
+  %soft = linalg.softmax dimension(3) ins(%mixed : tensor<1x2x?x?xf32>) outs(%e0 : tensor<1x2x?x?xf32>) -> tensor<1x2x?x?xf32>
+  %e1 = tensor.empty(%rows) : tensor<1x2x?x8xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e1 : tensor<1x2x?x8xf32>) -> tensor<1x2x?x8xf32>
+  %r = linalg.contract indexing_maps = [#p, #v, #o] ins(%soft, %v : tensor<1x2x?x?xf32>, tensor<1x2x?x8xf32>) outs(%f : tensor<1x2x?x8xf32>) -> tensor<1x2x?x8xf32>
+  return %r : tensor<1x2x?x8xf32>
+}
