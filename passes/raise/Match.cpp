@@ -215,14 +215,20 @@ Value buildLayout(OpBuilder &builder, Location loc, Sizes &sizes, const Layout &
   // Axes in the order of the groups.
   SmallVector<int64_t> order;
   SmallVector<Value> present, wanted;
-  for (auto [group, axes] : llvm::zip(groups, layout.axes))
+  SmallVector<int64_t> widths; // Axes of each group, without those that would be copied once.
+  for (auto [group, axes] : llvm::zip(groups, layout.axes)) {
+    size_t before = wanted.size();
     for (auto [index, axis] : llvm::zip(group, axes)) {
+      if (axis < 0 && Sizes::asConstant(extentOf(index)) == 1)
+        continue;
       wanted.push_back(index);
       if (axis >= 0) {
         order.push_back(compact[axis]);
         present.push_back(index);
       }
     }
+    widths.push_back(wanted.size() - before);
+  }
   tensor = transposed(builder, loc, sizes, tensor, order);
   // Indices the tensor does not vary with: one copy per value.
   if (present.size() < wanted.size()) {
@@ -239,11 +245,11 @@ Value buildLayout(OpBuilder &builder, Location loc, Sizes &sizes, const Layout &
   // One axis per group.
   SmallVector<ReassociationIndices> joined;
   int64_t axis = 0;
-  for (const auto &group : groups) {
-    if (group.empty())
+  for (int64_t width : widths) {
+    if (width == 0)
       continue;
     auto &indices = joined.emplace_back();
-    for (size_t n = 0; n < group.size(); ++n)
+    for (int64_t n = 0; n < width; ++n)
       indices.push_back(axis++);
   }
   if (int64_t(joined.size()) < axis)
@@ -254,10 +260,10 @@ Value buildLayout(OpBuilder &builder, Location loc, Sizes &sizes, const Layout &
   SmallVector<OpFoldResult> shape;
   SmallVector<int64_t> staticShape;
   int64_t source = 0;
-  for (const auto &group : groups) {
-    full.push_back(!group.empty());
+  for (int64_t width : widths) {
+    full.push_back(width != 0);
     OpFoldResult size = builder.getIndexAttr(1);
-    if (!group.empty())
+    if (width != 0)
       size = sizes.get(builder, loc, sizes.of(tensor, source++));
     shape.push_back(size);
   }
