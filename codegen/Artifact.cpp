@@ -27,9 +27,9 @@ void addNote(ModuleOp module) {
   artifact::ElfNote note;
   StringRef bytes(reinterpret_cast<const char *>(&note), sizeof(note));
   auto type = LLVM::LLVMArrayType::get(b.getI8Type(), bytes.size());
-  auto global = LLVM::GlobalOp::create(b, module.getLoc(), type, /*isConstant=*/true,
-                                       LLVM::Linkage::External, "attune_note",
-                                       b.getStringAttr(bytes), /*alignment=*/4);
+  auto global =
+      LLVM::GlobalOp::create(b, module.getLoc(), type, /*isConstant=*/true, LLVM::Linkage::External,
+                             "attune_note", b.getStringAttr(bytes), /*alignment=*/4);
   global.setSection(".note.attune");
   global.setVisibility_(LLVM::Visibility::Hidden);
 }
@@ -83,8 +83,7 @@ static size_t findNote(StringRef elf) {
 llvm::Error writeArtifact(const Program &program, ArrayRef<char> object, const CpuTarget &target,
                           StringRef path) {
   SmallString<128> temporary;
-  if (std::error_code code =
-          llvm::sys::fs::createUniqueFile(path + ".%%%%%%.tmp", temporary))
+  if (std::error_code code = llvm::sys::fs::createUniqueFile(path + ".%%%%%%.tmp", temporary))
     return writeError(path, code);
   llvm::FileRemover remover(temporary);
 
@@ -102,8 +101,7 @@ llvm::Error writeArtifact(const Program &program, ArrayRef<char> object, const C
   if (place == std::string::npos)
     return llvm::createStringError("internal: the linked kernels lost their note");
 
-  std::string metadata =
-      llvm::formatv("{0}", program.toJson(compilerVersion(), target.cpu)).str();
+  std::string metadata = llvm::formatv("{0}", program.toJson(compilerVersion(), target.cpu)).str();
   artifact::Note note;
   note.cpuFeatures = cpuFeatureBits(target);
   note.metaOffset = code.size();

@@ -219,8 +219,8 @@ private:
         return failure();
       step.buffers.push_back(*value);
     }
-    bool dynamic = llvm::any_of(op.getResultDims(),
-                                [&](Value dim) { return scalars.dependsOnLoad(dim); });
+    bool dynamic =
+        llvm::any_of(op.getResultDims(), [&](Value dim) { return scalars.dependsOnLoad(dim); });
     for (Value result : op.getResults()) {
       FailureOr<std::vector<int64_t>> extents = shape(result);
       if (failed(extents))
@@ -235,11 +235,10 @@ private:
       } else {
         Type element = cast<RankedTensorType>(result.getType()).getElementType();
         values[result] = program.values.size();
-        program.values.push_back(
-            {.kind = dynamic ? Program::Kind::Dynamic : Program::Kind::Arena,
-             .dtype = dtypeName(element),
-             .shape = *extents,
-             .bytes = bytes(*extents, element)});
+        program.values.push_back({.kind = dynamic ? Program::Kind::Dynamic : Program::Kind::Arena,
+                                  .dtype = dtypeName(element),
+                                  .shape = *extents,
+                                  .bytes = bytes(*extents, element)});
       }
       step.buffers.push_back(values[result]);
     }
@@ -300,8 +299,8 @@ private:
     int64_t total = scalars.constant(0);
     for (int64_t number : step.buffers) {
       const Program::Value &value = program.values[number];
-      int64_t bytes = value.kind == Program::Kind::Weight ? scalars.constant(value.bytes)
-                                                          : value.bytes;
+      int64_t bytes =
+          value.kind == Program::Kind::Weight ? scalars.constant(value.bytes) : value.bytes;
       if (value.kind == Program::Kind::Arena || value.kind == Program::Kind::Weight)
         total = scalars.instruction("add", {total, bytes});
     }
@@ -346,7 +345,7 @@ private:
       if (failed(from) || failed(extents))
         return failure();
       Program::Step step;
-    step.kind = Program::Step::Kind::Copy;
+      step.kind = Program::Step::Kind::Copy;
       step.buffers = {*from, addOutputValue(number, *extents)};
       step.scalar = bytes(*extents, cast<RankedTensorType>(operand.getType()).getElementType());
       program.steps.push_back(std::move(step));

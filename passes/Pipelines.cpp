@@ -19,8 +19,8 @@ static void verifyStage(OpPassManager &pm, StringRef stage, ArrayRef<StringRef> 
 }
 
 /// What every stage between import and fuse may contain.
-static constexpr StringRef kTensorDialects[] = {"affine", "arith",  "attune", "cf",
-                                                "func",   "linalg", "math",   "scf", "tensor"};
+static constexpr StringRef kTensorDialects[] = {"affine", "arith", "attune", "cf",    "func",
+                                                "linalg", "math",  "scf",    "tensor"};
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addCanonicalizeStage(OpPassManager &pm) {

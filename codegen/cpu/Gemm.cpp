@@ -40,7 +40,7 @@ struct Plan {
   }
 
   static constexpr int64_t kTagBytes = 64; ///< what a worker's panels hold, see `Part`
-  static constexpr int64_t kTasks = 12; ///< wanted at least: two threads end together within 8 %
+  static constexpr int64_t kTasks = 12;    ///< wanted at least: two threads end together within 8 %
   static constexpr int64_t kCachedBytes = 640 << 10; ///< of packed A, with room for B
   const GemmSpec &spec;
   GemmTile tile;
@@ -206,9 +206,8 @@ private:
     p.lastRowTile = kb.div(kb.mul(kb.add(block, 1), s.rowTiles), s.rowBlocks);
     p.row = tileStart(g, p.firstRowTile, s.rowTiles);
     bindScratch(args, g, p);
-    kb.ifThen(kb.eq(isOneRow(g), kb.constI(0, kb.b.getI1Type())), [&] {
-      unlessPacked(p, 0, rest, [&] { packRows(g, s, p, packer); });
-    });
+    kb.ifThen(kb.eq(isOneRow(g), kb.constI(0, kb.b.getI1Type())),
+              [&] { unlessPacked(p, 0, rest, [&] { packRows(g, s, p, packer); }); });
     if (spec.columns == GemmColumns::Strided)
       unlessPacked(p, 1, kb.add(kb.mul(p.batch, s.groups), group),
                    [&] { packColumns(g, p, packer); });

@@ -38,15 +38,16 @@ struct SplatToFill : OpRewritePattern<arith::ConstantOp> {
       return rewriter.notifyMatchFailure(op, "not a splat tensor");
     auto value = arith::ConstantOp::create(rewriter, op.getLoc(), type.getElementType(),
                                            splat.getSplatValue<TypedAttr>());
-    Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(),
-                                          type.getElementType());
+    Value empty =
+        tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(), type.getElementType());
     rewriter.replaceOpWithNewOp<linalg::FillOp>(op, ValueRange{value}, ValueRange{empty});
     return success();
   }
 };
 
 /// The kernel's region as a function of memrefs and index values, scalar loops inside:
-/// (inputs, results, dims, scratch) -> i32. The kernel function proper unpacks pointers in front of it.
+/// (inputs, results, dims, scratch) -> i32. The kernel function proper unpacks pointers in front of
+/// it.
 class LoopsBody {
 public:
   LoopsBody(KernelOp op, ModuleOp module, StringRef name) : op(op), module(module), name(name) {}
@@ -236,9 +237,10 @@ private:
   FailureOr<HostExpr> extentOf(Value memref, int64_t axis) {
     auto type = cast<MemRefType>(memref.getType());
     if (!type.isDynamicDim(axis))
-      return HostExpr([size = type.getDimSize(axis)](OpBuilder &b, Location loc, ValueRange, Value) {
-        return arith::ConstantIndexOp::create(b, loc, size).getResult();
-      });
+      return HostExpr(
+          [size = type.getDimSize(axis)](OpBuilder &b, Location loc, ValueRange, Value) {
+            return arith::ConstantIndexOp::create(b, loc, size).getResult();
+          });
     if (Operation *producer = memref.getDefiningOp()) {
       if (auto alloc = dyn_cast<memref::AllocOp>(producer))
         return hostExpr(alloc.getDynamicSizes()[type.getDynamicDimIndex(axis)]);

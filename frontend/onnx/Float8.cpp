@@ -51,9 +51,7 @@ struct Code {
   Value f(double v) const {
     return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(static_cast<float>(v)));
   }
-  template <typename Op> Value op(Value x, Value y) const {
-    return b.createOrFold<Op>(loc, x, y);
-  }
+  template <typename Op> Value op(Value x, Value y) const { return b.createOrFold<Op>(loc, x, y); }
   Value eq(Value x, Value y) const { return cmp(arith::CmpIPredicate::eq, x, y); }
   Value cmp(arith::CmpIPredicate p, Value x, Value y) const {
     return b.createOrFold<arith::CmpIOp>(loc, p, x, y);
@@ -103,12 +101,12 @@ Value encodeFloat8(OpBuilder &b, Location loc, Value value, DType dtype, bool sa
   Value sign = c.op<arith::AndIOp>(c.op<arith::ShRUIOp>(raw, c.i(24)), c.i(0x80));
   // Half of the last place that stays, less one where that place is even, carries upwards.
   Value odd = c.op<arith::AndIOp>(c.op<arith::ShRUIOp>(magnitude, c.i(drop)), c.i(1));
-  Value carried = c.op<arith::AddIOp>(c.op<arith::AddIOp>(magnitude, odd),
-                                      c.i((int64_t(1) << (drop - 1)) - 1));
+  Value carried =
+      c.op<arith::AddIOp>(c.op<arith::AddIOp>(magnitude, odd), c.i((int64_t(1) << (drop - 1)) - 1));
   Value normal = c.op<arith::SubIOp>(c.op<arith::ShRUIOp>(carried, c.i(drop)),
                                      c.i(int64_t(127 - format.bias) << m));
-  Value scaled = c.op<arith::MulFOp>(c.real(magnitude),
-                                     c.f(std::ldexp(1.0, int(format.bias) - 1 + int(m))));
+  Value scaled =
+      c.op<arith::MulFOp>(c.real(magnitude), c.f(std::ldexp(1.0, int(format.bias) - 1 + int(m))));
   Value least = c.i(int64_t(127 + 1 - int(format.bias)) << 23);
   Value isSmall = c.cmp(arith::CmpIPredicate::ult, magnitude, least);
   Value safe = c.select(isSmall, scaled, c.f(0));

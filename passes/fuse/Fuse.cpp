@@ -98,8 +98,8 @@ private:
       if (!extent)
         return failure();
       rewriter.setInsertionPoint(op);
-      rewriter.replaceAllUsesWith(
-          op.getResult(), getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), extent));
+      rewriter.replaceAllUsesWith(op.getResult(),
+                                  getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), extent));
       replaced.push_back(op);
     }
     // The resolver remembers values; it must not see one of them go.
@@ -110,8 +110,9 @@ private:
 
   /// An empty or filled tensor that is an output needs a kernel of its own.
   static bool isReturned(Operation *op) {
-    return llvm::any_of(op->getUsers(),
-                        [](Operation *user) { return isa<func::ReturnOp>(user) || isReshape(user); });
+    return llvm::any_of(op->getUsers(), [](Operation *user) {
+      return isa<func::ReturnOp>(user) || isReshape(user);
+    });
   }
 
   LogicalResult formAll(func::FuncOp func, IRRewriter &rewriter) {

@@ -46,7 +46,8 @@ private:
     SmallVector<Alternative> alternatives;
     for (Form candidate : forms)
       alternatives.push_back({candidate, prices ? prices->seconds(op, candidate) : 0});
-    bool decide = op.getForm() == Form::Auto && !wanted && prices && isStatic(op) && forms.size() > 1;
+    bool decide =
+        op.getForm() == Form::Auto && !wanted && prices && isStatic(op) && forms.size() > 1;
     if (decide) {
       op.setForm(llvm::min_element(alternatives, [](const Alternative &a, const Alternative &b) {
                    return a.seconds < b.seconds;
@@ -76,8 +77,9 @@ private:
   }
 
   remark::RemarkOpts options(StringRef name) {
-    return remark::RemarkOpts::name(name).category("attune-rewrite").function(
-        getOperation().getName());
+    return remark::RemarkOpts::name(name)
+        .category("attune-rewrite")
+        .function(getOperation().getName());
   }
 
   const FormPrices *prices = nullptr;

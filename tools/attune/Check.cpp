@@ -103,8 +103,8 @@ public:
     llvm::scope_exit cleanDecomposed([&] { removeTemporary(*decomposed); });
     try {
       Session actual(*optimised), expected(*decomposed);
-      auto inputs = specs.empty() ? makeInputs(actual, sizes)
-                                  : readInputs(actual.signature(), specs);
+      auto inputs =
+          specs.empty() ? makeInputs(actual, sizes) : readInputs(actual.signature(), specs);
       if (!inputs)
         return inputs.takeError();
       llvm::outs() << describeInputs(actual, *inputs) << "\n";
@@ -127,8 +127,8 @@ private:
   double tolerance;
   bool agrees = true;
 
-  void print(const Session &session, llvm::ArrayRef<Tensor> actual,
-             llvm::ArrayRef<Tensor> expected, llvm::StringRef against) {
+  void print(const Session &session, llvm::ArrayRef<Tensor> actual, llvm::ArrayRef<Tensor> expected,
+             llvm::StringRef against) {
     for (size_t i = 0; i < actual.size(); ++i)
       print(session.signature().outputs[i]->name, compare(actual[i], expected[i]), against);
   }

@@ -46,19 +46,17 @@ llvm::json::Value toJson(const CompileReport &report) {
       nodes.push_back(llvm::json::fixUTF8(node));
     std::string form = "attention";
     llvm::json::Array others = alternatives(raised ? formOf(report, remark) : nullptr, form);
-    llvm::json::Object region{{"nodes", std::move(nodes)},
-                              {"raised", raised},
-                              {"form", raised ? llvm::json::Value(form)
-                                              : llvm::json::Value(nullptr)},
-                              {"alternatives", std::move(others)},
-                              {"refused", raised ? llvm::json::Value(nullptr)
-                                                 : llvm::json::Value(remark.message)}};
+    llvm::json::Object region{
+        {"nodes", std::move(nodes)},
+        {"raised", raised},
+        {"form", raised ? llvm::json::Value(form) : llvm::json::Value(nullptr)},
+        {"alternatives", std::move(others)},
+        {"refused", raised ? llvm::json::Value(nullptr) : llvm::json::Value(remark.message)}};
     regions.push_back(std::move(region));
   }
   llvm::json::Array kernels;
   for (const CompileReport::Kernel &kernel : report.kernels)
-    kernels.push_back(
-        llvm::json::Object{{"name", kernel.name}, {"emitter", kernel.emitter}});
+    kernels.push_back(llvm::json::Object{{"name", kernel.name}, {"emitter", kernel.emitter}});
   return llvm::json::Object{{"regions", std::move(regions)}, {"kernels", std::move(kernels)}};
 }
 

@@ -142,9 +142,9 @@ private:
                            : FloatAttr::get(element, -std::numeric_limits<double>::infinity());
     OpBuilder &b = node.builder();
     Value fill = arith::ConstantOp::create(b, node.loc(), hidden);
-    Value padded = tensor::PadOp::create(b, node.loc(),
-                                         RankedTensorType::get(staticShape(shape), element),
-                                         node.value(mask), node.ofrs(none), node.ofrs(after), fill);
+    Value padded =
+        tensor::PadOp::create(b, node.loc(), RankedTensorType::get(staticShape(shape), element),
+                              node.value(mask), node.ofrs(none), node.ofrs(after), fill);
     mask = node.tensor(padded, mask.dtype(), shape);
   }
 
@@ -155,9 +155,9 @@ private:
     std::optional<int64_t> heads = q.dim(1).constant(), kvHeads = k.dim(1).constant();
     if (!heads || !kvHeads)
       node.useFunctionBody();
-    node.check(*kvHeads > 0 && *heads % *kvHeads == 0,
-               "the query heads (" + llvm::Twine(*heads) + ") are no multiple of the key heads (" +
-                   llvm::Twine(*kvHeads) + ")");
+    node.check(*kvHeads > 0 && *heads % *kvHeads == 0, "the query heads (" + llvm::Twine(*heads) +
+                                                           ") are no multiple of the key heads (" +
+                                                           llvm::Twine(*kvHeads) + ")");
     captureMask();
     OpBuilder &b = node.builder();
     Location loc = node.loc();
@@ -172,8 +172,8 @@ private:
       pastLength = node.value(broadcastTo(node, length, {q.dim(0)}));
     }
     Value offsets = externalCache ? externalOffsets() : pastLength;
-    op = AttentionOp::create(b, loc, type, node.value(q), node.value(key), node.value(value), factor,
-                             captures);
+    op = AttentionOp::create(b, loc, type, node.value(q), node.value(key), node.value(value),
+                             factor, captures);
     if (offsets)
       op.getQOffsetMutable().assign(offsets);
     if (externalCache)
@@ -260,8 +260,7 @@ private:
       } else {
         // -inf hides a key: a row of nothing else is zero, not NaN.
         double inf = std::numeric_limits<double>::infinity();
-        Value lowest =
-            arith::ConstantOp::create(b, loc, b.getFloatAttr(element.getType(), -inf));
+        Value lowest = arith::ConstantOp::create(b, loc, b.getFloatAttr(element.getType(), -inf));
         require(arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNE, element, lowest));
       }
     }

@@ -13,16 +13,22 @@ namespace attune::onnx {
 static void convertHardmax(Node &node) {
   Tensor input = node.input(0);
   std::string axis = text(node.normaliseAxis(node.intAttr("axis"), input.rank()));
-  node.setOutput(0, node.inlineFunction(
-                        "(x) => (y) {\n"
-                        "  at = ArgMax <axis = " + axis + ", keepdims = 0> (x)\n"
-                        "  sizes = Shape (x)\n"
-                        "  axis = Constant <value_int = " + axis + "> ()\n"
-                        "  depth = Gather <axis = 0> (sizes, axis)\n"
-                        "  ints = Constant <value_ints = [0, 1]> ()\n"
-                        "  values = CastLike (ints, x)\n"
-                        "  y = OneHot <axis = " + axis + "> (at, depth, values)\n"
-                        "}", {input})[0]);
+  node.setOutput(0, node.inlineFunction("(x) => (y) {\n"
+                                        "  at = ArgMax <axis = " +
+                                            axis +
+                                            ", keepdims = 0> (x)\n"
+                                            "  sizes = Shape (x)\n"
+                                            "  axis = Constant <value_int = " +
+                                            axis +
+                                            "> ()\n"
+                                            "  depth = Gather <axis = 0> (sizes, axis)\n"
+                                            "  ints = Constant <value_ints = [0, 1]> ()\n"
+                                            "  values = CastLike (ints, x)\n"
+                                            "  y = OneHot <axis = " +
+                                            axis +
+                                            "> (at, depth, values)\n"
+                                            "}",
+                                        {input})[0]);
 }
 
 /// x / |x|_p along an axis; 0 where the norm is 0.
@@ -30,23 +36,27 @@ static void convertLpNormalization(Node &node) {
   Tensor input = node.input(0);
   int64_t axis = node.normaliseAxis(node.intAttr("axis"), input.rank()), p = node.intAttr("p");
   node.check(p == 1 || p == 2, "attribute 'p' is " + llvm::Twine(p) + "; accepted: 1, 2");
-  node.setOutput(0, node.inlineFunction(
-                        "(x) => (y) {\n"
-                        "  axes = Constant <value_ints = [" + text(axis) + "]> ()\n"
-                        "  norm = ReduceL" + text(p) + " <keepdims = 1> (x, axes)\n"
-                        "  ratio = Div (x, norm)\n"
-                        "  float_zero = Constant <value_float = 0.0> ()\n"
-                        "  zero = CastLike (float_zero, x)\n"
-                        "  empty = Equal (norm, zero)\n"
-                        "  y = Where (empty, zero, ratio)\n"
-                        "}", {input})[0]);
+  node.setOutput(0, node.inlineFunction("(x) => (y) {\n"
+                                        "  axes = Constant <value_ints = [" +
+                                            text(axis) +
+                                            "]> ()\n"
+                                            "  norm = ReduceL" +
+                                            text(p) +
+                                            " <keepdims = 1> (x, axes)\n"
+                                            "  ratio = Div (x, norm)\n"
+                                            "  float_zero = Constant <value_float = 0.0> ()\n"
+                                            "  zero = CastLike (float_zero, x)\n"
+                                            "  empty = Equal (norm, zero)\n"
+                                            "  y = Where (empty, zero, ratio)\n"
+                                            "}",
+                                        {input})[0]);
 }
 
 /// x / (bias + alpha * mean of squares over `size` channels) ^ beta: channels as a spatial axis.
 static void convertLRN(Node &node) {
   Tensor input = node.input(0);
-  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 2 or more");
+  node.check(input.rank() >= 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2 or more");
   int64_t size = node.intAttr("size"), spatial = input.rank() - 1;
   node.check(size > 0, "attribute 'size' is " + llvm::Twine(size) + "; accepted: 1 or more");
   SmallVector<int64_t> kernel(spatial, 1), pads(2 * spatial, 0);
@@ -57,21 +67,23 @@ static void convertLRN(Node &node) {
     return "  " + name + "32 = Constant <value_float = " + text(value) + "> ()\n  " + name +
            " = CastLike (" + name + "32, x)\n";
   };
-  node.setOutput(0, node.inlineFunction(
-                        "(x) => (y) {\n" + constant("alpha", node.floatAttr("alpha")) +
-                            constant("beta", node.floatAttr("beta")) +
-                            constant("bias", node.floatAttr("bias")) +
-                            "  channel = Constant <value_ints = [1]> ()\n"
-                            "  square = Mul (x, x)\n"
-                            "  apart = Unsqueeze (square, channel)\n"
-                            "  mean = AveragePool <count_include_pad = 1, kernel_shape = " +
-                            text(kernel) + ", pads = " + text(pads) + "> (apart)\n"
-                            "  mean_square = Squeeze (mean, channel)\n"
-                            "  scaled = Mul (alpha, mean_square)\n"
-                            "  base = Add (bias, scaled)\n"
-                            "  divisor = Pow (base, beta)\n"
-                            "  y = Div (x, divisor)\n"
-                            "}", {input})[0]);
+  node.setOutput(
+      0, node.inlineFunction("(x) => (y) {\n" + constant("alpha", node.floatAttr("alpha")) +
+                                 constant("beta", node.floatAttr("beta")) +
+                                 constant("bias", node.floatAttr("bias")) +
+                                 "  channel = Constant <value_ints = [1]> ()\n"
+                                 "  square = Mul (x, x)\n"
+                                 "  apart = Unsqueeze (square, channel)\n"
+                                 "  mean = AveragePool <count_include_pad = 1, kernel_shape = " +
+                                 text(kernel) + ", pads = " + text(pads) +
+                                 "> (apart)\n"
+                                 "  mean_square = Squeeze (mean, channel)\n"
+                                 "  scaled = Mul (alpha, mean_square)\n"
+                                 "  base = Add (bias, scaled)\n"
+                                 "  divisor = Pow (base, beta)\n"
+                                 "  y = Div (x, divisor)\n"
+                                 "}",
+                             {input})[0]);
 }
 
 /// The maxima at the places that MaxPool gave, zeros elsewhere.
@@ -101,19 +113,20 @@ static void convertMaxUnpool(Node &node) {
   auto vector = [&](const Shape &values) {
     return node.contents(values, kInt64, {int64_t(values.size())});
   };
-  node.setOutput(0, node.inlineFunction("(x, places, total, shape, more) => (y) {\n"
-                                        "  minus_one = Constant <value_ints = [-1]> ()\n"
-                                        "  values = Reshape (x, minus_one)\n"
-                                        "  flat = Reshape (places, minus_one)\n"
-                                        "  column = Unsqueeze (flat, minus_one)\n"
-                                        "  zero32 = Constant <value_float = 0.0> ()\n"
-                                        "  zero = CastLike (zero32, x)\n"
-                                        "  zeros = Expand (zero, total)\n"
-                                        "  all = ScatterND (zeros, column, values)\n"
-                                        "  own = Reshape (all, shape)\n"
-                                        "  y = Pad (own, more)\n"
-                                        "}", {x, node.input(1), vector({total}), vector(shape),
-                                              vector(more)})[0]);
+  node.setOutput(
+      0, node.inlineFunction("(x, places, total, shape, more) => (y) {\n"
+                             "  minus_one = Constant <value_ints = [-1]> ()\n"
+                             "  values = Reshape (x, minus_one)\n"
+                             "  flat = Reshape (places, minus_one)\n"
+                             "  column = Unsqueeze (flat, minus_one)\n"
+                             "  zero32 = Constant <value_float = 0.0> ()\n"
+                             "  zero = CastLike (zero32, x)\n"
+                             "  zeros = Expand (zero, total)\n"
+                             "  all = ScatterND (zeros, column, values)\n"
+                             "  own = Reshape (all, shape)\n"
+                             "  y = Pad (own, more)\n"
+                             "}",
+                             {x, node.input(1), vector({total}), vector(shape), vector(more)})[0]);
 }
 
 /// The determinant of a matrix without the columns in `gone`, from row `row` on.
@@ -140,7 +153,8 @@ static Value minorOf(OpBuilder &b, Location loc, ArrayRef<SmallVector<Value>> ma
 
 static void convertDet(Node &node) {
   Tensor x = node.input(0);
-  node.check(x.rank() >= 2, "the input has rank " + llvm::Twine(x.rank()) + "; accepted: 2 or more");
+  node.check(x.rank() >= 2,
+             "the input has rank " + llvm::Twine(x.rank()) + "; accepted: 2 or more");
   std::optional<int64_t> size = x.shape().back().constant();
   if (!size || *size < 1 || *size > 5)
     node.unsupported("matrices of size " + node.extents().str(x.shape().back()) +
@@ -150,22 +164,22 @@ static void convertDet(Node &node) {
     node.unsupported("element type " + x.dtype().name() + "; accepted: float, double");
   Shape out(x.shape().begin(), x.shape().end() - 2);
   Value source = node.value(x);
-  Value result = generic(
-      node, {}, {}, out, x.dtype().type(node.context()),
-      [&](OpBuilder &b, Location loc, ValueRange) {
-        SmallVector<Value> at;
-        for (size_t i = 0; i < out.size(); ++i)
-          at.push_back(linalg::IndexOp::create(b, loc, i));
-        SmallVector<SmallVector<Value>> matrix(*size);
-        for (int64_t row = 0; row < *size; ++row)
-          for (int64_t column = 0; column < *size; ++column) {
-            SmallVector<Value> where(at);
-            where.push_back(arith::ConstantIndexOp::create(b, loc, row));
-            where.push_back(arith::ConstantIndexOp::create(b, loc, column));
-            matrix[row].push_back(tensor::ExtractOp::create(b, loc, source, where));
-          }
-        return minorOf(b, loc, matrix, 0, 0);
-      });
+  Value result =
+      generic(node, {}, {}, out, x.dtype().type(node.context()),
+              [&](OpBuilder &b, Location loc, ValueRange) {
+                SmallVector<Value> at;
+                for (size_t i = 0; i < out.size(); ++i)
+                  at.push_back(linalg::IndexOp::create(b, loc, i));
+                SmallVector<SmallVector<Value>> matrix(*size);
+                for (int64_t row = 0; row < *size; ++row)
+                  for (int64_t column = 0; column < *size; ++column) {
+                    SmallVector<Value> where(at);
+                    where.push_back(arith::ConstantIndexOp::create(b, loc, row));
+                    where.push_back(arith::ConstantIndexOp::create(b, loc, column));
+                    matrix[row].push_back(tensor::ExtractOp::create(b, loc, source, where));
+                  }
+                return minorOf(b, loc, matrix, 0, 0);
+              });
   node.setOutput(0, node.tensor(result, x.dtype(), out));
 }
 
@@ -251,8 +265,12 @@ static void convertConvInteger(Node &node) {
 /// round(sum * factor) + zero, saturated.
 static std::string requantise(const std::string &first, const std::string &second, DType result) {
   return "  sum32 = Cast <to = 1> (sum)\n"
-         "  first = Cast <to = 1> (" + first + ")\n"
-         "  second = Cast <to = 1> (" + second + ")\n"
+         "  first = Cast <to = 1> (" +
+         first +
+         ")\n"
+         "  second = Cast <to = 1> (" +
+         second +
+         ")\n"
          "  scale = Cast <to = 1> (y_scale)\n"
          "  both = Mul (first, second)\n"
          "  factor = Div (both, scale)\n"
@@ -260,7 +278,8 @@ static std::string requantise(const std::string &first, const std::string &secon
          "  rounded = Round (scaled)\n"
          "  zero = Cast <to = 1> (y_zero)\n"
          "  shifted = Add (rounded, zero)\n"
-         "  y = Cast <to = " + text(int64_t(int(result))) + "> (shifted)\n";
+         "  y = Cast <to = " +
+         text(int64_t(int(result))) + "> (shifted)\n";
 }
 
 static void convertQLinearMatMul(Node &node) {
@@ -268,16 +287,15 @@ static void convertQLinearMatMul(Node &node) {
   std::vector<Tensor> in = node.inputs();
   auto column = [&](const std::string &name, const Tensor &t) {
     bool rows = t.rank() == 1 && !t.dim(0).is(1);
-    return "  last = Constant <value_ints = [-1]> ()\n  " + name + "_column = " +
-           (rows ? "Unsqueeze (" + name + ", last)\n" : "Identity (" + name + ")\n");
+    return "  last = Constant <value_ints = [-1]> ()\n  " + name +
+           "_column = " + (rows ? "Unsqueeze (" + name + ", last)\n" : "Identity (" + name + ")\n");
   };
-  node.setOutput(
-      0, node.inlineFunction(
-             "(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) => (y) {\n" +
-                 centred("a", in[2], true) + centred("b", in[5], false) +
-                 column("a_scale", in[1]) + "  sum = MatMul (a_centred, b_centred)\n" +
-                 requantise("a_scale_column", "b_scale", in[7].dtype()) + "}",
-             in)[0]);
+  node.setOutput(0, node.inlineFunction(
+                        "(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) => (y) {\n" +
+                            centred("a", in[2], true) + centred("b", in[5], false) +
+                            column("a_scale", in[1]) + "  sum = MatMul (a_centred, b_centred)\n" +
+                            requantise("a_scale_column", "b_scale", in[7].dtype()) + "}",
+                        in)[0]);
 }
 
 static void convertQLinearConv(Node &node) {
@@ -286,18 +304,18 @@ static void convertQLinearConv(Node &node) {
   in.resize(9);
   int64_t rank = in[0].rank();
   // A bias in units of x_scale * w_scale joins the sum.
-  std::string bias = in[8] ? "  bias_wide = Cast <to = 11> (bias)\n"
-                             "  sum = Conv <" + convolutionAttributes(node) +
-                                 "> (x_centred, w_centred, bias_wide)\n"
-                           : "  sum = Conv <" + convolutionAttributes(node) +
-                                 "> (x_centred, w_centred)\n";
-  node.setOutput(
-      0, node.inlineFunction(
-             "(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias) => (y) {\n" +
-                 centred("x", in[2], false) + centredWeights(in[5], rank) + bias +
-                 perChannel("w_factor", "w_scale", in[4], rank) +
-                 requantise("x_scale", "w_factor", in[7].dtype()) + "}",
-             in)[0]);
+  std::string bias =
+      in[8] ? "  bias_wide = Cast <to = 11> (bias)\n"
+              "  sum = Conv <" +
+                  convolutionAttributes(node) + "> (x_centred, w_centred, bias_wide)\n"
+            : "  sum = Conv <" + convolutionAttributes(node) + "> (x_centred, w_centred)\n";
+  node.setOutput(0,
+                 node.inlineFunction(
+                     "(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias) => (y) {\n" +
+                         centred("x", in[2], false) + centredWeights(in[5], rank) + bias +
+                         perChannel("w_factor", "w_scale", in[4], rank) +
+                         requantise("x_scale", "w_factor", in[7].dtype()) + "}",
+                     in)[0]);
 }
 
 void registerComposite(Registry &registry) {

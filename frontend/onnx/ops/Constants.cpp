@@ -153,33 +153,31 @@ static void convertBitCast(Node &node) {
       node.unsupported("a bit cast to bool");
     return node.setOutput(0, castTo(node, input, to));
   }
-  node.setOutput(0, elementwise(node, {input}, to,
-                                [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                                  return source == target
-                                             ? a[0]
-                                             : b.createOrFold<arith::BitcastOp>(loc, target, a[0]);
-                                }));
+  node.setOutput(
+      0, elementwise(node, {input}, to, [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        return source == target ? a[0] : b.createOrFold<arith::BitcastOp>(loc, target, a[0]);
+      }));
 }
 
 /// 1 on the k-th diagonal.
 static void convertEyeLike(Node &node) {
   Tensor input = node.input(0);
-  node.check(input.rank() == 2, "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2");
+  node.check(input.rank() == 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2");
   DType dtype = node.hasAttr("dtype") ? DType(node.intAttr("dtype")) : input.dtype();
   int64_t k = node.intAttr("k", 0);
   TypedAttr one = scalarAttr(node.context(), dtype, 1), zero = scalarAttr(node.context(), dtype, 0);
-  Value result = generic(node, {}, {}, input.shape(), dtype.type(node.context()),
-                         [&](OpBuilder &b, Location loc, ValueRange) -> Value {
-                           Value i = linalg::IndexOp::create(b, loc, 0);
-                           Value j = linalg::IndexOp::create(b, loc, 1);
-                           Value shifted = arith::AddIOp::create(
-                               b, loc, i, arith::ConstantIndexOp::create(b, loc, k));
-                           Value on = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, j,
-                                                            shifted);
-                           return arith::SelectOp::create(b, loc, on,
-                                                          arith::ConstantOp::create(b, loc, one),
-                                                          arith::ConstantOp::create(b, loc, zero));
-                         });
+  Value result =
+      generic(node, {}, {}, input.shape(), dtype.type(node.context()),
+              [&](OpBuilder &b, Location loc, ValueRange) -> Value {
+                Value i = linalg::IndexOp::create(b, loc, 0);
+                Value j = linalg::IndexOp::create(b, loc, 1);
+                Value shifted =
+                    arith::AddIOp::create(b, loc, i, arith::ConstantIndexOp::create(b, loc, k));
+                Value on = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, j, shifted);
+                return arith::SelectOp::create(b, loc, on, arith::ConstantOp::create(b, loc, one),
+                                               arith::ConstantOp::create(b, loc, zero));
+              });
   node.setOutput(0, node.tensor(result, dtype, input.shape()));
 }
 

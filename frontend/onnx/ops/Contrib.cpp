@@ -52,19 +52,25 @@ template <bool layer> static void convertSkipNormalization(Node &node) {
       " <axis = -1, epsilon = " + text(node.floatAttr("epsilon", layer ? 1e-12 : 1e-5)) + "> ";
   std::string norm = layer ? "LayerNormalization" + attributes + "(sum, gamma, beta)"
                            : "RMSNormalization" + attributes + "(sum, gamma)";
-  auto results = node.inlineFunction(
-      "(x, skip, gamma, beta, bias) => (y, sum) {\n"
-      "  plain = Add (x, skip)\n"
-      "  sum = " + std::string(bias ? "Add (plain, bias)" : "Identity (plain)") + "\n"
-      "  y = " + norm + "\n"
-      "}", {node.input(0), node.input(1), node.input(2), beta, bias});
+  auto results =
+      node.inlineFunction("(x, skip, gamma, beta, bias) => (y, sum) {\n"
+                          "  plain = Add (x, skip)\n"
+                          "  sum = " +
+                              std::string(bias ? "Add (plain, bias)" : "Identity (plain)") +
+                              "\n"
+                              "  y = " +
+                              norm +
+                              "\n"
+                              "}",
+                          {node.input(0), node.input(1), node.input(2), beta, bias});
   node.setOutput(0, results[0]);
   node.setOutput(3, results[1]);
 }
 
 static void convertSimplifiedLayerNormalization(Node &node) {
   refuseStatistics(node, 1, 1);
-  std::string axis = text(node.intAttr("axis", -1)), epsilon = text(node.floatAttr("epsilon", 1e-5));
+  std::string axis = text(node.intAttr("axis", -1)),
+              epsilon = text(node.floatAttr("epsilon", 1e-5));
   int64_t stash = node.intAttr("stash_type", 1);
   if (stash != 1)
     node.unsupported("attribute 'stash_type' is " + llvm::Twine(stash) + "; accepted: 1");
@@ -89,11 +95,12 @@ static void convertEmbedLayerNormalization(Node &node) {
             "  sum = Add (placed, kind)\n";
   else
     code += "  sum = Identity (placed)\n";
-  code += "  y = LayerNormalization <axis = -1, epsilon = " +
-          text(node.floatAttr("epsilon", 1e-12)) + "> (sum, gamma, beta)\n}";
-  auto results = node.inlineFunction(code, {ids, segments, node.input(2), node.input(3),
-                                            node.optionalInput(4), node.input(5), node.input(6),
-                                            positions});
+  code +=
+      "  y = LayerNormalization <axis = -1, epsilon = " + text(node.floatAttr("epsilon", 1e-12)) +
+      "> (sum, gamma, beta)\n}";
+  auto results =
+      node.inlineFunction(code, {ids, segments, node.input(2), node.input(3), node.optionalInput(4),
+                                 node.input(5), node.input(6), positions});
   node.setOutput(0, results[0]);
   node.setOutput(2, results[1]);
   int64_t kind = node.intAttr("mask_index_type", 0);
@@ -104,13 +111,13 @@ static void convertEmbedLayerNormalization(Node &node) {
   // How many leading tokens count, per sequence.
   Tensor mask = node.optionalInput(7);
   if (mask)
-    node.setOutput(1, node.inlineFunction(
-                          "(mask) => (y) { axes = Constant <value_ints = [1]> ()"
-                          " wide = Cast <to = 6> (mask)"
-                          " y = ReduceSum <keepdims = 0> (wide, axes) }", {mask})[0]);
+    node.setOutput(1, node.inlineFunction("(mask) => (y) { axes = Constant <value_ints = [1]> ()"
+                                          " wide = Cast <to = 6> (mask)"
+                                          " y = ReduceSum <keepdims = 0> (wide, axes) }",
+                                          {mask})[0]);
   else
-    node.setOutput(1, Tensor::ofUniform(scalarAttr(node.context(), kInt32, 0), kInt32,
-                                        {ids.dim(0)}));
+    node.setOutput(1,
+                   Tensor::ofUniform(scalarAttr(node.context(), kInt32, 0), kInt32, {ids.dim(0)}));
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -136,8 +143,8 @@ static void convertFusedMatMul(Node &node) {
                                   : "alpha32 = Constant <value_float = " + text(alpha) +
                                         "> () alpha = CastLike (alpha32, product)"
                                         " y = Mul (product, alpha)";
-  node.setOutput(0, node.inlineFunction(
-                        "(a, b) => (y) { product = MatMul (a, b) " + scaled + " }", {a, b})[0]);
+  node.setOutput(0, node.inlineFunction("(a, b) => (y) { product = MatMul (a, b) " + scaled + " }",
+                                        {a, b})[0]);
 }
 
 /// A times the transpose of weights of 4 or 8 bits, in blocks along K with a scale each.
@@ -203,8 +210,8 @@ static void convertMatMulNBits(Node &node) {
           "  weights = Transpose <perm = [1, 0]> (typed)\n"
           "  product = MatMul (a, weights)\n" +
           (bias ? "  y = Add (product, bias)\n}" : "  y = Identity (product)\n}");
-  node.setOutput(0, node.inlineFunction(code, {node.input(0), node.input(1), node.input(2), zero,
-                                               bias})[0]);
+  node.setOutput(
+      0, node.inlineFunction(code, {node.input(0), node.input(1), node.input(2), zero, bias})[0]);
 }
 
 void registerContrib(Registry &registry) {

@@ -15,8 +15,8 @@ constexpr llvm::StringLiteral kDomain = "com.microsoft";
 
 int64_t headCount(Node &node, llvm::StringRef name) {
   int64_t heads = node.intAttr(name);
-  node.check(heads > 0, "attribute '" + name + "' is " + llvm::Twine(heads) +
-                            "; accepted: 1 or more");
+  node.check(heads > 0,
+             "attribute '" + name + "' is " + llvm::Twine(heads) + "; accepted: 1 or more");
   return heads;
 }
 
@@ -50,15 +50,16 @@ void convertRotaryEmbedding(Node &node) {
   if (positions.rank() == 1) {
     // The position of the first token; the others follow.
     node.requireEqual(positions.dim(0), 1, "position_ids is a vector of more than one element");
-    Tensor size = node.contents({length}, kInt64, {}), batch = node.contents({x.dim(0), length},
-                                                                            kInt64, {2});
+    Tensor size = node.contents({length}, kInt64, {}),
+           batch = node.contents({x.dim(0), length}, kInt64, {2});
     positions = node.inlineFunction("(first, size, shape) => (y) {\n"
                                     "  zero = Constant <value_int = 0> ()\n"
                                     "  one = Constant <value_int = 1> ()\n"
                                     "  steps = Range (zero, size, one)\n"
                                     "  row = Add (first, steps)\n"
                                     "  y = Expand (row, shape)\n"
-                                    "}", {positions, size, batch})[0];
+                                    "}",
+                                    {positions, size, batch})[0];
   }
   std::string attributes = "interleaved = " + text(int64_t(node.flagAttr("interleaved", 0))) +
                            ", num_heads = " + text(heads) +
@@ -77,7 +78,9 @@ Tensor paddingBias(Node &node, const Tensor &mask, const Tensor &query, const Ex
                    double filter) {
   std::string code = "(mask, like, size) => (y) {\n"
                      "  zero32 = Constant <value_float = 0.0> ()\n"
-                     "  hidden32 = Constant <value_float = " + text(filter) + "> ()\n"
+                     "  hidden32 = Constant <value_float = " +
+                     text(filter) +
+                     "> ()\n"
                      "  zero = CastLike (zero32, like)\n"
                      "  hidden = CastLike (hidden32, like)\n";
   if (mask.rank() == 1) {
@@ -93,8 +96,8 @@ Tensor paddingBias(Node &node, const Tensor &mask, const Tensor &query, const Ex
   } else {
     code += "  seen = Cast <to = 9> (mask)\n";
   }
-  code += std::string("  axes = Constant <value_ints = ") +
-          (mask.rank() == 3 ? "[1]" : "[1, 2]") + "> ()\n"
+  code += std::string("  axes = Constant <value_ints = ") + (mask.rank() == 3 ? "[1]" : "[1, 2]") +
+          "> ()\n"
           "  bias = Where (seen, zero, hidden)\n"
           "  y = Unsqueeze (bias, axes)\n"
           "}";
@@ -106,7 +109,8 @@ void convertMultiHeadAttention(Node &node) {
   bool causal = node.flagAttr("unidirectional", 0);
   double filter = node.floatAttr("mask_filter_value", -10000.0);
   if (!node.has(1) || !node.has(2) || node.input(0).rank() != 3)
-    node.unsupported("packed projections; accepted: query, key and value apart, the query of rank 3");
+    node.unsupported(
+        "packed projections; accepted: query, key and value apart, the query of rank 3");
   Tensor q = node.input(0), k = node.input(1), v = node.input(2);
   node.check(k.rank() == v.rank() && (k.rank() == 3 || k.rank() == 4),
              "key and value have ranks " + llvm::Twine(k.rank()) + ", " + llvm::Twine(v.rank()) +
@@ -159,10 +163,12 @@ void convertMultiHeadAttention(Node &node) {
   } else {
     attributes += ", q_num_heads = " + text(heads) + ", kv_num_heads = " + text(heads);
   }
-  auto results = node.inlineFunction(
-      "(q, k, v, mask, past_key, past_value) => (y, key, value) {\n"
-      "  y, key, value = Attention <" + attributes + "> (q, k, v, mask, past_key, past_value)\n"
-      "}", {q, k, v, mask, pastKey, pastValue});
+  auto results = node.inlineFunction("(q, k, v, mask, past_key, past_value) => (y, key, value) {\n"
+                                     "  y, key, value = Attention <" +
+                                         attributes +
+                                         "> (q, k, v, mask, past_key, past_value)\n"
+                                         "}",
+                                     {q, k, v, mask, pastKey, pastValue});
   Tensor y = results[0];
   if (y.rank() == 4)
     y = reshape(node, transpose(node, y, {0, 2, 1, 3}), {y.dim(0), y.dim(2), y.dim(3) * heads});
@@ -209,14 +215,14 @@ private:
   Node &node;
   int64_t heads = 0, kvHeads = 0, window = -1;
   double softcap = 0;
-  Tensor q, k, v;                       ///< [batch, heads, queries, size]
-  Tensor valid, past;                   ///< [batch]: keys that count, and those before the queries
-  Extent total;                         ///< length of the caches that result
+  Tensor q, k, v;     ///< [batch, heads, queries, size]
+  Tensor valid, past; ///< [batch]: keys that count, and those before the queries
+  Extent total;       ///< length of the caches that result
 
   Tensor split(const Tensor &t, int64_t count) {
     std::optional<Extent> size = node.extents().divideExactly(t.dim(2), count);
-    node.check(size.has_value(), "the last axis is no multiple of its " + llvm::Twine(count) +
-                                     " heads");
+    node.check(size.has_value(),
+               "the last axis is no multiple of its " + llvm::Twine(count) + " heads");
     return transpose(node, reshape(node, t, {t.dim(0), t.dim(1), count, *size}), {0, 2, 1, 3});
   }
 
@@ -256,11 +262,13 @@ private:
                                          "  wide = Cast <to = 7> (flat)\n"
                                          "  one = Constant <value_int = 1> ()\n"
                                          "  y = Add (wide, one)\n"
-                                         "}", {last})[0];
+                                         "}",
+                                         {last})[0];
     node.requireEqual(lengths.dim(0), q.dim(0), "seqlens_k has no entry for each batch element");
     valid = reshape(node, lengths, {q.dim(0)});
     Extent given = node.extentsOf(node.input(6), "input 'total_sequence_length'")[0];
-    // The first call has as many queries as keys, padded at the end; later ones end at the last key.
+    // The first call has as many queries as keys, padded at the end; later ones end at the last
+    // key.
     Tensor queries = node.contents({q.dim(2)}, kInt64, {});
     past = node.inlineFunction("(valid, total, queries) => (y) {\n"
                                "  wide = Cast <to = 7> (total)\n"
@@ -270,7 +278,8 @@ private:
                                "  before = Sub (valid, queries)\n"
                                "  zero = Constant <value_int = 0> ()\n"
                                "  y = Where (first, zero, before)\n"
-                               "}", {valid, node.input(6), queries})[0];
+                               "}",
+                               {valid, node.input(6), queries})[0];
     total = given;
     if (node.has(3))
       total = node.extents().max(node.input(3).dim(2), given);
@@ -293,7 +302,8 @@ private:
                                       "  last = Constant <value_ints = [-1]> ()\n"
                                       "  start = Unsqueeze (past, last)\n"
                                       "  y = Add (start, steps)\n"
-                                      "}", {past, size})[0];
+                                      "}",
+                                      {past, size})[0];
     }
     // The tables may be narrower than half a head: then only the first part of it turns.
     std::optional<int64_t> half = node.input(7).dim(1).constant(), size = q.dim(3).constant();
@@ -301,12 +311,14 @@ private:
       node.unsupported("rotary tables or heads of dynamic size; accepted: static ones");
     std::string part = text(2 * *half == *size ? int64_t(0) : 2 * *half);
     for (Tensor *t : {&q, &k})
-      *t = node.inlineFunction("(x, cos, sin, positions) => (y) {\n"
-                               "  y = RotaryEmbedding <interleaved = " + interleaved +
-                                   ", num_heads = " + text(t == &q ? heads : kvHeads) +
-                                   ", rotary_embedding_dim = " + part +
-                                   "> (x, cos, sin, positions)\n"
-                                   "}", {*t, node.input(7), node.input(8), positions})[0];
+      *t =
+          node.inlineFunction("(x, cos, sin, positions) => (y) {\n"
+                              "  y = RotaryEmbedding <interleaved = " +
+                                  interleaved + ", num_heads = " + text(t == &q ? heads : kvHeads) +
+                                  ", rotary_embedding_dim = " + part +
+                                  "> (x, cos, sin, positions)\n"
+                                  "}",
+                              {*t, node.input(7), node.input(8), positions})[0];
   }
 
   /// The past, with the new entries of each batch element behind its own past.
@@ -326,29 +338,35 @@ private:
       old = node.value(cache);
       oldLength = node.index(cache.dim(2));
     }
-    Value result = generic(node, {}, {}, shape, element, [&](OpBuilder &b, Location loc, ValueRange) {
-      SmallVector<Value> at;
-      for (int64_t i = 0; i < 4; ++i)
-        at.push_back(linalg::IndexOp::create(b, loc, i));
-      Value raw = tensor::ExtractOp::create(b, loc, offsets, ValueRange{at[0]});
-      Value start = arith::IndexCastOp::create(b, loc, b.getIndexType(), raw);
-      Value place = arith::SubIOp::create(b, loc, at[2], start);
-      Value zero = arith::ConstantIndexOp::create(b, loc, 0), one = arith::ConstantIndexOp::create(b, loc, 1);
-      // Clamped, for what is not selected is read all the same.
-      auto read = [&](Value from, Value i, Value size) -> Value {
-        SmallVector<Value> where(at);
-        Value last = arith::SubIOp::create(b, loc, size, one);
-        where[2] = arith::MaxSIOp::create(b, loc, arith::MinSIOp::create(b, loc, i, last), zero);
-        return tensor::ExtractOp::create(b, loc, from, where);
-      };
-      Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, place, length);
-      Value otherwise = scalar(b, loc, element, 0);
-      if (hasPast) {
-        Value known = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, at[2], oldLength);
-        otherwise = arith::SelectOp::create(b, loc, known, read(old, at[2], oldLength), otherwise);
-      }
-      return arith::SelectOp::create(b, loc, isNew, read(source, place, length), otherwise).getResult();
-    });
+    Value result =
+        generic(node, {}, {}, shape, element, [&](OpBuilder &b, Location loc, ValueRange) {
+          SmallVector<Value> at;
+          for (int64_t i = 0; i < 4; ++i)
+            at.push_back(linalg::IndexOp::create(b, loc, i));
+          Value raw = tensor::ExtractOp::create(b, loc, offsets, ValueRange{at[0]});
+          Value start = arith::IndexCastOp::create(b, loc, b.getIndexType(), raw);
+          Value place = arith::SubIOp::create(b, loc, at[2], start);
+          Value zero = arith::ConstantIndexOp::create(b, loc, 0),
+                one = arith::ConstantIndexOp::create(b, loc, 1);
+          // Clamped, for what is not selected is read all the same.
+          auto read = [&](Value from, Value i, Value size) -> Value {
+            SmallVector<Value> where(at);
+            Value last = arith::SubIOp::create(b, loc, size, one);
+            where[2] =
+                arith::MaxSIOp::create(b, loc, arith::MinSIOp::create(b, loc, i, last), zero);
+            return tensor::ExtractOp::create(b, loc, from, where);
+          };
+          Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, place, length);
+          Value otherwise = scalar(b, loc, element, 0);
+          if (hasPast) {
+            Value known =
+                arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, at[2], oldLength);
+            otherwise =
+                arith::SelectOp::create(b, loc, known, read(old, at[2], oldLength), otherwise);
+          }
+          return arith::SelectOp::create(b, loc, isNew, read(source, place, length), otherwise)
+              .getResult();
+        });
     return node.tensor(result, fresh.dtype(), shape);
   }
 
@@ -370,11 +388,14 @@ private:
       if (window >= 0)
         attributes += ", left_window_size = " + text(std::max<int64_t>(window - 1, 0));
       y = node.inlineFunction("(q, k, v, valid, none) => (y) {\n"
-                              "  y = Attention <is_causal = 1" + attributes +
+                              "  y = Attention <is_causal = 1" +
+                                  attributes +
                                   "> (q, k, v, none, none, none, valid)\n"
-                                  "}", {q, k, v, valid, Tensor()})[0];
+                                  "}",
+                              {q, k, v, valid, Tensor()})[0];
     } else {
-      Tensor keys = node.contents({total}, kInt64, {}), queries = node.contents({q.dim(2)}, kInt64, {});
+      Tensor keys = node.contents({total}, kInt64, {}),
+             queries = node.contents({q.dim(2)}, kInt64, {});
       std::string code = "(q, k, v, valid, past, keys, queries) => (y) {\n"
                          "  zero = Constant <value_int = 0> ()\n"
                          "  one = Constant <value_int = 1> ()\n"
@@ -391,7 +412,8 @@ private:
                          "  real = Less (columns, length)\n"
                          "  seen = And (causal, real)\n";
       if (window >= 0)
-        code += "  reach = Constant <value_int = " + text(window) + "> ()\n"
+        code += "  reach = Constant <value_int = " + text(window) +
+                "> ()\n"
                 "  nearest = Sub (i, reach)\n"
                 "  near = Greater (columns, nearest)\n"
                 "  visible = And (seen, near)\n";
@@ -399,12 +421,14 @@ private:
         code += "  visible = Identity (seen)\n";
       code += "  heads = Constant <value_ints = [1]> ()\n"
               "  mask = Unsqueeze (visible, heads)\n"
-              "  y = Attention <is_causal = 0" + attributes + "> (q, k, v, mask)\n"
+              "  y = Attention <is_causal = 0" +
+              attributes +
+              "> (q, k, v, mask)\n"
               "}";
       y = node.inlineFunction(code, {q, k, v, valid, past, keys, queries})[0];
     }
-    node.setOutput(0, reshape(node, transpose(node, y, {0, 2, 1, 3}),
-                              {y.dim(0), y.dim(2), y.dim(3) * heads}));
+    node.setOutput(
+        0, reshape(node, transpose(node, y, {0, 2, 1, 3}), {y.dim(0), y.dim(2), y.dim(3) * heads}));
   }
 };
 

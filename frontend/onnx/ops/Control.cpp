@@ -28,8 +28,8 @@ static void checkTrips(Node &node, int64_t trips, const ::onnx::GraphProto &body
   constexpr int64_t kMostNodes = 20000;
   if (trips > kMostNodes || trips * std::max(body.node_size(), 1) > kMostNodes)
     node.unsupported("a loop of " + llvm::Twine(trips) + " steps of " +
-                     llvm::Twine(body.node_size()) + " nodes; accepted: " +
-                     llvm::Twine(kMostNodes) + " nodes in all");
+                     llvm::Twine(body.node_size()) +
+                     " nodes; accepted: " + llvm::Twine(kMostNodes) + " nodes in all");
 }
 
 /// What every step of a loop gave, stacked along `axis`.
@@ -57,7 +57,8 @@ class ScanUnroller {
 public:
   ScanUnroller(Node &node, int64_t inputs) : node(node), body(node.graphAttr("body")) {
     scans = node.intAttr("num_scan_inputs");
-    node.check(scans > 0 && scans <= inputs, "attribute 'num_scan_inputs' is " + llvm::Twine(scans));
+    node.check(scans > 0 && scans <= inputs,
+               "attribute 'num_scan_inputs' is " + llvm::Twine(scans));
     states = inputs - scans;
     outputs = node.numOutputs() - states;
     node.check(outputs >= 0, "there are fewer outputs than states");
@@ -93,7 +94,8 @@ public:
     if (!trips)
       node.unsupported("the number of steps is dynamic; accepted: a static one");
     for (int64_t i = 0; i < scans; ++i)
-      node.requireEqual(inputs[states + i].dim(axes[i]), *trips, "the scanned inputs differ in length");
+      node.requireEqual(inputs[states + i].dim(axes[i]), *trips,
+                        "the scanned inputs differ in length");
     checkTrips(node, *trips, body);
     std::vector<Tensor> carried(inputs.begin(), inputs.begin() + states);
     std::vector<SmallVector<Tensor>> collected(outputs);
@@ -104,8 +106,8 @@ public:
                                       inputBackwards[i] ? *trips - 1 - step : step));
       std::vector<Tensor> results = node.inlineGraph(body, arguments);
       node.check(int64_t(results.size()) == states + outputs,
-                 "the body has " + llvm::Twine(results.size()) + " outputs; accepted: " +
-                     llvm::Twine(states + outputs));
+                 "the body has " + llvm::Twine(results.size()) +
+                     " outputs; accepted: " + llvm::Twine(states + outputs));
       carried.assign(results.begin(), results.begin() + states);
       for (int64_t i = 0; i < outputs; ++i)
         collected[i].push_back(results[states + i]);
@@ -192,8 +194,8 @@ static void convertLoop(Node &node) {
     llvm::append_range(arguments, carried);
     std::vector<Tensor> results = node.inlineGraph(body, arguments);
     node.check(int64_t(results.size()) == 1 + states + outputs,
-               "the body has " + llvm::Twine(results.size()) + " outputs; accepted: " +
-                   llvm::Twine(1 + states + outputs));
+               "the body has " + llvm::Twine(results.size()) +
+                   " outputs; accepted: " + llvm::Twine(1 + states + outputs));
     goesOn = flag(results[0]);
     carried.assign(results.begin() + 1, results.begin() + 1 + states);
     for (int64_t i = 0; i < outputs; ++i)

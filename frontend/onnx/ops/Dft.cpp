@@ -17,8 +17,8 @@ static void convertDft(Node &node) {
     given = node.intAttr("axis", 1);
   else if (node.has(2))
     given = node.extentsOf(2)[0];
-  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 2 or more");
+  node.check(input.rank() >= 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2 or more");
   // An axis that data decides changes places with the one before the last.
   bool known = given.constant().has_value();
   int64_t axis = known ? node.normaliseAxis(*given.constant(), input.rank()) : input.rank() - 2;

@@ -89,8 +89,8 @@ private:
           output += label;
     }
     for (char label : output)
-      node.check(sizes.count(label), "the output has label '" + llvm::Twine(label) +
-                                         "' that no input has");
+      node.check(sizes.count(label),
+                 "the output has label '" + llvm::Twine(label) + "' that no input has");
   }
 
   /// A label that occurs twice in one term reads the diagonal.
@@ -182,15 +182,14 @@ private:
                       llvm::function_ref<AffineMap(const std::string &)> map,
                       const std::string &kept, const Shape &shape) {
     DType dtype = a.tensor.dtype();
-    Value result = generic(node, {node.value(a.tensor), node.value(b.tensor)},
-                           {map(a.labels), map(b.labels)}, shape, dtype.type(node.context()),
-                           [&](OpBuilder &builder, Location loc, ValueRange args) -> Value {
-                             return dtype.isFloat()
-                                        ? arith::MulFOp::create(builder, loc, args[0], args[1])
-                                              .getResult()
-                                        : arith::MulIOp::create(builder, loc, args[0], args[1])
-                                              .getResult();
-                           });
+    Value result =
+        generic(node, {node.value(a.tensor), node.value(b.tensor)}, {map(a.labels), map(b.labels)},
+                shape, dtype.type(node.context()),
+                [&](OpBuilder &builder, Location loc, ValueRange args) -> Value {
+                  return dtype.isFloat()
+                             ? arith::MulFOp::create(builder, loc, args[0], args[1]).getResult()
+                             : arith::MulIOp::create(builder, loc, args[0], args[1]).getResult();
+                });
     return node.tensor(result, dtype, shape);
   }
 

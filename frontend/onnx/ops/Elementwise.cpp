@@ -194,8 +194,8 @@ static void convertMod(Node &node) {
                         symbolic));
 }
 
-/// By squaring, one step for each bit of the exponent; modulo 2^bits. A negative exponent gives what
-/// a division by the positive power gives: 0 but for bases of 1 and -1 (and, as no trap, 0).
+/// By squaring, one step for each bit of the exponent; modulo 2^bits. A negative exponent gives
+/// what a division by the positive power gives: 0 but for bases of 1 and -1 (and, as no trap, 0).
 static Value integerPower(const Scalar &s, Value x, Value n) {
   Value one = s.c(1), zero = s.c(0), result = one, base = x, rest = n;
   for (unsigned bit = 0; bit < s.dtype.bits(); ++bit) {
@@ -446,13 +446,13 @@ static void convertIsInf(Node &node) {
   double inf = std::numeric_limits<double>::infinity();
   Tensor input = comparable(node, node.input(0));
   DType dtype = input.dtype();
-  node.setOutput(0, elementwise(node, {input}, kBool,
-                                [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                                  Scalar s{b, loc, dtype}, bits{b, loc, kBool};
-                                  Value p = positive ? s.eq(a[0], s.c(inf)) : bits.c(0);
-                                  Value n = negative ? s.eq(a[0], s.c(-inf)) : bits.c(0);
-                                  return bits.op<arith::OrIOp>(p, n);
-                                }));
+  node.setOutput(
+      0, elementwise(node, {input}, kBool, [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        Scalar s{b, loc, dtype}, bits{b, loc, kBool};
+        Value p = positive ? s.eq(a[0], s.c(inf)) : bits.c(0);
+        Value n = negative ? s.eq(a[0], s.c(-inf)) : bits.c(0);
+        return bits.op<arith::OrIOp>(p, n);
+      }));
 }
 
 //===--------------------------------------------------------------------------------------------===//

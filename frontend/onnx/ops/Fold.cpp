@@ -19,9 +19,9 @@ struct Windows {
 std::vector<int64_t> perAxis(Node &node, llvm::StringRef name, int64_t rank, int64_t fallback,
                              int64_t least) {
   std::vector<int64_t> values = node.intsAttr(name, std::vector<int64_t>(rank, fallback));
-  node.check(int64_t(values.size()) == rank,
-             "attribute '" + name + "' has " + llvm::Twine(values.size()) + " entries for " +
-                 llvm::Twine(rank) + " spatial axes");
+  node.check(int64_t(values.size()) == rank, "attribute '" + name + "' has " +
+                                                 llvm::Twine(values.size()) + " entries for " +
+                                                 llvm::Twine(rank) + " spatial axes");
   for (int64_t value : values)
     node.check(value >= least, "attribute '" + name + "' has an entry of " + llvm::Twine(value) +
                                    "; accepted: " + llvm::Twine(least) + " or more");
@@ -67,7 +67,8 @@ Tensor fold(Node &node, const Tensor &columns, const Windows &w) {
   for (int64_t axis = 0; axis < rank; ++axis) {
     Value p = linalg::IndexOp::create(b, loc, 2 + axis);
     Value reach = arith::MulIOp::create(b, loc, at[2 + axis], constant(w.dilations[axis]));
-    Value from = arith::SubIOp::create(b, loc, arith::AddIOp::create(b, loc, p, before[axis]), reach);
+    Value from =
+        arith::SubIOp::create(b, loc, arith::AddIOp::create(b, loc, p, before[axis]), reach);
     Value stride = constant(w.strides[axis]);
     Value negative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, from, zero);
     Value safe = arith::MaxSIOp::create(b, loc, from, zero);
@@ -78,15 +79,17 @@ Tensor fold(Node &node, const Tensor &columns, const Windows &w) {
     Value last = arith::SubIOp::create(b, loc, positions[axis], constant(1));
     at.push_back(arith::MaxSIOp::create(b, loc, arith::MinSIOp::create(b, loc, q, last), zero));
     Value mine = arith::AndIOp::create(b, loc, whole, inside);
-    mine = arith::SelectOp::create(b, loc, negative, arith::ConstantIntOp::create(b, loc, 0, 1), mine);
+    mine =
+        arith::SelectOp::create(b, loc, negative, arith::ConstantIntOp::create(b, loc, 0, 1), mine);
     hit = arith::AndIOp::create(b, loc, hit, mine);
   }
   Value v = tensor::ExtractOp::create(b, loc, source, at);
   Value term = arith::SelectOp::create(b, loc, hit, v, scalar(b, loc, element, 0));
   Value sum = block->getArgument(1);
-  linalg::YieldOp::create(b, loc, isa<FloatType>(element)
-                                      ? arith::AddFOp::create(b, loc, sum, term).getResult()
-                                      : arith::AddIOp::create(b, loc, sum, term).getResult());
+  linalg::YieldOp::create(b, loc,
+                          isa<FloatType>(element)
+                              ? arith::AddFOp::create(b, loc, sum, term).getResult()
+                              : arith::AddIOp::create(b, loc, sum, term).getResult());
   return node.tensor(op.getResult(0), columns.dtype(), out);
 }
 
@@ -180,12 +183,12 @@ void convertConvTranspose(Node &node) {
   }
   for (int64_t i = 0; i + 1 < loops; ++i)
     y.push_back(d(i));
-  Tensor product = contract(node, castTo(node, reshape(node, input, splitInput), sum),
-                            castTo(node, reshape(node, weights, splitWeights), sum),
-                            {AffineMap::get(loops, 0, x, context),
-                             AffineMap::get(loops, 0, k, context),
-                             AffineMap::get(loops, 0, y, context)},
-                            columns);
+  Tensor product =
+      contract(node, castTo(node, reshape(node, input, splitInput), sum),
+               castTo(node, reshape(node, weights, splitWeights), sum),
+               {AffineMap::get(loops, 0, x, context), AffineMap::get(loops, 0, k, context),
+                AffineMap::get(loops, 0, y, context)},
+               columns);
   Shape flat = {input.dim(0), weights.dim(1) * groups};
   flat.append(columns.begin() + 3, columns.end());
   Tensor result = fold(node, reshape(node, product, flat), w);
@@ -211,8 +214,9 @@ void convertCol2Im(Node &node) {
   Shape image = node.extentsOf(1), block = node.extentsOf(2);
   int64_t rank = image.size();
   node.check(input.rank() == 3 && int64_t(block.size()) == rank,
-             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 3, with one block "
-             "size for each image size");
+             "the input has rank " + llvm::Twine(input.rank()) +
+                 "; accepted: 3, with one block "
+                 "size for each image size");
   Windows w;
   w.strides = perAxis(node, "strides", rank, 1, 1);
   w.dilations = perAxis(node, "dilations", rank, 1, 1);
@@ -224,7 +228,8 @@ void convertCol2Im(Node &node) {
   Extent taps = 1, count = 1;
   Shape positions;
   for (int64_t axis = 0; axis < rank; ++axis) {
-    Extent room = image[axis] + pads[axis] + pads[axis + rank] - (block[axis] - 1) * w.dilations[axis] - 1;
+    Extent room =
+        image[axis] + pads[axis] + pads[axis + rank] - (block[axis] - 1) * w.dilations[axis] - 1;
     positions.push_back(extents.floorDiv(room, w.strides[axis]) + 1);
     node.require(extents.less(0, positions.back()), "a block is larger than the padded image");
     taps = taps * block[axis];

@@ -91,9 +91,7 @@ struct Sampler {
     if (!cubic)
       return {sub(one, t), t};
     double a = -0.75;
-    auto near = [&](Value d) {
-      return add(mul(mul(sub(mul(c(a + 2), d), c(a + 3)), d), d), one);
-    };
+    auto near = [&](Value d) { return add(mul(mul(sub(mul(c(a + 2), d), c(a + 3)), d), d), one); };
     auto far = [&](Value d) {
       Value first = add(mul(sub(mul(c(a), d), c(5 * a)), d), c(8 * a));
       return sub(mul(first, d), c(4 * a));
@@ -110,10 +108,11 @@ public:
   void run() {
     readAttributes();
     rank = x.rank() - 2;
-    node.check(rank >= 1 && grid.rank() == x.rank(),
-               "the input has rank " + llvm::Twine(x.rank()) + ", the grid " +
-                   llvm::Twine(grid.rank()) + "; accepted: equal ranks of 3 or more");
-    node.requireEqual(grid.shape().back(), rank, "the grid's last axis differs from the spatial axes");
+    node.check(rank >= 1 && grid.rank() == x.rank(), "the input has rank " + llvm::Twine(x.rank()) +
+                                                         ", the grid " + llvm::Twine(grid.rank()) +
+                                                         "; accepted: equal ranks of 3 or more");
+    node.requireEqual(grid.shape().back(), rank,
+                      "the grid's last axis differs from the spatial axes");
     node.requireEqual(grid.dim(0), x.dim(0), "input and grid differ in batch");
     if (!x.dtype().isFloat() || x.dtype().bits() < 32 || !grid.dtype().isFloat() ||
         grid.dtype().bits() < 32)

@@ -38,8 +38,8 @@ private:
     queryHeads = node.intAttr("q_num_heads");
     keyHeads = node.intAttr("kv_num_heads");
     node.check(keyHeads > 0 && queryHeads > 0 && queryHeads % keyHeads == 0,
-               "the query heads (" + llvm::Twine(queryHeads) + ") are no multiple of the key heads (" +
-                   llvm::Twine(keyHeads) + ")");
+               "the query heads (" + llvm::Twine(queryHeads) +
+                   ") are no multiple of the key heads (" + llvm::Twine(keyHeads) + ")");
     scale = node.floatAttr("scale", 0.0);
     std::string rule = node.stringAttr("update_rule", "gated_delta");
     std::pair<StringRef, Update> rules[] = {{"linear", Update::Sum},
@@ -47,9 +47,8 @@ private:
                                             {"delta", Update::Delta},
                                             {"gated_delta", Update::GatedDelta}};
     auto *known = llvm::find_if(rules, [&](const auto &r) { return r.first == rule; });
-    node.check(known != std::end(rules),
-               "attribute 'update_rule' is '" + rule +
-                   "'; accepted: linear, gated, delta, gated_delta");
+    node.check(known != std::end(rules), "attribute 'update_rule' is '" + rule +
+                                             "'; accepted: linear, gated, delta, gated_delta");
     update = known->second;
     // A hint about how to compute it.
     node.dropAttr("chunk_size");
@@ -57,8 +56,8 @@ private:
 
   /// [batch, length, heads * size] as [batch, heads, length, size].
   Tensor heads(const Tensor &t, int64_t count, const llvm::Twine &name) {
-    node.check(t.rank() == 3, "input '" + name + "' has rank " + llvm::Twine(t.rank()) +
-                                  "; accepted: 3");
+    node.check(t.rank() == 3,
+               "input '" + name + "' has rank " + llvm::Twine(t.rank()) + "; accepted: 3");
     if (!t.dtype().isFloat() || t.dtype().bits() == 8)
       node.unsupported("element type " + t.dtype().name() +
                        "; accepted: float16, bfloat16, float, double");
@@ -103,8 +102,8 @@ private:
   }
 
   Value beta() {
-    node.check(isDelta() == node.has(5), isDelta() ? "input 'beta' is missing"
-                                                   : "input 'beta' has no meaning for this rule");
+    node.check(isDelta() == node.has(5),
+               isDelta() ? "input 'beta' is missing" : "input 'beta' has no meaning for this rule");
     if (!isDelta())
       return {};
     Tensor t = node.input(5);
@@ -125,8 +124,8 @@ private:
     if (!node.has(3))
       return {};
     Tensor state = node.input(3);
-    node.check(state.rank() == 4, "input 'past_state' has rank " + llvm::Twine(state.rank()) +
-                                      "; accepted: 4");
+    node.check(state.rank() == 4,
+               "input 'past_state' has rank " + llvm::Twine(state.rank()) + "; accepted: 4");
     for (auto [size, expected] : llvm::zip(state.shape(), stateShape))
       node.requireEqual(size, expected, "input 'past_state' has another shape than the state");
     return node.value(reshape(node, castTo(node, state, accum), stateShape));
@@ -140,18 +139,19 @@ private:
     OpBuilder &b = node.builder();
     Type state = node.wants(1) ? typeOf(stateShape, accum) : RankedTensorType();
     Value none, gates = decay(), rates = beta(), past = pastState();
-    op = LinearAttentionOp::create(
-        b, node.loc(), typeOf(outShape, query.dtype()), state, Type(), node.value(query),
-        node.value(key), node.value(value), none, none, none, gates, rates, none, none, none, past,
-        none, Direction::Causal, update, Weighting::None, FloatAttr(), EpsMode::Add,
-        Denominator::Weighted, Form::Auto, TypeAttr());
+    op = LinearAttentionOp::create(b, node.loc(), typeOf(outShape, query.dtype()), state, Type(),
+                                   node.value(query), node.value(key), node.value(value), none,
+                                   none, none, gates, rates, none, none, none, past, none,
+                                   Direction::Causal, update, Weighting::None, FloatAttr(),
+                                   EpsMode::Add, Denominator::Weighted, Form::Auto, TypeAttr());
     if (scale == 1)
       return;
     Value x = op.addMap(b, op.getPhiQ());
     OpBuilder body(node.context());
     body.setInsertionPointToEnd(&op.getPhiQ().front());
     Value factor = scalar(body, node.loc(), x.getType(), scale);
-    YieldOp::create(body, node.loc(), arith::MulFOp::create(body, node.loc(), x, factor).getResult());
+    YieldOp::create(body, node.loc(),
+                    arith::MulFOp::create(body, node.loc(), x, factor).getResult());
   }
 
   void emitOutputs() {

@@ -289,19 +289,19 @@ static void convertReverseSequence(Node &node) {
   node.check(lengths.rank() == 1, "sequence_lens is not one-dimensional");
   node.requireEqual(lengths.dim(0), input.dim(batch), "sequence_lens differ from the batch");
   Value table = node.value(castTo(node, lengths, kInt64)), size = node.index(input.dim(time));
-  node.setOutput(0, remap(node, input, input.shape(), [&](OpBuilder &b, Location loc, ValueRange i) {
-                   SmallVector<Value> at(i);
-                   Value raw = tensor::ExtractOp::create(b, loc, table, ValueRange{i[batch]});
-                   Value length = arith::IndexCastOp::create(b, loc, b.getIndexType(), raw);
-                   length = arith::MinSIOp::create(b, loc, length, size);
-                   Value one = arith::ConstantIndexOp::create(b, loc, 1);
-                   Value last = arith::SubIOp::create(b, loc, length, one);
-                   Value turned = arith::SubIOp::create(b, loc, last, i[time]);
-                   Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, i[time],
-                                                        length);
-                   at[time] = arith::SelectOp::create(b, loc, inside, turned, i[time]);
-                   return at;
-                 }));
+  node.setOutput(
+      0, remap(node, input, input.shape(), [&](OpBuilder &b, Location loc, ValueRange i) {
+        SmallVector<Value> at(i);
+        Value raw = tensor::ExtractOp::create(b, loc, table, ValueRange{i[batch]});
+        Value length = arith::IndexCastOp::create(b, loc, b.getIndexType(), raw);
+        length = arith::MinSIOp::create(b, loc, length, size);
+        Value one = arith::ConstantIndexOp::create(b, loc, 1);
+        Value last = arith::SubIOp::create(b, loc, length, one);
+        Value turned = arith::SubIOp::create(b, loc, last, i[time]);
+        Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, i[time], length);
+        at[time] = arith::SelectOp::create(b, loc, inside, turned, i[time]);
+        return at;
+      }));
 }
 
 void registerMovement(Registry &registry) {

@@ -136,15 +136,15 @@ static void convertRMSNormalization(Node &node) {
 static void groupNorm(Node &node, int64_t groups) {
   Tensor input = node.input(0), scale = node.input(1), bias = node.input(2);
   checkNormType(node, input);
-  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 2 or more");
+  node.check(input.rank() >= 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2 or more");
   for (const Tensor &t : {scale, bias}) {
     node.check(t.rank() == 1, "scale or bias is not one-dimensional");
     node.requireEqual(t.dim(0), input.dim(1), "scale or bias differs from the channels");
   }
   auto op = NormOp::create(node.builder(), node.loc(), node.value(input), node.value(scale),
-                           node.value(bias), NormKind::Group, /*axis=*/1,
-                           node.floatAttr("epsilon"), groups);
+                           node.value(bias), NormKind::Group, /*axis=*/1, node.floatAttr("epsilon"),
+                           groups);
   node.setOutput(0, node.tensor(op.getResult(), input.dtype(), input.shape()));
 }
 
@@ -177,8 +177,8 @@ static void convertBatchNormalization(Node &node) {
   node.dropAttr("momentum");
   Tensor input = node.input(0);
   checkNormType(node, input);
-  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 2 or more");
+  node.check(input.rank() >= 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2 or more");
   double epsilon = node.floatAttr("epsilon");
   Shape channel(input.rank(), Extent(1));
   channel[1] = input.dim(1);

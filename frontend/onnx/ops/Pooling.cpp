@@ -51,8 +51,8 @@ static void checkFloat(Node &node, const Tensor &input) {
     node.unsupported("element type " + input.dtype().name() + "; accepted: float, double");
 }
 
-/// Where in the input, counted over all of it, each maximum stands: the first of equal ones. Columns
-/// come first in memory with `columnMajor`.
+/// Where in the input, counted over all of it, each maximum stands: the first of equal ones.
+/// Columns come first in memory with `columnMajor`.
 static Tensor positionsOfMaxima(Node &node, const Tensor &input, const Tensor &maxima,
                                 const Window &window, bool columnMajor) {
   MLIRContext *context = node.context();
@@ -79,14 +79,15 @@ static Tensor positionsOfMaxima(Node &node, const Tensor &input, const Tensor &m
   Value channels = node.index(input.dim(1));
   auto none = b.getI64IntegerAttr(std::numeric_limits<int64_t>::max());
   Value init = filled(node, maxima.shape(), none);
-  auto op = linalg::GenericOp::create(b, loc, init.getType(),
-                                      ValueRange{node.value(maxima), shapeOnly}, ValueRange{init},
-                                      maps, iterators);
+  auto op =
+      linalg::GenericOp::create(b, loc, init.getType(), ValueRange{node.value(maxima), shapeOnly},
+                                ValueRange{init}, maps, iterators);
   OpBuilder::InsertionGuard guard(b);
   Block *block = b.createBlock(&op.getRegion(), {}, {element, element, i64}, {loc, loc, loc});
   auto constant = [&](int64_t v) -> Value { return arith::ConstantIndexOp::create(b, loc, v); };
   SmallVector<Value> at{linalg::IndexOp::create(b, loc, 0), linalg::IndexOp::create(b, loc, 1)};
-  Value place = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, at[0], channels), at[1]);
+  Value place =
+      arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, at[0], channels), at[1]);
   Value inside = arith::ConstantIntOp::create(b, loc, 1, 1), zero = constant(0), within = zero;
   SmallVector<Value> raw;
   for (int64_t axis = 0; axis < rank; ++axis) {
@@ -129,20 +130,19 @@ static Tensor maxPool(Node &node, const Tensor &input, const Window &window) {
   if (input.dtype().isFloat()) {
     TypedAttr lowest = FloatAttr::get(type, -std::numeric_limits<double>::infinity());
     return overWindows(node, input, window, lowest,
-                                         [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
-                                           return arith::MaximumFOp::create(b, loc, acc, v);
-                                         });
+                       [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                         return arith::MaximumFOp::create(b, loc, acc, v);
+                       });
   }
   unsigned bits = type.getIntOrFloatBitWidth();
   bool isUnsigned = input.dtype().isUnsigned();
   TypedAttr lowest = IntegerAttr::get(type, isUnsigned ? APInt::getMinValue(bits)
                                                        : APInt::getSignedMinValue(bits));
   return overWindows(node, input, window, lowest,
-                                [&](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
-                                  return isUnsigned
-                                             ? arith::MaxUIOp::create(b, loc, acc, v).getResult()
-                                             : arith::MaxSIOp::create(b, loc, acc, v).getResult();
-                                });
+                     [&](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
+                       return isUnsigned ? arith::MaxUIOp::create(b, loc, acc, v).getResult()
+                                         : arith::MaxSIOp::create(b, loc, acc, v).getResult();
+                     });
 }
 
 static void convertMaxPool(Node &node) {
@@ -171,15 +171,14 @@ static void convertAveragePool(Node &node) {
     // Padding that is asked for counts, what the rounding up of the size adds does not.
     Shape ones = {1, 1};
     Window rest = window;
-    std::vector<int64_t> pads =
-        node.intsAttr("pads", std::vector<int64_t>(2 * window.rank(), 0));
+    std::vector<int64_t> pads = node.intsAttr("pads", std::vector<int64_t>(2 * window.rank(), 0));
     for (int64_t axis = 0; axis < window.rank(); ++axis) {
       ones.push_back(input.dim(axis + 2) + window.before[axis] + pads[axis + window.rank()]);
       rest.before[axis] = 0;
       rest.after[axis] = window.after[axis] - pads[axis + window.rank()];
     }
-    Tensor inside = node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)),
-                                input.dtype(), ones);
+    Tensor inside =
+        node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)), input.dtype(), ones);
     count = overWindows(node, inside, rest, zero, addElements);
   } else if (includePad || !window.isPadded()) {
     int64_t taps = 1;
@@ -189,8 +188,8 @@ static void convertAveragePool(Node &node) {
   } else {
     Shape ones = input.shape();
     ones[0] = ones[1] = 1;
-    Tensor inside = node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)),
-                                input.dtype(), ones);
+    Tensor inside =
+        node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)), input.dtype(), ones);
     count = overWindows(node, inside, window, zero, addElements);
   }
   node.setOutput(0, elementwise(node, {sum, count}, input.dtype(),
@@ -207,18 +206,17 @@ static void convertLpPool(Node &node) {
   node.check(p > 0, "attribute 'p' is not positive");
   Window window = readWindow(node, input, std::nullopt);
   auto power = [&](const Tensor &t, double exponent) {
-    return elementwise(node, {t}, t.dtype(),
-                       [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                         Value size = math::AbsFOp::create(b, loc, a[0]);
-                         if (exponent == 1)
-                           return size;
-                         if (exponent == 2)
-                           return arith::MulFOp::create(b, loc, size, size);
-                         if (exponent == 0.5)
-                           return math::SqrtOp::create(b, loc, size);
-                         return math::PowFOp::create(b, loc, size,
-                                                     scalar(b, loc, size.getType(), exponent));
-                       });
+    return elementwise(
+        node, {t}, t.dtype(), [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+          Value size = math::AbsFOp::create(b, loc, a[0]);
+          if (exponent == 1)
+            return size;
+          if (exponent == 2)
+            return arith::MulFOp::create(b, loc, size, size);
+          if (exponent == 0.5)
+            return math::SqrtOp::create(b, loc, size);
+          return math::PowFOp::create(b, loc, size, scalar(b, loc, size.getType(), exponent));
+        });
   };
   TypedAttr zero = scalarAttr(node.context(), input.dtype(), 0);
   node.setOutput(0, power(overWindows(node, power(input, p), window, zero, addElements), 1 / p));
@@ -227,8 +225,8 @@ static void convertLpPool(Node &node) {
 template <bool average> static void convertGlobalPool(Node &node) {
   Tensor input = node.input(0);
   checkFloat(node, input);
-  node.check(input.rank() >= 2, "the input has rank " + llvm::Twine(input.rank()) +
-                                    "; accepted: 2 or more");
+  node.check(input.rank() >= 2,
+             "the input has rank " + llvm::Twine(input.rank()) + "; accepted: 2 or more");
   MLIRContext *context = node.context();
   SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(2, input.rank()));
   TypedAttr init = average ? scalarAttr(context, input.dtype(), 0)

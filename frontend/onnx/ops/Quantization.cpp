@@ -10,9 +10,9 @@ namespace attune::onnx {
 static Tensor blocked(Node &node, const Tensor &parameter, const Tensor &input, int64_t axis,
                       int64_t block) {
   node.check(block > 0, "attribute 'block_size' is " + llvm::Twine(block));
-  node.check(parameter.rank() == input.rank(),
-             "scale or zero point has rank " + llvm::Twine(parameter.rank()) + "; accepted: " +
-                 llvm::Twine(input.rank()));
+  node.check(parameter.rank() == input.rank(), "scale or zero point has rank " +
+                                                   llvm::Twine(parameter.rank()) +
+                                                   "; accepted: " + llvm::Twine(input.rank()));
   Shape split = parameter.shape(), repeated, flat = parameter.shape();
   split.insert(split.begin() + axis + 1, Extent(1));
   repeated = split;
@@ -22,7 +22,8 @@ static Tensor blocked(Node &node, const Tensor &parameter, const Tensor &input, 
   SmallVector<SliceRange> ranges;
   for (int64_t i = 0; i < input.rank(); ++i) {
     if (i != axis)
-      node.requireEqual(parameter.dim(i), input.dim(i), "scale or zero point differs from the input");
+      node.requireEqual(parameter.dim(i), input.dim(i),
+                        "scale or zero point differs from the input");
     ranges.push_back({0, input.dim(i), 1});
   }
   node.requireEqual(parameter.dim(axis), node.extents().ceilDiv(input.dim(axis), block),
@@ -63,11 +64,10 @@ static void convertDequantize(Node &node) {
   Tensor x = castTo(node, input, wide);
   if (node.has(2)) {
     Tensor zero = castTo(node, aligned(node, node.input(2), input), wide);
-    x = elementwise(node, {x, zero}, wide,
-                    [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                      return wide == kFloat ? arith::SubFOp::create(b, loc, a[0], a[1]).getResult()
-                                            : arith::SubIOp::create(b, loc, a[0], a[1]).getResult();
-                    });
+    x = elementwise(node, {x, zero}, wide, [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+      return wide == kFloat ? arith::SubFOp::create(b, loc, a[0], a[1]).getResult()
+                            : arith::SubIOp::create(b, loc, a[0], a[1]).getResult();
+    });
   }
   Tensor product = elementwise(node, {castTo(node, x, kFloat), factor}, kFloat,
                                [](OpBuilder &b, Location loc, ValueRange a) -> Value {

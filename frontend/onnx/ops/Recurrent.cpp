@@ -27,7 +27,7 @@ private:
   int64_t directions = 1, steps = 0;
   bool reverse = false, batchFirst = false, linearBeforeReset = false, inputForget = false;
   std::vector<std::string> activations;
-  Tensor x, lengths;                       ///< [time, batch, size]; [batch] or none
+  Tensor x, lengths; ///< [time, batch, size]; [batch] or none
   Extent hidden;
   std::vector<std::vector<Tensor>> sequence; ///< [direction][time]: [batch, hidden]
   std::vector<Tensor> lastHidden, lastCell;  ///< [batch, hidden]
@@ -115,8 +115,8 @@ private:
     if (!node.has(input))
       return Tensor::ofUniform(scalarAttr(node.context(), x.dtype(), 0), x.dtype(), shape);
     Tensor given = node.input(input);
-    node.check(given.rank() == 3, "an initial state has rank " + llvm::Twine(given.rank()) +
-                                      "; accepted: 3");
+    node.check(given.rank() == 3,
+               "an initial state has rank " + llvm::Twine(given.rank()) + "; accepted: 3");
     if (batchFirst)
       given = transpose(node, given, {1, 0, 2});
     Tensor own = at(given, d);
@@ -138,7 +138,8 @@ private:
                                           "  columns = Transpose <perm = [1, 0]> (w)\n"
                                           "  product = MatMul (x, columns)\n"
                                           "  y = Add (product, bias)\n"
-                                          "}", {x, at(node.input(1), d), ofInput})[0];
+                                          "}",
+                                          {x, at(node.input(1), d), ofInput})[0];
     Tensor columns = transpose(node, weights, {1, 0}), h = initial(5, d), c;
     Tensor peepholes;
     if (cell == Cell::LSTM) {
@@ -150,13 +151,12 @@ private:
     bool backwards = reverse || d == 1;
     for (int64_t k = 0; k < steps; ++k) {
       int64_t t = backwards ? steps - 1 - k : k;
-      std::vector<Tensor> next =
-          node.inlineFunction(stepText(d, bool(peepholes)),
-                              {at(products, t), h, c, columns, ofState, peepholes});
+      std::vector<Tensor> next = node.inlineFunction(
+          stepText(d, bool(peepholes)), {at(products, t), h, c, columns, ofState, peepholes});
       all[t] = next[0];
       if (lengths) {
-        Tensor none = Tensor::ofUniform(scalarAttr(node.context(), x.dtype(), 0), x.dtype(),
-                                        next[0].shape());
+        Tensor none =
+            Tensor::ofUniform(scalarAttr(node.context(), x.dtype(), 0), x.dtype(), next[0].shape());
         all[t] = whereValid(t, next[0], none);
         next[0] = whereValid(t, next[0], h);
         if (c)
@@ -174,21 +174,26 @@ private:
   /// `fresh` in sequences that have a step t, `old` in the others.
   Tensor whereValid(int64_t t, const Tensor &fresh, const Tensor &old) {
     return node.inlineFunction("(fresh, old, lengths) => (y) {\n"
-                               "  t64 = Constant <value_int = " + std::to_string(t) + "> ()\n"
-                               "  t = CastLike (t64, lengths)\n"
-                               "  last = Constant <value_ints = [-1]> ()\n"
-                               "  valid = Greater (lengths, t)\n"
-                               "  rows = Unsqueeze (valid, last)\n"
-                               "  y = Where (rows, fresh, old)\n"
-                               "}", {fresh, old, lengths})[0];
+                               "  t64 = Constant <value_int = " +
+                                   std::to_string(t) +
+                                   "> ()\n"
+                                   "  t = CastLike (t64, lengths)\n"
+                                   "  last = Constant <value_ints = [-1]> ()\n"
+                                   "  valid = Greater (lengths, t)\n"
+                                   "  rows = Unsqueeze (valid, last)\n"
+                                   "  y = Where (rows, fresh, old)\n"
+                                   "}",
+                               {fresh, old, lengths})[0];
   }
 
   std::string stepText(int64_t d, bool peepholes) const {
     auto function = [&](int64_t i) { return activations[d * functions() + i]; };
     std::string head = "(x, h, c, r, bias, p) => (h_next, c_next) {\n";
     if (cell == Cell::RNN)
-      return head + "  hr = MatMul (h, r)\n  hb = Add (hr, bias)\n  sum = Add (x, hb)\n"
-                    "  h_next = " + function(0) + " (sum)\n  c_next = Identity (h_next)\n}";
+      return head +
+             "  hr = MatMul (h, r)\n  hb = Add (hr, bias)\n  sum = Add (x, hb)\n"
+             "  h_next = " +
+             function(0) + " (sum)\n  c_next = Identity (h_next)\n}";
     if (cell == Cell::GRU) {
       // Columns of the state's weights: update, reset, candidate.
       std::string code = head + "  xz, xr, xh = Split <axis = -1, num_outputs = 3> (x)\n"
@@ -196,13 +201,14 @@ private:
                                 "  bz, br, bh = Split <axis = 0, num_outputs = 3> (bias)\n";
       for (std::string gate : {"z", "r"})
         code += "  h" + gate + " = MatMul (h, r" + gate + ")\n  s" + gate + " = Add (x" + gate +
-                ", h" + gate + ")\n  t" + gate + " = Add (s" + gate + ", b" + gate + ")\n  " + gate +
-                "_gate = " + function(0) + " (t" + gate + ")\n";
+                ", h" + gate + ")\n  t" + gate + " = Add (s" + gate + ", b" + gate + ")\n  " +
+                gate + "_gate = " + function(0) + " (t" + gate + ")\n";
       if (linearBeforeReset)
         code += "  hh = MatMul (h, rh)\n  hb = Add (hh, bh)\n  reset = Mul (r_gate, hb)\n";
       else
         code += "  kept = Mul (r_gate, h)\n  hh = MatMul (kept, rh)\n  reset = Add (hh, bh)\n";
-      code += "  sum = Add (xh, reset)\n  candidate = " + function(1) + " (sum)\n"
+      code += "  sum = Add (xh, reset)\n  candidate = " + function(1) +
+              " (sum)\n"
               "  difference = Sub (h, candidate)\n  share = Mul (z_gate, difference)\n"
               "  h_next = Add (candidate, share)\n  c_next = Identity (h_next)\n}";
       return code;
@@ -219,7 +225,8 @@ private:
     code += inputForget ? "  one32 = Constant <value_float = 1.0> ()\n  one = CastLike (one32, i)\n"
                           "  f = Sub (one, i)\n"
                         : "  f = " + function(0) + " (tf)\n";
-    code += "  g = " + function(1) + " (sc)\n"
+    code += "  g = " + function(1) +
+            " (sc)\n"
             "  old = Mul (f, c)\n  new = Mul (i, g)\n  c_next = Add (old, new)\n";
     code += peepholes ? "  co = Mul (po, c_next)\n  to = Add (so, co)\n" : "  to = Identity (so)\n";
     return code + "  o = " + function(0) + " (to)\n  shown = " + function(2) +

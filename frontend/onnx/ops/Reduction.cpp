@@ -165,8 +165,8 @@ static bool reduceContents(Node &node, const Tensor &input, Reduce kind, bool ke
   return true;
 }
 
-/// Along axes that only the run knows: the input as [kept sizes..., reduced sizes...], where an axis
-/// has its size in one place and 1 in the other.
+/// Along axes that only the run knows: the input as [kept sizes..., reduced sizes...], where an
+/// axis has its size in one place and 1 in the other.
 static Tensor reduceAtRunTime(Node &node, const Tensor &input, Reduce kind, const Shape &axes,
                               bool keep) {
   int64_t rank = input.rank();
@@ -216,8 +216,7 @@ template <Reduce kind> static void convertReduce(Node &node) {
                                : dtype;
   Tensor x = castTo(node, input, wide);
   if (!known)
-    return node.setOutput(
-        0, castTo(node, reduceAtRunTime(node, x, kind, given, keep), dtype));
+    return node.setOutput(0, castTo(node, reduceAtRunTime(node, x, kind, given, keep), dtype));
   Tensor result = castTo(node, reduceWide(node, x, kind, axes), dtype);
   node.setOutput(0, keep && !elementwiseOnly ? keepDims(node, result, axes) : result);
 }

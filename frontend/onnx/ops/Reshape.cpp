@@ -32,8 +32,8 @@ static Extent choose(Node &node, const Extent &size, int64_t special, const Exte
   OpBuilder &b = node.builder();
   Value equal = arith::CmpIOp::create(b, node.loc(), arith::CmpIPredicate::eq, node.index(size),
                                       arith::ConstantIndexOp::create(b, node.loc(), special));
-  Value chosen = arith::SelectOp::create(b, node.loc(), equal, node.index(replacement),
-                                         node.index(other));
+  Value chosen =
+      arith::SelectOp::create(b, node.loc(), equal, node.index(replacement), node.index(other));
   Extents &extents = node.extents();
   return extents.opaque(chosen, std::min(extents.low(replacement), extents.low(other)));
 }
@@ -45,8 +45,9 @@ static Shape inferAtRunTime(Node &node, const Extent &total, const Shape &shape)
   for (const Extent &e : shape)
     known = known * (extents.low(e) < 0 ? choose(node, e, -1, 1, e) : e);
   // Not below 1, and one atom.
-  Value divisor = arith::MaxSIOp::create(node.builder(), node.loc(), node.index(known),
-                                         arith::ConstantIndexOp::create(node.builder(), node.loc(), 1));
+  Value divisor =
+      arith::MaxSIOp::create(node.builder(), node.loc(), node.index(known),
+                             arith::ConstantIndexOp::create(node.builder(), node.loc(), 1));
   Extent rest = extents.floorDiv(total, extents.opaque(divisor, 1));
   Shape result;
   for (const Extent &e : shape)

@@ -83,14 +83,13 @@ private:
       return value;
     };
     mode = oneOf("mode", "nearest", {"nearest", "linear", "cubic"});
-    coordinates = oneOf("coordinate_transformation_mode",
-                        node.version() < 11 ? "asymmetric" : "half_pixel",
-                        {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",
-                         "align_corners", "asymmetric", "tf_crop_and_resize"});
+    coordinates =
+        oneOf("coordinate_transformation_mode", node.version() < 11 ? "asymmetric" : "half_pixel",
+              {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+               "asymmetric", "tf_crop_and_resize"});
     nearestMode = oneOf("nearest_mode", node.version() < 11 ? "floor" : "round_prefer_floor",
                         {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"});
-    policy = oneOf("keep_aspect_ratio_policy", "stretch",
-                   {"stretch", "not_larger", "not_smaller"});
+    policy = oneOf("keep_aspect_ratio_policy", "stretch", {"stretch", "not_larger", "not_smaller"});
     antialias = node.flagAttr("antialias", 0);
     excludeOutside = node.flagAttr("exclude_outside", 0);
     cubic = node.floatAttr("cubic_coeff_a", -0.75);
@@ -200,19 +199,21 @@ private:
       axis.scale = node.value(scales.back());
       if (policy == "stretch")
         continue;
-      common = !common ? scales.back()
-                       : compute({common, scales.back()}, [&](const F64 &f, ValueRange a) {
-                           Value less = f.lt(a[0], a[1]);
-                           return smallest ? f.select(less, a[0], a[1]) : f.select(less, a[1], a[0]);
-                         });
+      common = !common
+                   ? scales.back()
+                   : compute({common, scales.back()}, [&](const F64 &f, ValueRange a) {
+                       Value less = f.lt(a[0], a[1]);
+                       return smallest ? f.select(less, a[0], a[1]) : f.select(less, a[1], a[0]);
+                     });
     }
     if (policy == "stretch")
       return;
     for (Axis &axis : axes) {
       axis.scale = node.value(common);
-      axis.out = whole(compute({common, ofExtent(x.dim(axis.axis))}, [](const F64 &f, ValueRange a) {
-        return f.floor(f.add(f.mul(a[0], a[1]), f.c(0.5)));
-      }));
+      axis.out =
+          whole(compute({common, ofExtent(x.dim(axis.axis))}, [](const F64 &f, ValueRange a) {
+            return f.floor(f.add(f.mul(a[0], a[1]), f.c(0.5)));
+          }));
       axis.identity = false;
     }
   }
@@ -254,31 +255,33 @@ private:
     Value source = node.value(input), size = node.index(input.dim(axis.axis));
     Value outSize = node.index(axis.out);
     Type element = input.dtype().type(node.context());
-    Value result = generic(node, {}, {}, shape, element, [&](OpBuilder &b, Location loc, ValueRange) {
-      F64 f{b, loc};
-      SmallVector<Value> at;
-      for (size_t i = 0; i < shape.size(); ++i)
-        at.push_back(linalg::IndexOp::create(b, loc, i));
-      Value outside, width = f.ofIndex(size);
-      Value where = place(f, axis, f.ofIndex(at[axis.axis]), width, f.ofIndex(outSize), outside);
-      Value below = f.floor(where), above = math::CeilOp::create(b, loc, where);
-      Value half = f.c(0.5), chosen;
-      if (nearestMode == "floor")
-        chosen = below;
-      else if (nearestMode == "ceil")
-        chosen = above;
-      else if (nearestMode == "round_prefer_floor")
-        chosen = math::CeilOp::create(b, loc, f.sub(where, half));
-      else
-        chosen = f.floor(f.add(where, half));
-      at[axis.axis] = clampedIndex(f, chosen, width);
-      Value v = tensor::ExtractOp::create(b, loc, source, at);
-      if (!outside)
-        return v;
-      Value instead = arith::ConstantOp::create(
-          b, loc, scalarAttr(node.context(), input.dtype(), extrapolation));
-      return f.select(outside, instead, v);
-    });
+    Value result =
+        generic(node, {}, {}, shape, element, [&](OpBuilder &b, Location loc, ValueRange) {
+          F64 f{b, loc};
+          SmallVector<Value> at;
+          for (size_t i = 0; i < shape.size(); ++i)
+            at.push_back(linalg::IndexOp::create(b, loc, i));
+          Value outside, width = f.ofIndex(size);
+          Value where =
+              place(f, axis, f.ofIndex(at[axis.axis]), width, f.ofIndex(outSize), outside);
+          Value below = f.floor(where), above = math::CeilOp::create(b, loc, where);
+          Value half = f.c(0.5), chosen;
+          if (nearestMode == "floor")
+            chosen = below;
+          else if (nearestMode == "ceil")
+            chosen = above;
+          else if (nearestMode == "round_prefer_floor")
+            chosen = math::CeilOp::create(b, loc, f.sub(where, half));
+          else
+            chosen = f.floor(f.add(where, half));
+          at[axis.axis] = clampedIndex(f, chosen, width);
+          Value v = tensor::ExtractOp::create(b, loc, source, at);
+          if (!outside)
+            return v;
+          Value instead = arith::ConstantOp::create(
+              b, loc, scalarAttr(node.context(), input.dtype(), extrapolation));
+          return f.select(outside, instead, v);
+        });
     return node.tensor(result, input.dtype(), shape);
   }
 
@@ -295,7 +298,8 @@ private:
       return f.select(f.lt(d, one), f.sub(one, d), zero);
     Value square = f.mul(d, d), cube = f.mul(square, d), a = f.c(cubic);
     Value near = f.add(f.sub(f.mul(f.c(cubic + 2), cube), f.mul(f.c(cubic + 3), square)), one);
-    Value far = f.mul(a, f.sub(f.add(f.sub(cube, f.mul(f.c(5), square)), f.mul(f.c(8), d)), f.c(4)));
+    Value far =
+        f.mul(a, f.sub(f.add(f.sub(cube, f.mul(f.c(5), square)), f.mul(f.c(8), d)), f.c(4)));
     Value outer = f.select(f.lt(d, f.c(2)), far, zero);
     return f.select(f.cmp(arith::CmpFPredicate::OLE, d, one), near, outer);
   }
@@ -314,9 +318,8 @@ private:
       first = compute({shrink}, [&](const F64 &f, ValueRange a) {
         return f.add(f.floor(f.div(f.c(-reach), a[0])), f.c(1));
       });
-      taps = whole(compute({first}, [](const F64 &f, ValueRange a) {
-        return f.sub(f.c(2), f.mul(f.c(2), a[0]));
-      }));
+      taps = whole(compute(
+          {first}, [](const F64 &f, ValueRange a) { return f.sub(f.c(2), f.mul(f.c(2), a[0])); }));
     }
     Value shrinkValue = node.value(shrink), firstValue = node.value(first);
     Value size = node.index(input.dim(axis.axis)), outSize = node.index(axis.out);
@@ -374,15 +377,16 @@ private:
     AffineMap table = AffineMap::get(
         rank + 1, 0, {getAffineDimExpr(axis.axis, context), getAffineDimExpr(rank, context)},
         context);
-    SmallVector<AffineMap> maps{table, AffineMap::getMultiDimIdentityMap(rank + 1, context)
-                                           .getMajorSubMap(rank)};
+    SmallVector<AffineMap> maps{
+        table, AffineMap::getMultiDimIdentityMap(rank + 1, context).getMajorSubMap(rank)};
     SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
     loops.push_back(utils::IteratorType::reduction);
     OpBuilder &b = node.builder();
     Value source = node.value(input), size = node.index(input.dim(axis.axis));
     Value init = filled(node, shape, scalarAttr(context, input.dtype(), 0));
-    auto op = linalg::GenericOp::create(b, node.loc(), init.getType(), ValueRange{node.value(weights)},
-                                        ValueRange{init}, maps, loops);
+    auto op =
+        linalg::GenericOp::create(b, node.loc(), init.getType(), ValueRange{node.value(weights)},
+                                  ValueRange{init}, maps, loops);
     OpBuilder::InsertionGuard guard(b);
     Type element = getElementTypeOrSelf(init.getType());
     Block *block = b.createBlock(&op.getRegion(), {}, {element, element}, {node.loc(), node.loc()});
@@ -404,14 +408,14 @@ private:
   Tensor extrapolated(const Tensor &result, const Axis &axis, PlaceFn at) {
     Type element = result.dtype().type(node.context());
     AffineMap identity = AffineMap::getMultiDimIdentityMap(result.rank(), node.context());
-    Value chosen = generic(node, {node.value(result)}, {identity}, result.shape(), element,
-                           [&](OpBuilder &b, Location loc, ValueRange args) {
-                             F64 f{b, loc};
-                             Value outside;
-                             at(f, linalg::IndexOp::create(b, loc, axis.axis), outside);
-                             return f.select(outside, scalar(b, loc, element, extrapolation),
-                                             args[0]);
-                           });
+    Value chosen =
+        generic(node, {node.value(result)}, {identity}, result.shape(), element,
+                [&](OpBuilder &b, Location loc, ValueRange args) {
+                  F64 f{b, loc};
+                  Value outside;
+                  at(f, linalg::IndexOp::create(b, loc, axis.axis), outside);
+                  return f.select(outside, scalar(b, loc, element, extrapolation), args[0]);
+                });
     return node.tensor(chosen, result.dtype(), result.shape());
   }
 };

@@ -6,8 +6,8 @@ namespace attune::onnx {
 template <ScanKind kind> static void convertCumulative(Node &node) {
   Tensor input = node.input(0);
   Shape axis = node.extentsOf(1);
-  node.check(axis.size() == 1, "input 'axis' has " + llvm::Twine(axis.size()) +
-                                   " elements; accepted: 1");
+  node.check(axis.size() == 1,
+             "input 'axis' has " + llvm::Twine(axis.size()) + " elements; accepted: 1");
   if (input.dtype().isBool() || (input.dtype().isFloat() && input.dtype().bits() == 8))
     node.unsupported("element type " + input.dtype().name() + "; accepted: integers and floats");
   node.check(input.rank() > 0, "the input is a scalar; accepted: rank 1 or more");

@@ -1,5 +1,5 @@
-// Scatters as pulls: every element of the result looks for the updates that name it, in their order,
-// so that nothing depends on threads.
+// Scatters as pulls: every element of the result looks for the updates that name it, in their
+// order, so that nothing depends on threads.
 #include "attune/frontend/onnx/Build.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -114,8 +114,7 @@ void convertScatterElements(Node &node) {
     }
     Value raw = tensor::ExtractOp::create(b, loc, table, at);
     Value target = checkedIndex(node, b, loc, raw, size, /*isUnsigned=*/false);
-    Value here =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, target, loops[axis]);
+    Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, target, loops[axis]);
     return std::pair<Value, Value>(arith::AndIOp::create(b, loc, mine, here),
                                    tensor::ExtractOp::create(b, loc, values, at));
   };
@@ -145,8 +144,8 @@ void convertScatterND(Node &node) {
     count = count * e;
   expected.append(data.shape().begin() + *depth, data.shape().end());
   node.check(updates.rank() == int64_t(expected.size()),
-             "the updates have rank " + llvm::Twine(updates.rank()) + "; accepted: " +
-                 llvm::Twine(expected.size()));
+             "the updates have rank " + llvm::Twine(updates.rank()) +
+                 "; accepted: " + llvm::Twine(expected.size()));
   for (auto [own, wanted] : llvm::zip(updates.shape(), expected))
     node.requireEqual(own, wanted, "the updates have another shape than the places they go to");
   Shape flat = {count};
@@ -184,8 +183,8 @@ void convertTensorScatter(Node &node) {
   node.check(axis > 0, "attribute 'axis' is the batch; accepted: another axis");
   for (int64_t i = 0; i < cache.rank(); ++i)
     if (i != axis)
-      node.requireEqual(cache.dim(i), update.dim(i), "cache and update differ along axis " +
-                                                         llvm::Twine(i));
+      node.requireEqual(cache.dim(i), update.dim(i),
+                        "cache and update differ along axis " + llvm::Twine(i));
   node.require(node.extents().less(update.dim(axis), cache.dim(axis) + 1),
                "the update is longer than the cache");
   node.require(node.extents().less(0, update.dim(axis)), "the update is empty");
@@ -207,11 +206,13 @@ void convertTensorScatter(Node &node) {
         Value zero = arith::ConstantIndexOp::create(b, loc, 0), start = zero;
         if (places)
           start = arith::IndexCastOp::create(
-              b, loc, b.getIndexType(), tensor::ExtractOp::create(b, loc, places, ValueRange{at[0]}));
+              b, loc, b.getIndexType(),
+              tensor::ExtractOp::create(b, loc, places, ValueRange{at[0]}));
         Value offset = arith::SubIOp::create(b, loc, at[axis], start);
         if (mode == "circular") {
           Value turns = arith::FloorDivSIOp::create(b, loc, offset, size);
-          offset = arith::SubIOp::create(b, loc, offset, arith::MulIOp::create(b, loc, turns, size));
+          offset =
+              arith::SubIOp::create(b, loc, offset, arith::MulIOp::create(b, loc, turns, size));
         }
         Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, offset, length);
         at[axis] = arith::SelectOp::create(b, loc, isNew, offset, zero);

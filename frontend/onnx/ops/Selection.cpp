@@ -39,28 +39,24 @@ template <bool largest> static void convertArg(Node &node) {
     return largest ? arith::MaxSIOp::create(b, loc, x, y).getResult()
                    : arith::MinSIOp::create(b, loc, x, y).getResult();
   };
-  Tensor extreme = reduce(node, input, {axis}, dtype, worst,
-                          [&](OpBuilder &b, Location loc, Value v, Value acc) {
-                            return better(b, loc, acc, v);
-                          });
-  Tensor hit = elementwise(node, {input, keepDims(node, extreme, {axis})}, kBool,
-                           [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-                             if (!dtype.isFloat())
-                               return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, a[0],
-                                                            a[1]);
-                             Value equal = arith::CmpFOp::create(
-                                 b, loc, arith::CmpFPredicate::OEQ, a[0], a[1]);
-                             Value nan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO,
-                                                               a[0], a[0]);
-                             return arith::OrIOp::create(b, loc, equal, nan);
-                           });
+  Tensor extreme = reduce(
+      node, input, {axis}, dtype, worst,
+      [&](OpBuilder &b, Location loc, Value v, Value acc) { return better(b, loc, acc, v); });
+  Tensor hit = elementwise(
+      node, {input, keepDims(node, extreme, {axis})}, kBool,
+      [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        if (!dtype.isFloat())
+          return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, a[0], a[1]);
+        Value equal = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, a[0], a[1]);
+        Value nan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, a[0], a[0]);
+        return arith::OrIOp::create(b, loc, equal, nan);
+      });
   int64_t none = last ? -1 : std::numeric_limits<int64_t>::max();
   auto noneAttr = IntegerAttr::get(IntegerType::get(context, 64), none);
   Tensor position = reduce(node, hit, {axis}, kInt64, noneAttr,
                            [&](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
                              Value at = linalg::IndexOp::create(b, loc, axis);
-                             Value index =
-                                 arith::IndexCastOp::create(b, loc, b.getI64Type(), at);
+                             Value index = arith::IndexCastOp::create(b, loc, b.getI64Type(), at);
                              Value otherwise = arith::ConstantOp::create(b, loc, noneAttr);
                              Value mine = arith::SelectOp::create(b, loc, v, index, otherwise);
                              return last ? arith::MaxSIOp::create(b, loc, acc, mine).getResult()
@@ -97,15 +93,14 @@ static void convertOneHot(Node &node) {
       [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
         Value count = arith::IndexCastOp::create(b, loc, b.getI64Type(), size);
         Value zero = arith::ConstantIntOp::create(b, loc, 0, 64);
-        Value negative =
-            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[0], zero);
+        Value negative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[0], zero);
         Value wrapped = arith::AddIOp::create(b, loc, args[0], count);
         Value index = arith::SelectOp::create(b, loc, negative, wrapped, args[0]);
         Value here = arith::IndexCastOp::create(b, loc, b.getI64Type(),
                                                 linalg::IndexOp::create(b, loc, axis));
         Value hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, index, here);
-        Value on = tensor::ExtractOp::create(
-            b, loc, tableOfTwo, ValueRange{arith::ConstantIndexOp::create(b, loc, 1)});
+        Value on = tensor::ExtractOp::create(b, loc, tableOfTwo,
+                                             ValueRange{arith::ConstantIndexOp::create(b, loc, 1)});
         Value off = tensor::ExtractOp::create(
             b, loc, tableOfTwo, ValueRange{arith::ConstantIndexOp::create(b, loc, 0)});
         return arith::SelectOp::create(b, loc, hit, on, off);

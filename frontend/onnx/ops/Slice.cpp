@@ -17,8 +17,8 @@ static Extent position(Extents &extents, const Extent &e, const Extent &size) {
 }
 
 /// The elements that start, start + stride, ... name along every axis.
-static Tensor strided(Node &node, const Tensor &input, const Shape &shape,
-                      ArrayRef<Value> offsets, ArrayRef<Value> strides) {
+static Tensor strided(Node &node, const Tensor &input, const Shape &shape, ArrayRef<Value> offsets,
+                      ArrayRef<Value> strides) {
   return remap(node, input, shape, [&](OpBuilder &b, Location loc, ValueRange i) {
     SmallVector<Value> at;
     for (size_t axis = 0; axis < shape.size(); ++axis) {

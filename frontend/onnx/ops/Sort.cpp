@@ -87,28 +87,29 @@ void convertTopK(Node &node) {
   out[axis] = k[0];
   Value table = node.value(ranks);
   // The element of each rank.
-  Tensor places = count(node, out, x.dim(axis), 0,
-                        [&](OpBuilder &b, Location loc, ValueRange loops, Value found) -> Value {
-                          SmallVector<Value> at(loops.drop_back());
-                          Value wanted = arith::IndexCastOp::create(b, loc, b.getI64Type(), at[axis]);
-                          at[axis] = loops.back();
-                          Value rank = tensor::ExtractOp::create(b, loc, table, at);
-                          Value hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rank,
-                                                            wanted);
-                          Value i = arith::IndexCastOp::create(b, loc, b.getI64Type(), loops.back());
-                          Value none = arith::ConstantIntOp::create(b, loc, 0, 64);
-                          Value mine = arith::SelectOp::create(b, loc, hit, i, none);
-                          return arith::MaxSIOp::create(b, loc, found, mine);
-                        });
+  Tensor places =
+      count(node, out, x.dim(axis), 0,
+            [&](OpBuilder &b, Location loc, ValueRange loops, Value found) -> Value {
+              SmallVector<Value> at(loops.drop_back());
+              Value wanted = arith::IndexCastOp::create(b, loc, b.getI64Type(), at[axis]);
+              at[axis] = loops.back();
+              Value rank = tensor::ExtractOp::create(b, loc, table, at);
+              Value hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rank, wanted);
+              Value i = arith::IndexCastOp::create(b, loc, b.getI64Type(), loops.back());
+              Value none = arith::ConstantIntOp::create(b, loc, 0, 64);
+              Value mine = arith::SelectOp::create(b, loc, hit, i, none);
+              return arith::MaxSIOp::create(b, loc, found, mine);
+            });
   AffineMap identity = AffineMap::getMultiDimIdentityMap(x.rank(), node.context());
-  Value values = generic(node, {node.value(places)}, {identity}, out, dtype.type(node.context()),
-                         [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                           SmallVector<Value> at;
-                           for (int64_t i = 0; i < x.rank(); ++i)
-                             at.push_back(i == axis ? checkedIndex(node, b, loc, args[0], size, false)
-                                                    : linalg::IndexOp::create(b, loc, i).getResult());
-                           return tensor::ExtractOp::create(b, loc, source, at);
-                         });
+  Value values =
+      generic(node, {node.value(places)}, {identity}, out, dtype.type(node.context()),
+              [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                SmallVector<Value> at;
+                for (int64_t i = 0; i < x.rank(); ++i)
+                  at.push_back(i == axis ? checkedIndex(node, b, loc, args[0], size, false)
+                                         : linalg::IndexOp::create(b, loc, i).getResult());
+                return tensor::ExtractOp::create(b, loc, source, at);
+              });
   node.setOutput(0, node.tensor(values, dtype, out));
   node.setOutput(1, places);
 }
@@ -139,9 +140,9 @@ Tensor positionsOf(Node &node, const Tensor &flags) {
                [&](OpBuilder &b, Location loc, ValueRange loops, Value place) -> Value {
                  Value mine = tensor::ExtractOp::create(b, loc, prefix, ValueRange{loops[1]});
                  Value wanted = arith::IndexCastOp::create(b, loc, b.getI64Type(), loops[0]);
-                 Value same =
-                     arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, mine, wanted);
-                 Value set = arith::TruncIOp::create(b, loc, b.getI1Type(), isSet(b, loc, loops[1]));
+                 Value same = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, mine, wanted);
+                 Value set =
+                     arith::TruncIOp::create(b, loc, b.getI1Type(), isSet(b, loc, loops[1]));
                  Value hit = arith::AndIOp::create(b, loc, same, set);
                  Value i = arith::IndexCastOp::create(b, loc, b.getI64Type(), loops[1]);
                  return arith::SelectOp::create(b, loc, hit, i, place);

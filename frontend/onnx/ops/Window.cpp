@@ -41,7 +41,8 @@ Window readWindow(Node &node, const Tensor &input, std::optional<std::vector<int
                                     "; accepted: 3 or more (batch, channel, spatial axes)");
   int64_t rank = input.rank() - 2;
   Window w;
-  w.kernel = node.hasAttr("kernel_shape") || !kernel ? perAxis(node, "kernel_shape", rank) : *kernel;
+  w.kernel =
+      node.hasAttr("kernel_shape") || !kernel ? perAxis(node, "kernel_shape", rank) : *kernel;
   node.check(!kernel || w.kernel == *kernel, "attribute 'kernel_shape' differs from the weights");
   w.strides = perAxis(node, "strides", rank);
   w.dilations = perAxis(node, "dilations", rank);
@@ -84,8 +85,8 @@ Window readWindow(Node &node, const Tensor &input, std::optional<std::vector<int
     Extent inside = extents.less((out - 1) * stride, size + w.before[axis]);
     out = extents.select(inside, out, out - 1);
     w.out.push_back(out);
-    w.after[axis] = extents.max(w.after[axis],
-                                (out - 1) * stride + w.span(axis) - size - w.before[axis]);
+    w.after[axis] =
+        extents.max(w.after[axis], (out - 1) * stride + w.span(axis) - size - w.before[axis]);
   }
   return w;
 }
