@@ -131,7 +131,8 @@ public:
     }
     if (llvm::Error error = checkForm())
       return error;
-    module->walk([&](AttentionOp) { ++report.attentions; });
+    module->walk(
+        [&](Operation *op) { report.attentions += isa<AttentionOp, LinearAttentionOp>(op); });
     if (llvm::Error error = stage("fuse", [&](OpPassManager &pm) {
           addFuseStage(pm, options.reference ? nullptr : &backend);
         }))
@@ -232,8 +233,8 @@ private:
     codegen::EmittedKernels kernels;
     {
       Timer timer(report, "lower");
-      auto emitted = codegen::emitKernels(func, backend.emitters(options.reference),
-                                          backend.target());
+      auto emitted =
+          codegen::emitKernels(func, backend.emitters(options.reference), backend.target());
       if (failed(emitted))
         return diagnostics.take("lower");
       kernels = std::move(*emitted);
@@ -299,8 +300,8 @@ private:
       file.os().clear_error();
     }
     if (code)
-      return userError(llvm::createStringError(
-          code, "cannot write `" + path + "`: " + code.message()));
+      return userError(
+          llvm::createStringError(code, "cannot write `" + path + "`: " + code.message()));
     file.keep();
     return llvm::Error::success();
   }
