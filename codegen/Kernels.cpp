@@ -28,13 +28,14 @@ CpuEmitters::CpuEmitters(bool onlyGeneric) {
   if (!onlyGeneric) {
     emitters.push_back(createDftEmitter());
     emitters.push_back(createEmaEmitter());
+    emitters.push_back(createTruncatedEmaEmitter());
+    emitters.push_back(createToeplitzEmitter());
     emitters.push_back(createGemmEmitter());
     emitters.push_back(createConvEmitter());
     emitters.push_back(createAttentionEmitter());
     emitters.push_back(createLinearAttentionEmitter());
     emitters.push_back(createMapMixEmitter());
     emitters.push_back(createRowwiseEmitter());
-    emitters.push_back(createToeplitzEmitter());
   }
   emitters.push_back(createLoopsEmitter());
 }

@@ -42,6 +42,7 @@ public:
 
 std::unique_ptr<KernelEmitter> createDftEmitter();
 std::unique_ptr<KernelEmitter> createEmaEmitter();
+std::unique_ptr<KernelEmitter> createTruncatedEmaEmitter();
 std::unique_ptr<KernelEmitter> createGemmEmitter();
 std::unique_ptr<KernelEmitter> createConvEmitter();
 std::unique_ptr<KernelEmitter> createAttentionEmitter();

@@ -234,17 +234,38 @@ LogicalResult EmaOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTy
   return success();
 }
 
-/// Per element and state, one multiply-add for the state and one for the sum; with truncation one
-/// per element and tap.
-SmallVector<Form> EmaOp::getForms() { return {Form::Recurrent}; }
+SmallVector<Form> EmaOp::getForms() {
+  if (getTruncation() && !getBidirectional())
+    return {Form::Quadratic, Form::Chunked};
+  return {Form::Recurrent};
+}
 
+/// Steps of a chunk of a truncated average.
+static constexpr int64_t kChunkSteps = 16;
+
+/// Multiply-adds for an element of a truncated average in chunks.
+static int64_t chunkedTaps(EmaOp op) {
+  int64_t taps = *op.getTruncation(), states = op.getNumStates();
+  return 2 * states + taps * states / (kChunkSteps * kChunkSteps) + kChunkSteps + 1 +
+         taps % kChunkSteps;
+}
+
+Form EmaOp::getTruncatedForm() {
+  bool fewer = !getBidirectional() && chunkedTaps(*this) < static_cast<int64_t>(*getTruncation());
+  return fewer ? Form::Chunked : Form::Quadratic;
+}
+
+/// Per element and state, one multiply-add for the state and one for the sum. With truncation one
+/// per element and tap; in chunks, only the taps of the chunk itself and of what lies before whole
+/// chunks are taken one by one.
 SmallVector<WorkTerm> EmaOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<OpFoldResult> elements = getExtents(getInput(), extent), products(elements);
   double directions = getBidirectional() ? 2 : 1;
   Builder builder(getContext());
   if (getTruncation()) {
-    products.push_back(builder.getIndexAttr(*getTruncation()));
+    int64_t taps = getForm() == Form::Chunked ? chunkedTaps(*this) : *getTruncation();
+    products.push_back(builder.getIndexAttr(taps));
     addWork(terms, WorkTerm::Class::Fma, 2 * directions, products);
   } else {
     products.push_back(builder.getIndexAttr(getNumStates()));

@@ -59,6 +59,8 @@ def Attune_EmaOp : Attune_Op<"ema", [
     ::mlir::FloatType getAccumType();
     /// States per channel, static by verification.
     int64_t getNumStates();
+    /// Of a truncated average: the form that takes fewer multiply-adds, at any length.
+    ::attune::Form getTruncatedForm();
   }];
   let assemblyFormat = [{
     `ins` `(` $input `:` type($input) `)`

@@ -36,8 +36,11 @@ private:
     Elements elements(sizes);
     SmallVector<Value> at = elements.addIndices(op.getCoeffs());
     Value kernel = elements.at(op.getCoeffs(), at);
-    // Steps before the kernel's end would have to be forgotten.
-    bool isWhole = sizes.equal(elements.extentOf(at[0]), sizes.of(op.getInput(), 1));
+    // What lies further back than the kernel reaches has to be forgotten.
+    std::optional<int64_t> window;
+    if (AffineExpr taps = elements.extentOf(at[0]); !sizes.equal(taps, sizes.of(op.getInput(), 1)))
+      if (window = Sizes::asConstant(taps); !window)
+        return refuse(op, "the kernel's length is neither constant nor the sequence's");
     OpBuilder builder(op);
     Location loc = op.getLoc();
     std::optional<Exponentials> law = matchExponentials(elements, sizes, kernel, at[0]);
@@ -48,8 +51,8 @@ private:
       std::optional<ExponentialFit> fit = fitExponentials(*taps);
       if (!fit)
         return refuse(op, "the taps are no sum of a few decaying exponentials");
-      if (!isWhole && !fit->vanishes)
-        return refuse(op, "the kernel is shorter than the sequence");
+      if (fit->vanishes)
+        window.reset();
       auto type =
           RankedTensorType::get({taps->channels, fit->states}, op.getInputType().getElementType());
       auto table = [&](ArrayRef<double> values) {
@@ -57,10 +60,8 @@ private:
         return arith::ConstantOp::create(builder, loc, makeConstant(type, cells));
       };
       return replace(op, table(fit->decay), table(std::vector<double>(fit->decay.size(), 1)),
-                     table(fit->weight));
+                     table(fit->weight), window);
     }
-    if (!isWhole)
-      return refuse(op, "the kernel is shorter than the sequence");
     AffineExpr states = law->state ? elements.extentOf(law->state) : sizes.constant(1);
     if (Sizes::asConstant(states).value_or(0) < 1)
       return refuse(op, "the number of exponentials is not constant");
@@ -76,7 +77,7 @@ private:
       return refuse(op, "an exponential grows");
     }
     Value input = table({}), output = table(law->weight);
-    replace(op, decay, input, output);
+    replace(op, decay, input, output, window);
   }
 
   void refuse(ToeplitzOp op, StringRef reason) {
@@ -85,10 +86,18 @@ private:
         << remark::reason("{0}", reason) << remark::add("nodes {0}", nodeNames(op.getLoc()));
   }
 
-  void replace(ToeplitzOp op, Value decay, Value input, Value output) {
+  void replace(ToeplitzOp op, Value decay, Value input, Value output,
+               std::optional<int64_t> window) {
     OpBuilder builder(op);
     Location loc = op.getLoc();
     auto ema = EmaOp::create(builder, loc, op.getInput(), decay, input, output, Value());
+    if (window) {
+      ema.setTruncation(*window);
+      if (ema.getTruncatedForm() == Form::Quadratic) {
+        ema.erase();
+        return refuse(op, "a kernel this short costs less tap by tap");
+      }
+    }
     op.getResult().replaceAllUsesWith(castTo(builder, ema.getResult(), op.getResult().getType()));
     ++numRaised;
     remark::passed(loc, options("EmaRaised"))

@@ -63,8 +63,9 @@ def RaiseEma : Pass<"attune-raise-ema", "::mlir::func::FuncOp"> {
     if the sum with rounded decays and weights is within 8 units of rounding (1e-6 in f32) of the
     channel's largest tap at every tap. Other constant kernels stay as they are.
 
-    Needs kernels as long as the sequence, or fits that are 0 to rounding after the last tap. Not
-    raised if a constant decay is beyond 1 in magnitude.
+    A kernel of constant length that is shorter than the sequence, and not 0 to rounding after the last
+    tap, gives an average with a truncation, if that takes fewer multiply-adds than the taps. Not raised
+    if a constant decay is beyond 1 in magnitude.
 
     Before, with `%k[t, c] = sum_n %w[c, n] * exp(t * %l[c, n])` and generics written as expressions:
     ```mlir

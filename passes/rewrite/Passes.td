@@ -57,10 +57,11 @@ def SequenceForms : Pass<"attune-sequence-forms", "::mlir::func::FuncOp"> {
   let summary = "Compute moving averages and Toeplitz products in the form asked for.";
   let description = [{
     `form` of `attune.ema` and `attune.toeplitz` says how they are computed; what the kernels do not do
-    themselves becomes other operators here. An average with a truncation, or with `form = quadratic`
-    or `fft`, is the convolution with its own response to an impulse; a Toeplitz product with `form =
-    fft` is a product of spectra, of the next even length without prime factors beyond 5 that holds
-    both signals. A truncation that no sequence reaches is dropped.
+    themselves becomes other operators here. An average with `form = quadratic` or `fft` is the
+    convolution with its own response to an impulse; a Toeplitz product with `form = fft` is a product
+    of spectra, of the next even length without prime factors beyond 5 that holds both signals. A
+    truncation that no sequence reaches is dropped; where another is left, `auto` becomes `chunked` or
+    `quadratic`, whichever takes fewer multiply-adds.
 
     The transforms are less exact than the direct product (their error is relative to the largest value
     of a channel), so they are never chosen here without being asked for.

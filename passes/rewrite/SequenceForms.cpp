@@ -28,9 +28,13 @@ struct SequenceForms : impl::SequenceFormsBase<SequenceForms> {
 
   void runOnOperation() override {
     SmallVector<EmaOp> averages(getOperation().getOps<EmaOp>());
-    for (EmaOp op : averages)
-      if (op.getTruncation() || op.getForm() == Form::Quadratic || op.getForm() == Form::Fft)
+    for (EmaOp op : averages) {
+      dropTruncation(op);
+      if (op.getTruncation() && op.getForm() == Form::Auto)
+        op.setForm(op.getTruncatedForm());
+      if (op.getForm() == Form::Quadratic || op.getForm() == Form::Fft)
         expand(op);
+    }
     SmallVector<ToeplitzOp> products(getOperation().getOps<ToeplitzOp>());
     for (ToeplitzOp op : products)
       if (op.getForm() == Form::Fft)
@@ -38,6 +42,20 @@ struct SequenceForms : impl::SequenceFormsBase<SequenceForms> {
   }
 
 private:
+  /// No sequence is longer.
+  void dropTruncation(EmaOp op) {
+    std::optional<int64_t> truncation = op.getTruncation();
+    if (!truncation)
+      return;
+    Sizes sizes(getOperation());
+    AffineExpr length = sizes.of(op.getInput(), 1);
+    if (!isNonNegative(sizes, sizes.constant(*truncation) - length))
+      return;
+    op.removeTruncationAttr();
+    if (op.getForm() == Form::Chunked)
+      op.setForm(Form::Auto);
+  }
+
   /// The kernel is the average of an impulse.
   void expand(EmaOp op) {
     if (op.getBidirectional() || op.getInitState() || op.getFinalState())
@@ -45,16 +63,9 @@ private:
     OpBuilder builder(op);
     Location loc = op.getLoc();
     Sizes sizes(getOperation());
-    AffineExpr length = sizes.of(op.getInput(), 1), taps = length;
-    if (std::optional<int64_t> truncation = op.getTruncation()) {
+    AffineExpr taps = sizes.of(op.getInput(), 1);
+    if (std::optional<int64_t> truncation = op.getTruncation())
       taps = sizes.constant(*truncation);
-      if (isNonNegative(sizes, taps - length)) {
-        op.removeTruncationAttr();
-        if (op.getForm() != Form::Quadratic && op.getForm() != Form::Fft)
-          return;
-        taps = length;
-      }
-    }
     Type element = op.getInputType().getElementType();
     SmallVector<OpFoldResult> shape{builder.getIndexAttr(1), sizes.get(builder, loc, taps),
                                     sizes.get(builder, loc, sizes.of(op.getInput(), 2))};

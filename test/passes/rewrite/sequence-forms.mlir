@@ -75,3 +75,18 @@ func.func @never_reached(%x: tensor<2x9x3xf32>, %a: tensor<3x2xf32>) -> tensor<2
       {truncation = 9 : i64} -> tensor<2x9x3xf32>
   return %y : tensor<2x9x3xf32>
 }
+
+// -----
+
+// Many taps of few exponentials are left to the kernel.
+// CHECK-LABEL: func.func @chunked
+// CHECK: attune.ema
+// CHECK-SAME: form = #attune.form<chunked>
+// CHECK-SAME: truncation = 64
+// CHECK-NOT: attune.toeplitz
+func.func @chunked(%x: tensor<2x?x3xf32>, %a: tensor<3x2xf32>) -> tensor<2x?x3xf32> {
+  %y = attune.ema ins(%x : tensor<2x?x3xf32>)
+      coeffs(%a, %a, %a : tensor<3x2xf32>, tensor<3x2xf32>, tensor<3x2xf32>)
+      {truncation = 64 : i64} -> tensor<2x?x3xf32>
+  return %y : tensor<2x?x3xf32>
+}
