@@ -75,6 +75,7 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   everyChoice.require = true;
   pm.addPass(createSelectChoices(std::move(everyChoice)));
   pm.addNestedPass<func::FuncOp>(createFuseGatherProducers());
+  pm.addNestedPass<func::FuncOp>(createSinkConcats());
   if (backend) {
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
     pm.addPass(createCanonicalizerPass());

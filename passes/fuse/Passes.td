@@ -11,6 +11,25 @@ def FuseElementwise : Pass<"attune-fuse-elementwise", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
 }
 
+def SinkConcats : Pass<"attune-sink-concats", "::mlir::func::FuncOp"> {
+  let summary = "Reduce the parts of a concatenation instead of the whole.";
+  let description = [{
+    A reduction whose parallel loop runs over the parts of a concatenation, one after the other, is
+    one reduction for every part, whose loops know their part:
+
+    ```mlir
+    %k = tensor.concat dim(1) %a, %b : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x128xf32>
+    %s = linalg.generic ... ins(%k) outs(%zero) { sum over the first axis } -> tensor<128xf32>
+    // becomes
+    %s0 = linalg.generic ... ins(%a) outs(%zero0) { ... } -> tensor<64xf32>
+    %s1 = linalg.generic ... ins(%b) outs(%zero1) { ... } -> tensor<64xf32>
+    %s = tensor.concat dim(0) %s0, %s1
+    ```
+    Only where nothing else reads the concatenation, whose parts have static extents along its axis.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def FuseGatherProducers : Pass<"attune-fuse-gather-producers", "::mlir::func::FuncOp"> {
   let summary = "Compute the gathered elements of an elementwise result, not all of them.";
   let description = [{
