@@ -143,4 +143,21 @@ std::optional<ConstantLaw::Band> ConstantLaw::band(const ConstantData &data, int
   return fits(second, first, *other, offset);
 }
 
+bool ConstantLaw::isRepeated(const ConstantData &data, int64_t offset, ArrayRef<Axis> axes,
+                             size_t along) {
+  SmallVector<int64_t> at(axes.size(), 0);
+  while (true) {
+    int64_t position = offset;
+    for (auto [axis, index] : llvm::zip(axes, at))
+      position += axis.stride * index;
+    if (data.getBits(position) != data.getBits(position - axes[along].stride * at[along]))
+      return false;
+    size_t axis = axes.size();
+    while (axis > 0 && ++at[axis - 1] == axes[axis - 1].size)
+      at[--axis] = 0;
+    if (axis == 0)
+      return true;
+  }
+}
+
 } // namespace attune

@@ -56,6 +56,9 @@ struct ConstantLaw {
     int64_t inside, outside;
   };
   static std::optional<Band> band(const ConstantData &data, int64_t offset, Axis row, Axis column);
+  /// Whether the same values stand all along one of the axes.
+  static bool isRepeated(const ConstantData &data, int64_t offset, llvm::ArrayRef<Axis> axes,
+                         size_t along);
 };
 
 } // namespace attune

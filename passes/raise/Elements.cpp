@@ -92,22 +92,6 @@ Value Elements::fromOutside(Value scalar) {
   return arg;
 }
 
-Value Elements::sizeValue(AffineExpr extent) {
-  extent = simplifyAffineExpr(extent, 0, sizes.numSymbols());
-  if (std::optional<int64_t> value = Sizes::asConstant(extent))
-    return constantIndex(*value);
-  if (auto binary = dyn_cast<AffineBinaryOpExpr>(extent)) {
-    Value lhs = sizeValue(binary.getLHS()), rhs = sizeValue(binary.getRHS());
-    if (!lhs || !rhs)
-      return {};
-    if (binary.getKind() == AffineExprKind::Add)
-      return make<arith::AddIOp>(lhs, rhs);
-    return binary.getKind() == AffineExprKind::Mul ? make<arith::MulIOp>(lhs, rhs) : Value();
-  }
-  Value symbol = sizes.symbolValue(extent);
-  return symbol && symbol.getType().isIndex() ? fromOutside(symbol) : Value();
-}
-
 ArrayRef<ElementOf> Elements::sources(Value scalar) const {
   auto entry = held.find(scalar);
   return entry == held.end() ? ArrayRef<ElementOf>() : ArrayRef<ElementOf>(entry->second);
@@ -207,6 +191,7 @@ Value Elements::compute(Value tensor, ArrayRef<Value> indices) {
           [&](auto collapse) { return throughCollapse(collapse, indices); })
       .Case<tensor::ExtractSliceOp>([&](auto slice) { return throughSlice(slice, indices); })
       .Case<tensor::ConcatOp>([&](auto concat) { return throughConcat(concat, indices); })
+      .Case<tensor::PadOp>([&](auto pad) { return throughPad(pad, indices); })
       .Case<tensor::CastOp>([&](auto cast) { return at(cast.getSource(), indices); })
       .Case<tensor::SplatOp>([&](auto splat) { return fromOutside(splat.getInput()); })
       .Case<tensor::FromElementsOp>([&](auto elements) {
@@ -238,7 +223,8 @@ Value Elements::ofConstant(Value tensor, ArrayRef<Value> indices) {
   // Positions are strides times indices: a constant part and a few free ones.
   int64_t stride = 1, offset = 0;
   SmallVector<ConstantLaw::Axis> axes;
-  SmallVector<Value> variable;
+  SmallVector<int64_t> numbers;
+  SmallVector<Value> kept(indices);
   for (int64_t axis = data->getType().getRank(); axis-- > 0;) {
     int64_t size = data->getType().getDimSize(axis);
     if (std::optional<int64_t> value = getConstantIntValue(indices[axis])) {
@@ -247,27 +233,36 @@ Value Elements::ofConstant(Value tensor, ArrayRef<Value> indices) {
       offset += *value * stride;
     } else {
       axes.insert(axes.begin(), {size, stride});
-      variable.insert(variable.begin(), indices[axis]);
+      numbers.insert(numbers.begin(), axis);
     }
     stride *= size;
   }
+  // What an exporter repeated along an axis does not depend on it.
+  for (size_t n = axes.size(); n-- > 0;)
+    if (ConstantLaw::isRepeated(*data, offset, axes, n)) {
+      kept[numbers[n]] = constantIndex(0);
+      axes.erase(axes.begin() + n);
+      numbers.erase(numbers.begin() + n);
+    }
   if (axes.empty())
     return scalar(offset);
+  auto unknown = [&] { return ArrayRef(kept) == indices ? Value() : leaf(tensor, kept); };
   if (axes.size() == 1) {
     std::optional<ConstantLaw::Ramp> ramp = ConstantLaw::ramp(*data, offset, axes[0]);
     if (!ramp)
-      return {};
-    Value step = make<arith::DivUIOp>(variable[0], constantIndex(ramp->divisor));
+      return unknown();
+    Value step = make<arith::DivUIOp>(kept[numbers[0]], constantIndex(ramp->divisor));
     Value value = make<arith::AddIOp>(make<arith::MulIOp>(step, constantIndex(ramp->slope)),
                                       constantIndex(ramp->start));
     return type.isIndex() ? value : make<arith::IndexCastOp>(type, value);
   }
-  if (axes.size() != 2)
-    return {};
-  std::optional<ConstantLaw::Band> band = ConstantLaw::band(*data, offset, axes[0], axes[1]);
+  std::optional<ConstantLaw::Band> band;
+  if (axes.size() == 2)
+    band = ConstantLaw::band(*data, offset, axes[0], axes[1]);
   if (!band)
-    return {};
-  Value row = variable[0], column = variable[1], inside = constantInt(builder.getI1Type(), 1);
+    return unknown();
+  Value row = kept[numbers[0]], column = kept[numbers[1]],
+        inside = constantInt(builder.getI1Type(), 1);
   if (band->high) {
     Value last = make<arith::AddIOp>(row, constantIndex(*band->high));
     inside = make<arith::CmpIOp>(arith::CmpIPredicate::sle, column, last);
@@ -468,9 +463,8 @@ Value Elements::throughCollapse(tensor::CollapseShapeOp op, ArrayRef<Value> indi
           difference(sum.getRhs(), size).high.value_or(0) < 0) {
         inner[axis] = sum.getRhs();
         rest = product.getLhs();
-      } else if (difference(rest, size).high.value_or(0) < 0) {
-        inner[axis] = rest;
-        rest = constantIndex(0);
+      } else if (auto parts = divide(rest, size)) {
+        std::tie(rest, inner[axis]) = *parts;
       } else {
         inner[axis] = make<arith::RemUIOp>(rest, size);
         rest = make<arith::DivUIOp>(rest, size);
@@ -514,6 +508,28 @@ Value Elements::throughConcat(tensor::ConcatOp op, ArrayRef<Value> indices) {
     begin = end;
   }
   return {};
+}
+
+/// Positions that lie in the source, or in the padding, for all values of the free indices.
+Value Elements::throughPad(tensor::PadOp op, ArrayRef<Value> indices) {
+  Value fill = op.getConstantPaddingValue();
+  if (!fill)
+    return {};
+  SmallVector<Value> inner;
+  bool known = true;
+  for (auto [axis, index] : llvm::enumerate(indices)) {
+    Value low = sizeValue(sizes.of(op.getMixedLowPad()[axis]));
+    Value extent = sizeValue(sizes.of(op.getSource(), axis));
+    if (!low || !extent)
+      return {};
+    inner.push_back(make<arith::SubIOp>(index, low));
+    Range fromStart = difference(inner.back(), constantIndex(0));
+    Range fromEnd = difference(inner.back(), extent);
+    if (fromStart.high.value_or(0) < 0 || fromEnd.low.value_or(-1) >= 0)
+      return fromOutside(fill);
+    known &= fromStart.low.value_or(-1) >= 0 && fromEnd.high.value_or(0) < 0;
+  }
+  return known ? at(op.getSource(), inner) : Value();
 }
 
 } // namespace attune

@@ -3,9 +3,10 @@
 //
 // The base of structural matching. `at(tensor, indices)` gives one element of a tensor as scalar IR
 // in a scratch block: elementwise operators are inlined, views (transpose, reshape, slice, concat,
-// broadcast) become index arithmetic, constants with a simple law (triangular, band, ramp) become
-// comparisons, everything is folded, and equal expressions are the same value. So a pattern is
-// written once, on scalars, and no longer depends on how an exporter arranged views and operators.
+// pad, broadcast) become index arithmetic, constants with a simple law (triangular, band, ramp)
+// become comparisons, everything is folded, and equal expressions are the same value. So a pattern
+// is written once, on scalars, and no longer depends on how an exporter arranged views and
+// operators.
 //
 //   Elements elements(sizes);
 //   Value i = elements.addIndex(n), j = elements.addIndex(m);
@@ -97,7 +98,7 @@ public:
   mlir::Value negate(mlir::Value condition);
   /// The same operator on other operands.
   mlir::Value rebuild(mlir::Operation *op, mlir::ValueRange operands);
-  /// An index scalar with the value of an extent.
+  /// An index scalar with the value of an extent, or of an expression over free indices (dims).
   mlir::Value sizeValue(mlir::AffineExpr extent);
 
 private:
@@ -110,6 +111,7 @@ private:
                               llvm::ArrayRef<mlir::Value> indices);
   mlir::Value throughSlice(mlir::tensor::ExtractSliceOp op, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value throughConcat(mlir::tensor::ConcatOp op, llvm::ArrayRef<mlir::Value> indices);
+  mlir::Value throughPad(mlir::tensor::PadOp op, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value ofConstant(mlir::Value tensor, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value evaluate(mlir::Value value, mlir::linalg::LinalgOp op,
                        llvm::ArrayRef<mlir::Value> loops, mlir::IRMapping &known);
@@ -121,14 +123,19 @@ private:
   mlir::Value simplifyInteger(mlir::Operation *op);
   mlir::Value simplifyCompare(mlir::Operation *op);
   mlir::Value distribute(mlir::Operation *op);
+  mlir::Value simplifyPosition(mlir::Operation *op);
   /// An integer scalar as an index scalar, if it comes from indices and constants.
   mlir::Value asIndex(mlir::Value integer);
   /// Bounds of a - b over all free indices: nullopt where unknown.
   struct Range {
     std::optional<int64_t> low, high;
   };
+  /// Free indices as dims, in their order; null if there is more than sums and products.
   mlir::AffineExpr asAffine(mlir::Value index);
   Range difference(mlir::Value a, mlir::Value b);
+  /// Quotient and remainder of an index that is not negative, if the quotient is a sum of multiples
+  /// of free indices wherever they lie: `i (n + 1) + j` by `n + 1`, with j <= n, is i and j.
+  std::optional<std::pair<mlir::Value, mlir::Value>> divide(mlir::Value index, mlir::Value size);
 
   Sizes &sizes;
   mlir::MLIRContext *context;

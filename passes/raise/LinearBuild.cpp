@@ -203,6 +203,9 @@ LinearAttentionOp LinearMatch::build(OpBuilder &builder) {
   if (!keyTable.empty()) {
     op.getQueryPosMutable().assign(buildTable(builder, loc, queryTable, row));
     op.getKeyPosMutable().assign(buildTable(builder, loc, keyTable, column));
+  } else if (!keyTableValues.empty()) {
+    op.getQueryPosMutable().assign(buildTable(builder, loc, queryTableValues, row));
+    op.getKeyPosMutable().assign(buildTable(builder, loc, keyTableValues, column));
   }
   if (mu) {
     auto constant = [&](double value) -> Value {

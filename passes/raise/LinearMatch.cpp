@@ -161,6 +161,8 @@ bool LinearMatch::assignRoles(const Product &product, Value keyIndex, Value feat
   for (auto *list : {&queryFactors, &keyFactors, &valueFactors, &keyScale, &keyMasks, &relative,
                      &queryTable, &keyTable, &batch, &heads})
     list->clear();
+  queryTableValues.clear();
+  keyTableValues.clear();
   SmallVector<Value> withColumn, fixed;
   for (Value factor : product.factors) {
     bool onColumn = elements.depends(factor, column), onFeature = elements.depends(factor, feature);

@@ -56,6 +56,16 @@ private:
   std::optional<double> momentumOf(Value scalar);
   Value ofDistance(Value scalar, Value distance);
   Value buildToeplitz(mlir::OpBuilder &builder, mlir::Location loc);
+
+  /// A constant of heads, queries and keys; extent 1 where it does not vary.
+  struct Table {
+    std::array<int64_t, 3> extents{1, 1, 1};
+    bool byHead = false, isSingle = false;
+    std::vector<double> values;
+  };
+  std::optional<Table> readTable(Value factor);
+  Value constantOfDistance(const Table &table);
+  bool splitTable(const Table &table);
   void matchPositions();
   std::optional<ElementOf> featureTensor(llvm::ArrayRef<Value> factors);
   std::optional<int64_t> termWidth(const ElementOf &element);
@@ -73,6 +83,8 @@ private:
   void matchOperand(Operand &operand, llvm::ArrayRef<Value> factors, bool withMap);
   Value buildOperand(mlir::OpBuilder &builder, mlir::Location loc, const Operand &operand);
   Value buildTable(mlir::OpBuilder &builder, mlir::Location loc, llvm::ArrayRef<Value> table,
+                   Value position);
+  Value buildTable(mlir::OpBuilder &builder, mlir::Location loc, llvm::ArrayRef<double> values,
                    Value position);
   void addMap(mlir::OpBuilder &builder, LinearAttentionOp op, mlir::Region &region,
               const Operand &operand);
@@ -99,6 +111,8 @@ private:
   llvm::SmallVector<Value> queryFactors, keyFactors, valueFactors, keyScale, keyMasks, relative;
   /// Per term, a scalar of the position.
   llvm::SmallVector<Value> queryTable, keyTable;
+  /// Term by term, where the weights are a constant table instead.
+  std::vector<double> queryTableValues, keyTableValues;
   Operand query, key, value, mask;
   /// A map of the state, between the sums over keys and over features.
   Operand state;

@@ -151,14 +151,25 @@ bool LinearMatch::matchRelative() {
   if (!last)
     return refuse("the number of queries is not known where the positions are");
   Value distance = elements.make<arith::SubIOp>(offset, last);
-  for (Value &factor : relative) {
-    factor = ofDistance(factor, distance);
-    if (!factor)
-      return refuse("the weights depend on positions in another way than by their distance");
+  SmallVector<Value> ofDistances;
+  for (Value factor : relative) {
+    Value found = ofDistance(factor, distance);
+    std::optional<Table> table = found ? std::nullopt : readTable(factor);
+    if (table)
+      found = constantOfDistance(*table);
+    if (!found && table && splitTable(*table))
+      continue;
+    if (!found)
+      return refuse(table
+                        ? "the constant weights are neither a function of the distance nor a sum "
+                          "of a few products"
+                        : "the weights depend on positions in another way than by their distance");
     for (Value index : batch)
-      if (elements.depends(factor, index))
+      if (elements.depends(found, index))
         return refuse("the relative positions vary with the batch");
+    ofDistances.push_back(found);
   }
+  relative = ofDistances;
   return true;
 }
 
@@ -167,7 +178,14 @@ Value LinearMatch::buildToeplitz(OpBuilder &builder, Location loc) {
   if (!heads.empty() &&
       llvm::any_of(relative, [&](Value factor) { return elements.depends(factor, heads[0]); }))
     axes.insert(axes.begin(), heads[0]);
-  return materialize(builder, loc, products.multiply(relative), axes, checks);
+  Value whole = products.multiply(relative);
+  SmallVector<int64_t> shape;
+  for (Value index : axes)
+    shape.push_back(Sizes::asConstant(elements.extentOf(index)).value_or(ShapedType::kDynamic));
+  if (checks.empty())
+    if (Value held = elements.tensorAt(whole, axes, RankedTensorType::get(shape, whole.getType())))
+      return held;
+  return materialize(builder, loc, whole, axes, checks);
 }
 
 } // namespace attune

@@ -166,12 +166,11 @@ Value Elements::simplifyInteger(Operation *op) {
   }
   if (isa<arith::RemUIOp, arith::RemSIOp, arith::DivUIOp, arith::DivSIOp, arith::FloorDivSIOp>(
           op) &&
-      difference(a, b).high.value_or(0) < 0 &&
       difference(a, constantIndex(0)).low.value_or(-1) >= 0)
-    return isa<arith::RemUIOp, arith::RemSIOp>(op) ? op->getOperand(0)
-                                                   : fromIndex(constantIndex(0));
+    if (auto parts = divide(a, b))
+      return fromIndex(isa<arith::RemUIOp, arith::RemSIOp>(op) ? parts->second : parts->first);
   if (type.isIndex())
-    return {};
+    return simplifyPosition(op);
   if (isa<arith::AddIOp>(op))
     return fromIndex(make<arith::AddIOp>(a, b));
   if (isa<arith::SubIOp>(op))
@@ -293,63 +292,6 @@ Value Elements::simplifyCompare(Operation *op) {
   if (same && same.getLhs() == a && same.getRhs() == b && same.getPredicate() == predicate)
     return {};
   return make<arith::CmpIOp>(predicate, a, b);
-}
-
-AffineExpr Elements::asAffine(Value index) {
-  if (auto position = llvm::find(free, index); position != free.end())
-    return getAffineDimExpr(position - free.begin(), context);
-  APInt value;
-  if (matchPattern(index, m_ConstantInt(&value)))
-    return sizes.constant(value.getSExtValue());
-  if (Value host = outsideOf.lookup(index))
-    return sizes.of(host);
-  Operation *op = index.getDefiningOp();
-  if (!op || !isa<arith::AddIOp, arith::SubIOp, arith::MulIOp>(op))
-    return {};
-  AffineExpr a = asAffine(op->getOperand(0)), b = asAffine(op->getOperand(1));
-  if (!a || !b)
-    return {};
-  return isa<arith::AddIOp>(op) ? a + b : isa<arith::SubIOp>(op) ? a - b : a * b;
-}
-
-Elements::Range Elements::difference(Value a, Value b) {
-  AffineExpr x = asAffine(a), y = asAffine(b);
-  if (!x || !y)
-    return {};
-  unsigned numDims = free.size(), numSymbols = sizes.numSymbols();
-  AffineExpr expr = simplifyAffineExpr(x - y, numDims, numSymbols);
-  auto coefficient = [&](AffineExpr e, AffineExpr variable, AffineExpr next) {
-    AffineExpr step = e.replace(variable, next) - e;
-    return Sizes::asConstant(simplifyAffineExpr(step, numDims, sizes.numSymbols()));
-  };
-  AffineExpr low = expr, high = expr;
-  for (auto [position, index] : llvm::enumerate(free)) {
-    AffineExpr dim = getAffineDimExpr(position, context);
-    if (!expr.isFunctionOfDim(position))
-      continue;
-    std::optional<int64_t> slope = coefficient(expr, dim, dim + 1);
-    if (!slope)
-      return {};
-    AffineExpr last = extents.lookup(index) - 1, first = sizes.constant(0);
-    low = low.replace(dim, *slope >= 0 ? first : last);
-    high = high.replace(dim, *slope >= 0 ? last : first);
-  }
-  // Extents and other symbols that are sizes are not negative; nothing bounds them from above.
-  auto bound = [&](AffineExpr e, bool lower) -> std::optional<int64_t> {
-    e = simplifyAffineExpr(e, numDims, sizes.numSymbols());
-    for (unsigned position = 0; position < sizes.numSymbols(); ++position) {
-      if (!e.isFunctionOfSymbol(position))
-        continue;
-      AffineExpr symbol = getAffineSymbolExpr(position, context);
-      Value value = sizes.symbolValue(symbol);
-      std::optional<int64_t> slope = coefficient(e, symbol, symbol + 1);
-      if (!slope || !value.getDefiningOp<tensor::DimOp>() || (*slope >= 0) != lower)
-        return std::nullopt;
-      e = e.replace(symbol, sizes.constant(0));
-    }
-    return Sizes::asConstant(simplifyAffineExpr(e, numDims, sizes.numSymbols()));
-  };
-  return {bound(low, true), bound(high, false)};
 }
 
 } // namespace attune
