@@ -69,6 +69,7 @@ class EmaUnrolled(Ema):
 
 spelling("ema", "fft", fixed=True, dynamo_only=True)(EmaFft)
 spelling("ema", "convolution")(EmaConvolution)
+spelling("ema", "window", sizes={"components": 2, "taps": 64, "length": 70})(EmaConvolution)
 spelling("ema", "unrolled", fixed=True)(EmaUnrolled)
 
 

@@ -12,7 +12,24 @@ namespace attune {
 /// With fewer taps a convolution on the layout that it has costs less than a change of layout.
 static constexpr int64_t kFewestTaps = 16;
 
-bool CausalTaps::match() { return readMaps() && readSignal(); }
+/// Whether the groups are the tensor's axes as they are, the channels innermost.
+static bool isInOrder(const Layout &layout) {
+  SmallVector<int64_t> axes;
+  for (const auto &group : layout.axes)
+    axes.append(group.begin(), group.end());
+  return llvm::is_sorted(axes) && axes.front() >= 0 &&
+         axes.back() + 1 == int64_t(layout.element.indices.size());
+}
+
+bool CausalTaps::match() {
+  if (!readMaps())
+    return false;
+  bool found = readSignal();
+  // Short convolutions are what most graphs mean by them.
+  if (op.getStaticLoopRanges()[tap] < kFewestTaps)
+    reason.clear();
+  return found;
+}
 
 /// One input is read at the sum of an outer position and a tap, the other one at the tap.
 bool CausalTaps::readMaps() {
@@ -52,7 +69,7 @@ bool CausalTaps::readMaps() {
   for (auto [loop, kind] : llvm::enumerate(kinds))
     if (kind == utils::IteratorType::reduction && loop != tap && extents[loop] != 1)
       return false;
-  return extents[tap] >= kFewestTaps && !op.getMatchingIndexingMap(weights).isFunctionOfDim(time) &&
+  return extents[tap] > 1 && !op.getMatchingIndexingMap(weights).isFunctionOfDim(time) &&
          op.getMatchingIndexingMap(weights).isProjectedPermutation() &&
          op.getIndexingMapMatchingResult(op->getResult(0)).isProjectedPermutation();
 }
@@ -118,9 +135,11 @@ bool CausalTaps::readSignal() {
   groups = {batch, {position}, {channel}};
   layout = findLayout(elements, sizes, signal.scalar, groups,
                       [&](Value index) { return elements.extentOf(index); });
-  if (!layout)
+  if (!layout) {
     reason = "no tensor holds the signal by itself";
-  return layout.has_value();
+    return false;
+  }
+  return taps >= kFewestTaps || isInOrder(*layout);
 }
 
 ToeplitzOp CausalTaps::build(OpBuilder &builder) {

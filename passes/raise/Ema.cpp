@@ -8,6 +8,8 @@
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace attune {
@@ -15,6 +17,9 @@ namespace attune {
 #include "attune/passes/Passes.h.inc"
 
 namespace {
+/// What may be left out, in units of f32 rounding of the largest tap.
+constexpr double kRoundings = 8;
+
 struct RaiseEma : impl::RaiseEmaBase<RaiseEma> {
   using RaiseEmaBase::RaiseEmaBase;
 
@@ -77,6 +82,8 @@ private:
       return refuse(op, "an exponential grows");
     }
     Value input = table({}), output = table(law->weight);
+    if (window && vanishes(decay, output, *window))
+      window.reset();
     replace(op, decay, input, output, window);
   }
 
@@ -119,6 +126,37 @@ private:
     for (int64_t n = 0; n < (data->isSplat() ? 1 : data->size()); ++n)
       if (!(std::abs(data->getFloat(n)) <= 1))
         return false;
+    return true;
+  }
+
+  /// Whether all of the response after so many steps is rounding of its largest element.
+  static bool vanishes(Value decay, Value weight, int64_t steps) {
+    std::optional<ConstantData> a = ConstantData::get(decay), w = ConstantData::get(weight);
+    if (!a || !w)
+      return false;
+    auto value = [](const ConstantData &data, int64_t n) {
+      return data.getFloat(data.isSplat() ? 0 : n);
+    };
+    int64_t states = a->getType().getDimSize(1);
+    for (int64_t row = 0; row < a->getType().getDimSize(0); ++row) {
+      double rest = 0, largest = 0;
+      std::vector<double> powers;
+      for (int64_t n = row * states; n < (row + 1) * states; ++n) {
+        double base = std::abs(value(*a, n));
+        rest += std::abs(value(*w, n)) * std::pow(base, double(steps)) / (1 - base);
+        powers.push_back(value(*w, n));
+      }
+      for (int64_t t = 0; t < steps; ++t) {
+        double tap = 0;
+        for (auto [n, power] : llvm::enumerate(powers)) {
+          tap += power;
+          power *= value(*a, row * states + n);
+        }
+        largest = std::max(largest, std::abs(tap));
+      }
+      if (!(rest <= kRoundings * 0x1p-24 * largest))
+        return false;
+    }
     return true;
   }
 

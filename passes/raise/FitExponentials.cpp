@@ -157,7 +157,7 @@ static std::optional<Channel> fitChannel(const Vector &taps, size_t count, Round
     for (auto [x, y] : llvm::zip(sum, power))
       x += weight * y;
     growth += std::abs(weight);
-    rest += std::abs(weight * power.back() * decay);
+    rest += std::abs(weight * power.back() * decay) / (1 - std::abs(decay));
   }
   double allowed = kRoundings * round.unit() * largest;
   if (!(growth <= kMaxGrowth * largest) || llvm::any_of(llvm::zip(sum, taps), [&](auto pair) {

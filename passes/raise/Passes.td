@@ -65,7 +65,8 @@ def RaiseEma : Pass<"attune-raise-ema", "::mlir::func::FuncOp"> {
 
     A kernel of constant length that is shorter than the sequence, and not 0 to rounding after the last
     tap, gives an average with a truncation, if that takes fewer multiply-adds than the taps. Not raised
-    if a constant decay is beyond 1 in magnitude.
+    if a constant decay is beyond 1 in magnitude. With more decays than a third of the taps there would
+    be nothing to win.
 
     Before, with `%k[t, c] = sum_n %w[c, n] * exp(t * %l[c, n])` and generics written as expressions:
     ```mlir
@@ -94,7 +95,10 @@ def RaiseLinearAttention : Pass<"attune-raise-linear-attention", "::mlir::func::
     factors is the same. Divisors that are the same sum without `v` (plus eps, at least eps, or
     alone), or the number of visible keys, become the norm; `j <= i`, from masks or cumulative sums,
     makes it causal; a product with a mask of keys becomes `key_mask`; scalar maps of queries and
-    keys become regions.
+    keys become regions. Factors that depend on the distance become Toeplitz coefficients, also where
+    a table is shifted row by row (padded, reshaped and cut) or a constant matrix is so by its values;
+    a constant matrix of low rank becomes position tables: at most 16 terms and a third of the
+    positions, to 16 units of f32 rounding of each row's largest element.
 
     Needs sums on zero-filled inits and `attune.scan`. Guarantees the same results up to rounding.
     Products of three data tensors without a norm are raised if all three share a batch axis, and
@@ -189,7 +193,7 @@ def RaiseToeplitz : Pass<"attune-raise-toeplitz", "::mlir::func::FuncOp"> {
     the error of a transform is relative to the largest value of a channel.
 
     A depthwise convolution along one axis, padded in front by all taps but one, is such a product
-    too; raised from 16 taps on.
+    too; raised from 16 taps on, with fewer where channels lie innermost already.
 
     Before, with complex products as generics written as expressions:
     ```mlir

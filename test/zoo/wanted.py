@@ -10,7 +10,8 @@ from pathlib import Path
 FILE = Path(__file__).with_name("reached.txt")
 
 ONE, TWO, LINEAR = "attention", "2 attention", "linear_attention"
-EMA = "attention + ema"
+# So few taps cost less than a recurrence.
+TAPS = "toeplitz"
 
 WANTED = {
     "softmax": ONE,
@@ -22,7 +23,10 @@ WANTED = {
     "luna/causal_quadratic": "2 linear_attention",
     "couplformer": TWO,
     "ema": "ema",
-    "mega": EMA,
+    "ema/convolution": TAPS,
+    "mega": f"{ONE} + {TAPS}",
+    "mega/fft": f"{ONE} + ema",
+    "mega/chunked_fft": f"{ONE} + ema",
     "rpe": LINEAR,
     "vicinity": LINEAR,
     "evolving": "2 attention + map_mix",

@@ -161,6 +161,35 @@ func.func @window(%x: tensor<1x?x2xf32>, %a: tensor<2x2xf32>) -> tensor<1x?x2xf3
 #cn = affine_map<(t, c, n) -> (c, n)>
 #tc = affine_map<(t, c, n) -> (t, c)>
 
+// Nothing is left after the window but rounding.
+// CHECK-LABEL: func @fades
+// CHECK: attune.ema
+// CHECK-NOT: truncation
+// REMARK: [Passed] EmaRaised {{.*}}2 exponentials
+func.func @fades(%x: tensor<1x?x2xf32>) -> tensor<1x?x2xf32> {
+  %zero = arith.constant 0.0 : f32
+  %a = arith.constant dense<[[0.5, 0.25], [0.25, 0.0]]> : tensor<2x2xf32>
+  %e2 = tensor.empty() : tensor<40x2xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e2 : tensor<40x2xf32>) -> tensor<40x2xf32>
+  %k = linalg.generic {indexing_maps = [#cn, #tc], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a : tensor<2x2xf32>) outs(%f : tensor<40x2xf32>) {
+  ^bb0(%p: f32, %o: f32):
+    %i = linalg.index 0 : index
+    %j = arith.index_cast %i : index to i64
+    %t = arith.sitofp %j : i64 to f32
+    %m = math.powf %p, %t : f32
+    %1 = arith.addf %o, %m : f32
+    linalg.yield %1 : f32
+  } -> tensor<40x2xf32>
+  %y = attune.toeplitz ins(%k, %x : tensor<40x2xf32>, tensor<1x?x2xf32>) -> tensor<1x?x2xf32>
+  return %y : tensor<1x?x2xf32>
+}
+
+// -----
+
+#cn = affine_map<(t, c, n) -> (c, n)>
+#tc = affine_map<(t, c, n) -> (t, c)>
+
 // CHECK-LABEL: func @unknown_window
 // CHECK-NOT: attune.ema
 // REMARK: [Missed] EmaNotRaised {{.*}}neither constant nor the sequence

@@ -143,6 +143,58 @@ func.func @taps(%x: tensor<2x?x3xf32>, %w: tensor<3x16xf32>) -> tensor<2x?x3xf32
 
 // -----
 
+// A few taps, channels innermost.
+// CHECK-LABEL: func @few_taps
+// CHECK: attune.toeplitz ins(%{{.*}}, %{{.*}} : tensor<4x3xf32>, tensor<2x9x3xf32>)
+// REMARK: [Passed] ToeplitzRaised {{.*}}Function=few_taps
+func.func @few_taps(%x: tensor<2x9x3xf32>, %w: tensor<3x4xf32>) -> tensor<2x9x3xf32> {
+  %zero = arith.constant 0.0 : f32
+  %pad = tensor.pad %x low[0, 3, 0] high[0, 0, 0] {
+  ^bb0(%i: index, %j: index, %k: index):
+    tensor.yield %zero : f32
+  } : tensor<2x9x3xf32> to tensor<2x12x3xf32>
+  %e = tensor.empty() : tensor<2x9x3xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<2x9x3xf32>) -> tensor<2x9x3xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(b, t, c, k) -> (b, t + k, c)>,
+      affine_map<(b, t, c, k) -> (c, k)>, affine_map<(b, t, c, k) -> (b, t, c)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%pad, %w : tensor<2x12x3xf32>, tensor<3x4xf32>) outs(%f : tensor<2x9x3xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %0 = arith.mulf %a, %b : f32
+    %1 = arith.addf %o, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<2x9x3xf32>
+  return %y : tensor<2x9x3xf32>
+}
+
+// -----
+
+// A few taps, time innermost: a convolution like others.
+// CHECK-LABEL: func @few_taps_in_lines
+// CHECK-NOT: attune.toeplitz
+// REMARK-NOT: Function=few_taps_in_lines
+func.func @few_taps_in_lines(%x: tensor<2x3x9xf32>, %w: tensor<3x4xf32>) -> tensor<2x3x9xf32> {
+  %zero = arith.constant 0.0 : f32
+  %pad = tensor.pad %x low[0, 0, 3] high[0, 0, 0] {
+  ^bb0(%i: index, %j: index, %k: index):
+    tensor.yield %zero : f32
+  } : tensor<2x3x9xf32> to tensor<2x3x12xf32>
+  %e = tensor.empty() : tensor<2x3x9xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<2x3x9xf32>) -> tensor<2x3x9xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(b, t, c, k) -> (b, c, t + k)>,
+      affine_map<(b, t, c, k) -> (c, k)>, affine_map<(b, t, c, k) -> (b, c, t)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%pad, %w : tensor<2x3x12xf32>, tensor<3x4xf32>) outs(%f : tensor<2x3x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %0 = arith.mulf %a, %b : f32
+    %1 = arith.addf %o, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<2x3x9xf32>
+  return %y : tensor<2x3x9xf32>
+}
+
+// -----
+
 // CHECK-LABEL: func @centred
 // CHECK-NOT: attune.toeplitz
 // REMARK: [Missed] ToeplitzNotRaised {{.*}}the padding is not in front
