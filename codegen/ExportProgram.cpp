@@ -1,6 +1,7 @@
 #include "attune/codegen/ExportProgram.h"
 #include "attune/codegen/ScalarProgram.h"
 #include "attune/codegen/cost/Work.h"
+#include "attune/passes/fuse/ShareCaches.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
@@ -56,10 +57,11 @@ private:
   /// Kernel results that are written straight into an output.
   DenseMap<Value, int64_t> outputOf;
 
-  /// The tensor whose memory `value` is: reshapes and casts move nothing.
+  /// The tensor whose memory `value` is: reshapes, casts and fronts of buffers move nothing.
   static Value storage(Value value) {
     while (Operation *op = value.getDefiningOp()) {
-      if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op))
+      if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
+               tensor::ExtractSliceOp>(op))
         break;
       value = op->getOperand(0);
     }
@@ -124,6 +126,13 @@ private:
   LogicalResult addInputs() {
     for (BlockArgument arg : func.getArguments()) {
       unsigned number = arg.getArgNumber();
+      if (auto buffer = func.getArgAttrOfType<DenseI64ArrayAttr>(number, kInputBufferAttr)) {
+        values[arg] = program.inputs[buffer[0]].value;
+        program.aliases.push_back({buffer[0], buffer[1], buffer[2]});
+        continue;
+      }
+      if (func.getArgAttr(number, kOutputBufferAttr))
+        continue;
       Program::Port input = port(func.getArgAttrDict(number), arg.getType(), number, "input_");
       input.value = program.values.size();
       FailureOr<std::vector<int64_t>> extents = shape(arg);
@@ -175,7 +184,8 @@ private:
       return addCheck(assertion);
     if (auto terminator = dyn_cast<func::ReturnOp>(op))
       return addReturn(terminator);
-    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp, tensor::DimOp>(op) ||
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp, tensor::DimOp,
+            tensor::ExtractSliceOp>(op) ||
         scalars.accepts(&op))
       return success();
     return op.emitError("internal: the host program cannot express this operator");
@@ -242,6 +252,8 @@ private:
       }
       step.buffers.push_back(values[result]);
     }
+    for (auto [input, result] : kernels[step.kernel].inPlace)
+      shareState(op, op.getInputs()[input], op.getResult(result));
     OpBuilder builder(op);
     for (const HostExpr &expr : kernels[step.kernel].scratch) {
       Value size = expr(builder, op.getLoc(), op.getDims(), scalars.threads());
@@ -265,6 +277,32 @@ private:
     step.bytes = trafficOf(step);
     program.steps.push_back(std::move(step));
     return success();
+  }
+
+  /// Declares that an output may be the memory of an input of the same shape, if nothing reads the
+  /// input any more once `kernel` has written the output.
+  void shareState(KernelOp kernel, Value input, Value result) {
+    auto arg = dyn_cast<BlockArgument>(storage(input));
+    auto output = outputOf.find(result);
+    auto terminator = func.getBody().front().getTerminator();
+    if (!arg || output == outputOf.end() ||
+        arg.getType() != terminator->getOperand(output->second).getType() ||
+        cast<RankedTensorType>(arg.getType()).getRank() == 0 || isReadAfter(arg, kernel))
+      return;
+    for (const Program::Alias &alias : program.aliases)
+      if (alias.input == arg.getArgNumber() || alias.output == output->second)
+        return;
+    program.aliases.push_back({arg.getArgNumber(), output->second, 0});
+  }
+
+  static bool isReadAfter(Value tensor, KernelOp kernel) {
+    return llvm::any_of(tensor.getUsers(), [&](Operation *user) {
+      if (isa<tensor::DimOp>(user))
+        return false;
+      if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(user))
+        return isReadAfter(user->getResult(0), kernel);
+      return kernel->isBeforeInBlock(user);
+    });
   }
 
   /// An output may be a reshape of the kernel's result: the caller sees the function's type.

@@ -13,6 +13,7 @@ namespace attune::codegen {
 struct ProgramKernel {
   Program::Kernel info;
   llvm::SmallVector<HostExpr> scratch;
+  llvm::SmallVector<std::pair<int64_t, int64_t>> inPlace; ///< as in EmittedKernel
 };
 
 /// Exports `func`, in which `kernelOf` gives every kernel op its place in `kernels`. Index

@@ -73,6 +73,7 @@ FailureOr<EmittedKernels> emitKernels(func::FuncOp func, const CpuEmitters &emit
     kernel.info.hash = hash;
     collectNodeNames(op.getLoc(), kernel.info.nodes);
     kernel.scratch = std::move(emitted->scratch);
+    kernel.inPlace = std::move(emitted->inPlace);
     result.kernels.push_back(std::move(kernel));
   }
   return result;

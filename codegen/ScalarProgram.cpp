@@ -1,4 +1,5 @@
 #include "attune/codegen/ScalarProgram.h"
+#include "attune/passes/fuse/ShareCaches.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -76,9 +77,10 @@ int64_t ScalarProgram::emit(StringRef op, std::vector<int64_t> operands) {
   auto [it, fresh] = numbered.try_emplace({op.str(), operands}, program.scalars.size());
   if (!fresh)
     return it->second;
-  if (op != "const" && op != "dim" && llvm::any_of(operands, [&](int64_t operand) {
-        return loads.count(operand) != 0;
-      }))
+  // The first operands of these are no scalars.
+  ArrayRef<int64_t> read = operands;
+  read = read.drop_front(op == "const" || op == "dim" ? read.size() : op.ends_with("_capacity"));
+  if (llvm::any_of(read, [&](int64_t operand) { return loads.count(operand) != 0; }))
     loads.insert(it->second);
   program.scalars.push_back({op.str(), std::move(operands)});
   return it->second;
@@ -186,12 +188,29 @@ static StringRef comparison(arith::CmpIPredicate predicate, bool &swap) {
   }
 }
 
+FailureOr<int64_t> ScalarProgram::outputCapacity(int64_t output, int64_t axis) {
+  Operation *terminator = func.getBody().front().getTerminator();
+  OpFoldResult extent = extents.get(terminator->getOperand(output), axis);
+  FailureOr<int64_t> scalar = extent ? get(extent) : FailureOr<int64_t>(failure());
+  if (failed(scalar))
+    return failure();
+  return emit("out_capacity", {output, *scalar});
+}
+
 FailureOr<int64_t> ScalarProgram::compute(Operation *op) {
   if (auto dim = dyn_cast<tensor::DimOp>(op)) {
     std::optional<int64_t> axis = dim.getConstantIndex();
     auto arg = dyn_cast<BlockArgument>(dim.getSource());
-    if (axis && arg)
+    if (axis && arg) {
+      auto bufferOf = [&](StringRef name) {
+        return func.getArgAttrOfType<DenseI64ArrayAttr>(arg.getArgNumber(), name);
+      };
+      if (auto buffer = bufferOf(kInputBufferAttr))
+        return emit("in_capacity", {buffer[0], argumentDim(buffer[0], *axis)});
+      if (auto buffer = bufferOf(kOutputBufferAttr))
+        return outputCapacity(buffer[1], *axis);
       return emit("dim", {arg.getArgNumber(), *axis});
+    }
     OpFoldResult extent = axis ? extents.get(dim.getSource(), *axis) : OpFoldResult();
     if (!extent)
       return op->emitError("internal: the host program asks for an unknown extent");

@@ -40,6 +40,8 @@ public:
 
 private:
   llvm::FailureOr<int64_t> compute(mlir::Operation *op);
+  /// Room along the axis of an output that is the front of a buffer.
+  llvm::FailureOr<int64_t> outputCapacity(int64_t output, int64_t axis);
   llvm::FailureOr<int64_t> apply(mlir::AffineExpr expr, llvm::ArrayRef<int64_t> dims,
                                  llvm::ArrayRef<int64_t> symbols);
   int64_t emit(llvm::StringRef op, std::vector<int64_t> operands);

@@ -1,6 +1,7 @@
 #include "attune/passes/Pipelines.h"
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/Fuse.h"
+#include "attune/passes/fuse/ShareCaches.h"
 #include "attune/passes/rewrite/Rewrite.h"
 
 #include "mlir/Pass/PassRegistry.h"
@@ -68,7 +69,7 @@ void addRewriteStage(OpPassManager &pm, StringRef form, const FormPrices *prices
 }
 
 // Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
-// Exit: attune.kernel, tensor (reshapes, dim, extract of single integers), arith, affine,
+// Exit: attune.kernel, tensor (reshapes, fronts of buffers, dim, extract of single integers), arith, affine,
 // cf.assert, func.
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   SelectChoicesOptions everyChoice;
@@ -83,10 +84,13 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));
+  if (backend)
+    pm.addNestedPass<func::FuncOp>(createShareCachesPass(*backend));
   pm.addPass(createCSEPass());
   verifyStage(pm, "fuse",
               {"affine", "arith", "attune.kernel", "cf.assert", "func", "tensor.cast",
-               "tensor.collapse_shape", "tensor.dim", "tensor.expand_shape", "tensor.extract"});
+               "tensor.collapse_shape", "tensor.dim", "tensor.expand_shape", "tensor.extract",
+               "tensor.extract_slice"});
 }
 
 void registerAttunePipelines() {

@@ -314,7 +314,15 @@ void Binding::shapeOutput(size_t i, const std::vector<int64_t> &shape) {
   bound.data = bound.storage.get() + front;
 }
 
-void Binding::checkOverlap(size_t output) const {
+/// The caller wants the output in place of the input, but kernels may still read the one when they
+/// write the other.
+static void setAside(Bound &input) {
+  input.storage = allocate(input.span);
+  memcpy(input.storage.get(), input.data, input.span);
+  input.data = input.storage.get();
+}
+
+void Binding::checkOverlap(size_t output) {
   const Bound &mine = outputs[output];
   auto overlaps = [&](const Bound &other) {
     auto from = [](const Bound &bound) { return reinterpret_cast<uintptr_t>(bound.data); };
@@ -335,11 +343,14 @@ void Binding::checkOverlap(size_t output) const {
                         [](int64_t extent) { return extent == 1; });
         inPlace = one || in == out;
       }
-    if (!inPlace)
+    if (!inPlace && mine.data == inputs[i].data && mine.span == inputs[i].span &&
+        outputShapes[output] == sizes.dims[i])
+      setAside(inputs[i]);
+    else if (!inPlace)
       fail(ATTUNE_ERROR_ARGUMENT, quoted("output", program.outputs[output].name),
            " shares memory with ", quoted("input", program.inputs[i].name),
-           "; accepted is that only for an alias pair of the signature with the same address and "
-           "strides");
+           "; accepted is the same address with the same shape, or with the same strides for an "
+           "alias pair of the signature");
   }
   for (size_t i = 0; i < outputs.size(); ++i)
     if (i != output && outputs[i].out && overlaps(outputs[i]))

@@ -40,8 +40,9 @@ public:
 
   /// Output `i` has this shape: checks the caller's tensor or allocates one.
   void shapeOutput(size_t i, const std::vector<int64_t> &shape);
-  /// Refuses outputs that share memory with inputs or each other, alias pairs aside.
-  void checkOverlap(size_t output) const;
+  /// Refuses outputs that share memory with inputs or each other, alias pairs aside; an input that
+  /// is the very same memory is set aside.
+  void checkOverlap(size_t output);
   /// Hands allocated outputs to the caller; cannot fail.
   void deliver();
 

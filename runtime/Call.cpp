@@ -12,8 +12,6 @@ void Call::run() {
   if (profile)
     profile->step_count = 0;
   prepareSizes();
-  for (size_t i = 0; i < binding.inputs.size(); ++i)
-    arena.addresses[program.inputs[i].value] = binding.inputs[i].data;
   prepareOutputs(kStart);
   if (std::any_of(program.values.begin(), program.values.end(),
                   [](const Value &value) { return value.kind == ValueKind::Dynamic; }))
@@ -116,6 +114,9 @@ void Call::prepareOutputs(Phase phase) {
     binding.shapeOutput(i, shape);
     arena.addresses[program.outputs[i].value] = binding.outputs[i].data;
   }
+  // Now, because an input may have made room for an output.
+  for (size_t i = 0; i < binding.inputs.size(); ++i)
+    arena.addresses[program.inputs[i].value] = binding.inputs[i].data;
 }
 
 void Call::allocateDynamic(size_t step) {

@@ -2,6 +2,8 @@
 
     session = Session("model.so", threads=1)
     outputs = session.run({"input_ids": ids})       # dict of arrays, by output name
+    # Outputs into arrays of the caller, here the front of a cache, which is also an input:
+    session.run({"x": x, "past": cache[:, :, :n]}, into={"present": cache[:, :, : n + 1]})
 
 `RuntimeFault` carries the runtime's message. Only what tests and benches need is declared here.
 """
@@ -68,13 +70,18 @@ class Port(C.Structure):
     ]
 
 
+class Alias(C.Structure):
+    _fields_ = [(n, C.c_uint32) for n in ("size", "input", "output", "axis")]
+
+
 class Signature(C.Structure):
     _fields_ = [("size", C.c_uint32), ("threads", C.c_uint32)]
     _fields_ += [(n, C.c_char_p) for n in ("model", "compiler", "cpu")]
     _fields_ += [(f"{n}_count", C.c_uint32) for n in ("input", "output", "alias", "kernel", "step")]
     _fields_ += [("reserved", C.c_uint32)]
     _fields_ += [("inputs", C.POINTER(C.POINTER(Port))), ("outputs", C.POINTER(C.POINTER(Port)))]
-    _fields_ += [("aliases", C.c_void_p), ("kernels", C.c_void_p), ("weights_bytes", C.c_uint64)]
+    _fields_ += [("aliases", C.POINTER(C.POINTER(Alias))), ("kernels", C.c_void_p)]
+    _fields_ += [("weights_bytes", C.c_uint64)]
 
 
 class Options(C.Structure):
@@ -146,10 +153,12 @@ def _check(status):
 
 def _value_of(array):
     value = Value(size=C.sizeof(Value), kind=1)
+    numbers, strides = C.c_int64 * max(array.ndim, 1), None
+    if not array.flags.c_contiguous:
+        strides = numbers(*(s // array.itemsize for s in array.strides))
     value.tensor = Tensor(
-        array.ctypes.data, 1, 0, array.ndim, CODES[array.dtype],
-        (C.c_int64 * max(array.ndim, 1))(*array.shape), None, 0,
-    )  # fmt: skip
+        array.ctypes.data, 1, 0, array.ndim, CODES[array.dtype], numbers(*array.shape), strides, 0
+    )
     return value
 
 
@@ -175,14 +184,21 @@ class Session:
         self.inputs = [signature.inputs[i].contents for i in range(signature.input_count)]
         self.outputs = [signature.outputs[i].contents for i in range(signature.output_count)]
         self.output_names = [p.name.decode() for p in self.outputs]
+        #: (input, output, axis) of what may be one buffer, by name
+        self.aliases = []
+        for i in range(signature.alias_count):
+            alias = signature.aliases[i].contents
+            names = self.inputs[alias.input].name.decode(), self.output_names[alias.output]
+            self.aliases.append((*names, alias.axis))
 
-    def run(self, feeds):
-        bound = self.bind(feeds)
+    def run(self, feeds, into=None):
+        """Outputs by name; those of `into` are written to its arrays, which may be inputs too."""
+        bound = self.bind(feeds, into)
         bound.run()
         return dict(zip(self.output_names, bound.outputs()))
 
-    def bind(self, feeds):
-        return Bound(self, feeds)
+    def bind(self, feeds, into=None):
+        return Bound(self, feeds, into or {})
 
     def close(self):
         if self.handle:
@@ -196,13 +212,18 @@ class Session:
 class Bound:
     """A session with inputs attached, so that a benchmark repeats nothing but the call."""
 
-    def __init__(self, session, feeds):
-        self.session = session
-        self.arrays = {n: np.asarray(a, order="C") for n, a in feeds.items()}
+    def __init__(self, session, feeds, into):
+        self.session, self.into = session, into
+        if unknown := into.keys() - set(session.output_names):
+            raise KeyError(f"there is no output {sorted(unknown)}")
+        # Strides of a shared buffer are what the runtime wants to see.
+        shared = lambda a: any(np.may_share_memory(a, b) for b in into.values())  # noqa: E731
+        self.arrays = {n: a if shared(a) else np.asarray(a, order="C") for n, a in feeds.items()}
         names = (C.c_char_p * max(len(feeds), 1))(*[n.encode() for n in feeds])
         self.values = (Value * max(len(feeds), 1))(*map(_value_of, self.arrays.values()))
         count = len(session.output_names)
-        self.results = (Value * max(count, 1))(*[Value(C.sizeof(Value), 0) for _ in range(count)])
+        self.results = (Value * max(count, 1))()
+        self.clear()
         self.args = RunArgs(
             C.sizeof(RunArgs), 0, names, self.values, len(feeds), None, self.results, count, None
         )
@@ -221,11 +242,16 @@ class Bound:
         return profile.arena_bytes
 
     def outputs(self):
-        return [_array_of(self.results[i].tensor) for i in range(len(self.session.output_names))]
+        return [
+            self.into[name] if name in self.into else _array_of(self.results[i].tensor)
+            for i, name in enumerate(self.session.output_names)
+        ]
 
     def clear(self):
-        for result in self.results:
-            api().value_clear(C.byref(result))
+        for i, name in enumerate(self.session.output_names):
+            api().value_clear(C.byref(self.results[i]))
+            given = name in self.into
+            self.results[i] = _value_of(self.into[name]) if given else Value(C.sizeof(Value), 0)
 
     def __del__(self):
         self.clear()

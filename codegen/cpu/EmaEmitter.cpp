@@ -97,7 +97,9 @@ private:
       return kb.constF(*splat, kb.vec());
     View view = *readView(plan.sizes, tensor);
     Value base = scope.input(*plan.sizes.inputNumber(view.root));
-    return lanes.vector(lanes.load(kb.f32(), base, lanes.offset(view, point), /*constant=*/true));
+    // The final state may be written over the initial one.
+    bool constant = tensor != op.getInitState();
+    return lanes.vector(lanes.load(kb.f32(), base, lanes.offset(view, point), constant));
   }
   /// Where vector `v`, state `k` of a table lies in the worker's scratch.
   Value at(Table table, Value v, Value k) {
@@ -295,6 +297,12 @@ struct EmaEmitter final : KernelEmitter {
     EmittedKernel emitted;
     emitted.scratch.push_back(
         hostExpr(op, Size(4 * Steps::scratchFloats(plan, kb.lanes())), /*perWorker=*/true));
+    Value init = plan.op.getInitState(), last = plan.op.getFinalState();
+    auto output = last ? plan.epilogue->placeOf(last) : std::nullopt;
+    // A task reads the states of its channels before it writes them.
+    if (init && output && isSameLayout(plan.sizes, init, output->second))
+      emitted.inPlace.push_back(
+          {*plan.sizes.inputNumber(readView(plan.sizes, init)->root), output->first});
     return emitted;
   }
 };

@@ -25,6 +25,9 @@ using HostExpr = std::function<mlir::Value(mlir::OpBuilder &, mlir::Location, ml
 struct EmittedKernel {
   /// Scratch buffers in bytes, passed after inputs and outputs in this order; uninitialised.
   llvm::SmallVector<HostExpr> scratch;
+  /// Inputs and results that may be one buffer: they have one layout, and the kernel has read an
+  /// element of the input for the last time when it writes that of the result.
+  llvm::SmallVector<std::pair<int64_t, int64_t>> inPlace;
 };
 
 class KernelEmitter {

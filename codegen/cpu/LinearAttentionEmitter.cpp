@@ -294,6 +294,14 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
   emitted.scratch.push_back([=](OpBuilder &b, Location loc, ValueRange, Value threads) {
     return bytes(b, loc, threads, scratch.perWorker);
   });
+  // A task reads the state of its head, or of some of its columns, before it writes it.
+  auto inPlace = [&](const std::optional<Operand> &from, Value init,
+                     const std::optional<Operand> &to, Value last) {
+    if (from && to && isSameLayout(plan.sizes, init, {last, to->offset, to->strides}))
+      emitted.inPlace.push_back({from->number, to->number});
+  };
+  inPlace(plan.initState, plan.op.getInitState(), plan.finalState, plan.op.getFinalState());
+  inPlace(plan.initNorm, plan.op.getInitNorm(), plan.finalNorm, plan.op.getFinalNorm());
   if (scratch.perHead) {
     Size heads = plan.extents[0] * plan.extents[2] + Size(scratch.heads);
     emitted.scratch.push_back(hostExpr(kernel, heads * Size(scratch.perHead) + Size(64)));

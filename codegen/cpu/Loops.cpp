@@ -391,7 +391,7 @@ public:
         kb.b.clone(inner, map);
       return map.lookup(block.getTerminator()->getOperand(0));
     });
-    return EmittedKernel{std::move(body.scratch)};
+    return EmittedKernel{std::move(body.scratch), {}};
   }
 };
 

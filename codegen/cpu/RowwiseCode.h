@@ -33,6 +33,8 @@ private:
 
   void buildRow(llvm::ArrayRef<Value> index, Value block);
   void buildStage(Stage &stage);
+  /// Whether the stage only copies inputs to where they are already (i1), null if that is no copy.
+  Value isInPlace(Stage &stage);
   void buildOuter(Stage &stage, size_t depth);
   void buildLaneParallel(Stage &stage);
   void buildLaneReduced(Stage &stage);

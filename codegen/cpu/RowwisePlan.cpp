@@ -137,7 +137,7 @@ bool RowwisePlan::prepare(KernelOp original) {
   for (Operation &op : original.getBody().front()) {
     bool known = isa<arith::ArithDialect>(op.getDialect()) || isa<NormOp, linalg::SoftmaxOp>(op) ||
                  isa<linalg::LinalgOp>(op) || isView(&op) ||
-                 isa<tensor::EmptyOp, tensor::DimOp, tensor::SplatOp>(op) ||
+                 isa<tensor::EmptyOp, tensor::DimOp, tensor::InsertSliceOp, tensor::SplatOp>(op) ||
                  op.getName().getDialectNamespace() == "affine" || isa<YieldOp>(op);
     if (!known || !llvm::all_of(op.getResultTypes(), hasScalarElements))
       return false;

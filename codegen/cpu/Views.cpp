@@ -161,6 +161,19 @@ std::optional<double> splatValue(Value tensor) {
   return elements.getSplatValue<APFloat>().convertToDouble();
 }
 
+bool isSameLayout(const Sizes &sizes, Value operand, const Placement &place) {
+  std::optional<View> view = readView(sizes, operand);
+  if (!view || !sizes.inputNumber(view->root) || view->offset != place.offset ||
+      view->strides != place.strides || operand.getType() != place.value.getType())
+    return false;
+  for (Value value = operand;; value = value.getDefiningOp()->getOperand(0)) {
+    if (!value.hasOneUse())
+      return false;
+    if (value == view->root)
+      return true;
+  }
+}
+
 std::optional<SmallVector<Placement>> writeViews(const Sizes &sizes, Value yielded) {
   std::optional<Strides> strides = sizes.rowMajor(yielded);
   if (!strides)
@@ -207,6 +220,20 @@ std::optional<SmallVector<Placement>> writeViews(const Sizes &sizes, Value yield
         open.push_back({expand.getSrc(), place.offset, next});
         continue;
       }
+    }
+    if (auto insert = dyn_cast_or_null<tensor::InsertSliceOp>(op);
+        insert && insert.getDest().getDefiningOp<tensor::EmptyOp>() &&
+        insert.getSourceType().getRank() == insert.getDestType().getRank()) {
+      for (auto [axis, stride] : llvm::enumerate(place.strides)) {
+        MaybeSize start = sizes.of(insert.getMixedOffsets()[axis]);
+        MaybeSize step = sizes.of(insert.getMixedStrides()[axis]);
+        if (!start || !step)
+          return std::nullopt;
+        place.offset = place.offset + *start * stride;
+        next.push_back(stride * *step);
+      }
+      open.push_back({insert.getSource(), place.offset, next});
+      continue;
     }
     if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op)) {
       Size start(0);

@@ -42,8 +42,13 @@ struct Placement {
 };
 
 /// The computed values that `yielded` (dense row-major in its buffer) consists of, through
-/// transpose, reshapes, cast and concat; together they cover every element once.
+/// transpose, reshapes, cast, concat and insert_slice into an empty tensor; together they cover
+/// every element once, those of empty tensors aside.
 std::optional<llvm::SmallVector<Placement>> writeViews(const Sizes &sizes, mlir::Value yielded);
+
+/// Whether `operand` is an input, read nowhere else in the region, whose elements lie at the same
+/// offsets as those of `place` in its output.
+bool isSameLayout(const Sizes &sizes, mlir::Value operand, const Placement &place);
 
 /// A generic that only copies: one input, no reduction, the body yields the element unchanged.
 bool isCopy(mlir::Operation *op);
