@@ -122,6 +122,8 @@ attune_kernel_fn Library::get(const std::string &symbol) const {
 }
 
 static constexpr int64_t kRoofDepth = 128;
+static constexpr int64_t kReadVectors = 8;
+static constexpr int64_t kReadFloats = 1 << 25; // more than any cache holds
 
 void emitRoofs(KernelBuilder &kb, ModuleOp module) {
   GemmTile tile = GemmTile::of(kb.target);
@@ -158,10 +160,26 @@ void emitRoofs(KernelBuilder &kb, ModuleOp module) {
     });
     return {};
   }));
+  everyThread("read", kb.task(module, "read_task", [&](const KernelArgs &args) -> Value {
+    Value memory = kb.gep(kb.buffer(args, 0), kb.mul(args.task, kb.dim(args, 0)), kb.f32());
+    int64_t step = kReadVectors * kb.lanes();
+    Values acc(kReadVectors, kb.constF(0, kb.vec()));
+    acc = kb.forLoop(kb.idx(0), kb.dim(args, 0), step, acc, [&](Value i, ValueRange it) {
+      Values next(it);
+      for (auto [v, sum] : llvm::enumerate(next))
+        sum = arith::AddFOp::create(kb.b, kb.loc, sum,
+                                    kb.load(kb.vec(), memory, kb.add(i, v * kb.lanes())));
+      return next;
+    });
+    for (auto [v, sum] : llvm::enumerate(acc))
+      kb.store(sum, memory, kb.idx(v * kb.lanes()));
+    return {};
+  }));
 }
 
 Roofs::Roofs(const Library &library, const CpuTarget &target, unsigned threads)
-    : peakFn(library.get("peak")), roofFn(library.get("roof")), threads(threads) {
+    : peakFn(library.get("peak")), roofFn(library.get("roof")), readFn(library.get("read")),
+      threads(threads) {
   GemmTile tile = GemmTile::of(target);
   peakFlops = 2.0 * 4 * tile.rows * tile.columns();
   roofFlops = 2.0 * tile.rows * tile.columns() * kRoofDepth;
@@ -180,6 +198,15 @@ double Roofs::roof(Pool &pool) {
   double start = now(threads == 1);
   roofFn(&pool, buffers.data(), dims);
   return roofFlops * dims[0] * threads / (now(threads == 1) - start) / 1e9;
+}
+
+double Roofs::read(Pool &pool) {
+  if (!readBuffer)
+    readBuffer = allocate(kReadFloats);
+  int64_t dims[] = {kReadFloats / threads / 1024 * 1024, threads};
+  double start = now(threads == 1);
+  readFn(&pool, &readBuffer, dims);
+  return 4.0 * dims[0] * threads / (now(threads == 1) - start) / 1e9;
 }
 
 } // namespace attune::bench

@@ -55,16 +55,19 @@ private:
 float *allocate(size_t floats);
 
 /// Adds `name_peak` (multiply-adds in registers; one buffer) and `name_roof` (the micro-kernel on
-/// panels in L1; buffers A, B, tile): dims[0] rounds on each of dims[1] threads.
+/// panels in L1; buffers A, B, tile): dims[0] rounds on each of dims[1] threads; and `name_read`
+/// (one buffer), which sums dims[0] floats on each thread.
 void emitRoofs(codegen::KernelBuilder &kb, mlir::ModuleOp module);
 
 struct Roofs {
   Roofs(const Library &library, const codegen::CpuTarget &target, unsigned threads);
   double peak(Pool &pool); ///< GFLOP/s, about a millisecond
   double roof(Pool &pool);
+  double read(Pool &pool); ///< GB/s from memory
 
 private:
-  attune_kernel_fn peakFn, roofFn;
+  attune_kernel_fn peakFn, roofFn, readFn;
+  void *readBuffer = nullptr;
   double peakFlops, roofFlops;
   unsigned threads;
   std::vector<void *> buffers;

@@ -124,7 +124,7 @@ struct Candidate {
 
 int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) {
   Options options = parse(argc, argv);
-  std::vector<std::string> symbols = {"peak", "roof"};
+  std::vector<std::string> symbols = {"peak", "roof", "read"};
   for (const Shape &shape : options.shapes)
     for (size_t v = 0; v < options.variants.size(); ++v)
       symbols.push_back(symbolOf(shape, v));
@@ -160,11 +160,8 @@ int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) 
         Candidate c{variant.text(), library.get(symbolOf(shape, v)), {}, 1, {}, {}};
         size_t work = gemmScratch(spec, target).bytes(m, shape.k, threads) / 4 + 64;
         if (candidates.empty())
-          c.buffers = {allocate(m * shape.k),
-                       allocate(shape.k * shape.n / (options.int8 ? 4 : 1)),
-                       allocate(shape.n),
-                       allocate(m * shape.n),
-                       nullptr};
+          c.buffers = {allocate(m * shape.k), allocate(shape.k * shape.n / (options.int8 ? 4 : 1)),
+                       allocate(shape.n), allocate(m * shape.n), nullptr};
         else
           c.buffers = candidates.front().buffers;
         c.buffers[4] = allocate(work);

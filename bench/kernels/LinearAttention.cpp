@@ -105,7 +105,7 @@ int benchLinearAttention(const CpuTarget &target, unsigned threads, int argc, ch
                     emitRoofs(kb, module);
                     scratch = emitLinearAttention(kb, module, "linear", spec, 5);
                   },
-                  {"peak", "roof", "linear"});
+                  {"peak", "roof", "read", "linear"});
   if (!library.assembly.empty())
     llvm::outs() << library.assembly;
   Pool pool(threads);

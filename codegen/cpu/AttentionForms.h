@@ -99,16 +99,24 @@ public:
 
 private:
   struct Row;
+  struct Tile;
   struct Layout;
   static Layout layoutOf(const AttentionSpec &spec, int64_t lanes);
   void start(const Row &row, Value chunk);
-  void block(const Row &row, Value blockLo, Value blockHi);
-  Value scores(const Row &row, const KeyRange &range, Value lo, Value hi);
-  Value dots(const Row &row, Value keyAddress, Value k, Value last);
-  void accumulate(const Row &row, Value count, Value valueAddress, Value factor);
+  void limit(const Row &row, Value blockLo, Value blockHi);
+  KeyRange rangeOf(const Row &row);
+  Tile tileOf(Value b, Value kvHead, Value first, Value last, int64_t rows);
+  void fetch(const AttentionTensor &tensor, Value address, Value row, Value column);
+  void dots(const Tile &tile, Value blockLo);
+  void weights(const Row &row, Value blockLo, Value blockHi);
+  Value scores(const Row &row, Value place, Value lo, Value hi);
+  void accumulate(const Tile &tile, Value blockLo);
+  Value loadIndex(Value state, int64_t at);
+  void storeIndex(Value index, Value state, int64_t at);
   void store(Value b, Value h, Value n, Value output, Value max, Value sum);
   Value partial(Value b, Value h, Value n, Value chunk);
   Value sumOf(Value vector);
+  Value sumsOf(llvm::ArrayRef<Value> vectors);
   Value maxOf(Value vector);
   Value expScalar(Value x);
 

@@ -1,4 +1,4 @@
-#include "attune/codegen/cpu/AttentionForms.h"
+#include "attune/codegen/cpu/AttentionRows.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -10,22 +10,12 @@ using namespace mlir;
 namespace attune::codegen {
 
 static constexpr double kInf = std::numeric_limits<double>::infinity();
-static constexpr int64_t kBlock = 64;         // keys per block: K and V of one stay in L1
 static constexpr int64_t kRows = 32;          // rows that share a block
+static constexpr int64_t kTileRows = 4;       // rows for which a vector is loaded once
 static constexpr int64_t kChunkKeys = 256;    // fewest keys of a chunk
 static constexpr int64_t kChunkTasks = 128;   // tasks beyond which chunks pay no more
 static constexpr int64_t kMaxValueDim = 512;  // bounds the code
 static constexpr int64_t kPartialRows = 1024; // bounds the buffer of partial results
-
-struct RowForm::Layout {
-  int64_t query, output, max, sum, row; // within one row
-  int64_t scores, floats;               // after the rows
-};
-
-struct RowForm::Row {
-  Value b, h, n, kvHead;
-  Value state;
-};
 
 static int64_t padded(int64_t size, int64_t lanes) { return (size + lanes - 1) / lanes * lanes; }
 
@@ -35,17 +25,19 @@ RowForm::Layout RowForm::layoutOf(const AttentionSpec &spec, int64_t lanes) {
   Layout at;
   at.query = take(padded(spec.headDim, lanes));
   at.output = take(padded(spec.valueDim, lanes));
+  at.scores = take(kRowBlock + lanes);
   at.max = next++;
   at.sum = next++;
-  next = padded(next, 16);
-  at.row = std::exchange(next, next * kRows);
-  at.scores = take(kBlock);
-  at.floats = next;
+  at.factor = next;
+  next += 2;
+  at.lo = std::exchange(next, next + 2);
+  at.hi = std::exchange(next, next + 2);
+  at.row = padded(next, 16);
   return at;
 }
 
 int64_t RowForm::scratchFloats(const AttentionSpec &spec, int64_t lanes) {
-  return layoutOf(spec, lanes).floats;
+  return kRows * layoutOf(spec, lanes).row;
 }
 
 // A partial result is max, sum and the output from float 16 on.
@@ -83,7 +75,7 @@ static Value chunkKeys(KernelBuilder &kb, const AttentionValues &values) {
       kb.min(kb.div(kb.idx(kPartialRows), kb.max(one, rows)), kb.div(kb.idx(kChunkTasks), tasks));
   most = kb.max(one, kb.min(most, kb.ceilDiv(values.keys, kChunkKeys)));
   Value even = kb.div(kb.sub(kb.add(values.keys, most), one), most);
-  return kb.max(kb.idx(kBlock), kb.roundUp(even, kBlock));
+  return kb.max(kb.idx(kRowBlock), kb.roundUp(even, kRowBlock));
 }
 
 Value RowForm::chunks() {
@@ -116,10 +108,24 @@ void RowForm::run(Value b, Value kvHead, Value chunk) {
               kb.gep(scratch, kb.mul(r, at.row), kb.f32())});
       });
     };
+    auto forTiles = [&](llvm::function_ref<void(const Tile &)> body) {
+      kb.forLoop(kb.idx(0), count, kTileRows, [&](Value r) {
+        auto of = [&](int64_t rows) {
+          Tile tile = tileOf(b, kvHead, r, kb.sub(count, kb.idx(1)), rows);
+          kb.ifThen(kb.lt(tile.lo, tile.hi), [&] { body(tile); });
+          return Values();
+        };
+        kb.ifElse(
+            kb.lt(kb.add(r, 1), count), {}, [&] { return of(kTileRows); }, [&] { return of(1); });
+      });
+    };
     forRows([&](const Row &row) { start(row, chunk); });
-    kb.forLoop(lo, hi, kBlock, [&](Value key) {
-      Value end = kb.min(hi, kb.add(key, kBlock));
-      forRows([&](const Row &row) { block(row, key, end); });
+    kb.forLoop(lo, hi, kRowBlock, [&](Value key) {
+      Value end = kb.min(hi, kb.add(key, kRowBlock));
+      forRows([&](const Row &row) { limit(row, key, end); });
+      forTiles([&](const Tile &tile) { dots(tile, key); });
+      forRows([&](const Row &row) { weights(row, key, end); });
+      forTiles([&](const Tile &tile) { accumulate(tile, key); });
     });
     forRows([&](const Row &row) {
       Value output = kb.gep(row.state, kb.idx(at.output), kb.f32());
@@ -177,197 +183,6 @@ void RowForm::start(const Row &row, Value chunk) {
   }
   kb.store(max, row.state, kb.idx(at.max));
   kb.store(sum, row.state, kb.idx(at.sum));
-}
-
-//===- One block of keys
-//--------------------------------------------------------------------------===//
-
-void RowForm::block(const Row &row, Value blockLo, Value blockHi) {
-  Layout at = layoutOf(spec, kb.lanes());
-  Value i = offset ? kb.add(row.n, offset) : row.n;
-  KeyRange range = ctx.range(row.b, row.h, i, i, keys);
-  Value lo = kb.max(blockLo, range.lo), hi = kb.min(blockHi, range.hi);
-  kb.ifThen(kb.lt(lo, hi), [&] {
-    Value count = kb.sub(hi, lo);
-    Value found = scores(row, range, lo, hi);
-    Value place = kb.gep(scratch, kb.idx(at.scores), kb.f32());
-    Value oldMax = kb.load(kb.f32(), row.state, kb.idx(at.max));
-    Value sum = kb.load(kb.f32(), row.state, kb.idx(at.sum));
-    Value factor;
-    if (ctx.softmax()) {
-      Value max = maxDroppingNaN(kb, maxOf(found), oldMax);
-      Value none =
-          arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OEQ, max, kb.constF(-kInf));
-      Value shift = kb.select(none, kb.constF(0), max);
-      factor = expScalar(arith::SubFOp::create(kb.b, kb.loc, oldMax, shift));
-      kb.store(max, row.state, kb.idx(at.max));
-      Value shifts = kb.splat(shift);
-      Values sums =
-          kb.forLoop(kb.idx(0), count, kb.lanes(), {kb.constF(0, kb.vec())},
-                     [&](Value k, ValueRange carried) -> Values {
-                       Value x = kb.load(kb.vec(), place, k);
-                       x = expNonPositive(kb, arith::SubFOp::create(kb.b, kb.loc, x, shifts));
-                       kb.store(x, place, k);
-                       return {arith::AddFOp::create(kb.b, kb.loc, carried.front(), x)};
-                     });
-      sum = arith::MulFOp::create(kb.b, kb.loc, sum, factor);
-      kb.store(arith::AddFOp::create(kb.b, kb.loc, sum, sumOf(sums.front())), row.state,
-               kb.idx(at.sum));
-    } else if (spec.weighting != Weighting::None) {
-      kb.store(arith::AddFOp::create(kb.b, kb.loc, sum, sumOf(found)), row.state, kb.idx(at.sum));
-    }
-    accumulate(row, count, ctx.at(values.value, row.b, row.kvHead, lo, {}), factor);
-  });
-}
-
-/// Dot products of the row with keys k .. k + lanes - 1 (the last one repeated).
-Value RowForm::dots(const Row &row, Value keyAddress, Value k, Value last) {
-  Layout at = layoutOf(spec, kb.lanes());
-  int64_t lanes = kb.lanes(), whole = spec.headDim / lanes * lanes;
-  const AttentionTensor &key = values.key;
-  VectorType type = kb.vec(kb.lanes(), key.element);
-  Values from;
-  for (int64_t l = 0; l < lanes; ++l)
-    from.push_back(
-        kb.gep(keyAddress, kb.mul(kb.min(kb.add(k, l), last), key.strides[2]), key.element));
-  Value query = kb.gep(row.state, kb.idx(at.query), kb.f32());
-  Values acc(lanes, kb.constF(0, kb.vec()));
-  acc = kb.forLoop(kb.idx(0), kb.idx(whole), lanes, acc, [&](Value d, ValueRange carried) {
-    Values acc(carried);
-    Value q = kb.load(kb.vec(), query, d);
-    for (int64_t l = 0; l < lanes; ++l)
-      acc[l] = kb.fma(toF32(kb, kb.load(type, from[l], d)), q, acc[l]);
-    return acc;
-  });
-  if (whole < spec.headDim) {
-    Value q = kb.load(kb.vec(), query, kb.idx(whole));
-    for (int64_t l = 0; l < lanes; ++l) {
-      Value x = kb.loadPartial(type, from[l], kb.idx(whole), kb.idx(spec.headDim - whole));
-      acc[l] = kb.fma(toF32(kb, x), q, acc[l]);
-    }
-  }
-  // Adds up within each vector and gathers the sums: lane l of the last one is that of acc[l].
-  for (int64_t h = lanes / 2; h >= 1; h /= 2)
-    for (int64_t l = 0; l < h; ++l) {
-      SmallVector<int64_t> low, high;
-      for (int64_t lane = 0; lane < lanes; ++lane) {
-        low.push_back(lane & h ? lanes + lane - h : lane);
-        high.push_back(lane & h ? lanes + lane : lane + h);
-      }
-      Value x = vector::ShuffleOp::create(kb.b, kb.loc, acc[l], acc[l + h], low);
-      Value y = vector::ShuffleOp::create(kb.b, kb.loc, acc[l], acc[l + h], high);
-      acc[l] = arith::AddFOp::create(kb.b, kb.loc, x, y);
-    }
-  return acc.front();
-}
-
-/// Stores the scores of keys [lo, hi), -inf or 0 where not allowed or past the end; gives the
-/// vector of their maxima (softmax), sums (sum) or counts (count).
-Value RowForm::scores(const Row &row, const KeyRange &range, Value lo, Value hi) {
-  Layout at = layoutOf(spec, kb.lanes());
-  Value count = kb.sub(hi, lo), last = kb.sub(count, kb.idx(1));
-  Value keyAddress = ctx.at(values.key, row.b, row.kvHead, lo, {});
-  Value i = offset ? kb.add(row.n, offset) : row.n;
-  Value one = kb.constF(1, kb.vec()), zero = kb.constF(0, kb.vec());
-  Value full;
-  if (ctx.masked())
-    full = arith::AndIOp::create(kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, lo, range.fullLo),
-                                 kb.cmp(arith::CmpIPredicate::sle, hi, range.fullHi));
-  Value init = kb.constF(ctx.softmax() ? -kInf : 0, kb.vec());
-  auto flags = kb.vec(kb.lanes(), kb.b.getI1Type());
-  return kb
-      .forLoop(kb.idx(0), count, kb.lanes(), {init},
-               [&](Value k, ValueRange carried) -> Values {
-                 Value x = dots(row, keyAddress, k, last);
-                 Value valid = kb.min(kb.idx(kb.lanes()), kb.sub(count, k));
-                 Value j = kb.add(lo, k);
-                 if (values.scores) {
-                   Value from = ctx.at(values.scores, row.b, row.h, row.n, j);
-                   Type element = values.scores.element;
-                   Value s = isStride(values.scores.strides[3], 0)
-                                 ? kb.splat(toF32(kb, kb.load(element, from)))
-                                 : toF32(kb, kb.loadPartial(kb.vec(kb.lanes(), element), from, {},
-                                                            valid));
-                   x = arith::AddFOp::create(kb.b, kb.loc, x, s);
-                 }
-                 AttentionPoint point{row.b, row.h, i, j, row.n, j, valid, kb.lanes(), true};
-                 if (spec.score)
-                   x = spec.score(kb, point, x);
-                 auto ids = kb.vec(0, kb.b.getI32Type());
-                 Value room = arith::IndexCastOp::create(kb.b, kb.loc, kb.b.getI32Type(), valid);
-                 Value allowed = arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt,
-                                                       kb.laneIds(ids), kb.splat(room));
-                 if (ctx.masked())
-                   allowed = kb.ifElse(
-                                   full, {flags}, [&]() -> Values { return {allowed}; },
-                                   [&]() -> Values {
-                                     Value mask = ctx.allowed(point, keys);
-                                     if (!isa<VectorType>(mask.getType()))
-                                       mask = kb.splat(mask, kb.lanes());
-                                     return {arith::AndIOp::create(kb.b, kb.loc, allowed, mask)};
-                                   })
-                                 .front();
-                 x = kb.select(allowed, x, ctx.disallowed());
-                 kb.store(x, scratch, kb.add(k, at.scores));
-                 switch (spec.weighting) {
-                 case Weighting::Softmax:
-                   return {maxDroppingNaN(kb, x, carried.front())};
-                 case Weighting::Count:
-                   x = kb.select(allowed, one, zero);
-                   break;
-                 default:
-                   break;
-                 }
-                 return {arith::AddFOp::create(kb.b, kb.loc, carried.front(), x)};
-               })
-      .front();
-}
-
-/// O = O * factor + P V, a few vectors of columns at a time.
-void RowForm::accumulate(const Row &row, Value count, Value valueAddress, Value factor) {
-  Layout at = layoutOf(spec, kb.lanes());
-  const AttentionTensor &value = values.value;
-  int64_t lanes = kb.lanes(), most = kb.target.registers / 4;
-  VectorType type = kb.vec(kb.lanes(), value.element);
-  for (int64_t e = 0; e < spec.valueDim; e += most * lanes) {
-    int64_t vectors = std::min(most, (spec.valueDim - e + lanes - 1) / lanes);
-    // Two sums per column hide the latency where there are few of them.
-    int64_t sets = vectors <= most / 2 ? 2 : 1;
-    Values acc;
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value o = kb.load(kb.vec(), row.state, kb.idx(at.output + e + v * lanes));
-      acc.push_back(factor ? arith::MulFOp::create(kb.b, kb.loc, o, kb.splat(factor)) : o);
-    }
-    acc.resize(vectors * sets, kb.constF(0, kb.vec()));
-    auto step = [&](Value k, int64_t set, Values acc) {
-      Value p = kb.splat(kb.load(kb.f32(), scratch, kb.add(k, at.scores)));
-      for (int64_t v = 0; v < vectors; ++v) {
-        int64_t column = e + v * lanes;
-        Value from = kb.add(kb.mul(k, value.strides[2]), column);
-        Value x = column + lanes <= spec.valueDim
-                      ? kb.load(type, valueAddress, from)
-                      : kb.loadPartial(type, valueAddress, from, kb.idx(spec.valueDim - column));
-        acc[set * vectors + v] = kb.fma(p, toF32(kb, x), acc[set * vectors + v]);
-      }
-      return acc;
-    };
-    Value whole = kb.mul(kb.div(count, sets), sets);
-    acc = kb.forLoop(kb.idx(0), whole, sets, acc, [&](Value k, ValueRange carried) {
-      Values acc(carried);
-      for (int64_t set = 0; set < sets; ++set)
-        acc = step(kb.add(k, set), set, acc);
-      return acc;
-    });
-    if (sets > 1)
-      acc = kb.forLoop(whole, count, 1, acc,
-                       [&](Value k, ValueRange carried) { return step(k, 0, Values(carried)); });
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value o = acc[v];
-      if (sets > 1)
-        o = arith::AddFOp::create(kb.b, kb.loc, o, acc[vectors + v]);
-      kb.store(o, row.state, kb.idx(at.output + e + v * lanes));
-    }
-  }
 }
 
 //===- Results
