@@ -69,8 +69,8 @@ void addRewriteStage(OpPassManager &pm, StringRef form, const FormPrices *prices
 }
 
 // Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
-// Exit: attune.kernel, tensor (reshapes, fronts of buffers, dim, extract of single integers), arith, affine,
-// cf.assert, func.
+// Exit: attune.kernel, tensor (reshapes, fronts of buffers, dim, extract of single integers),
+// arith, affine, cf.assert, func.
 void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   SelectChoicesOptions everyChoice;
   everyChoice.require = true;

@@ -144,8 +144,9 @@ typedef struct attune_port {
   const char *const *symbols; /* name of the extent where it is symbolic, else NULL */
 } attune_port;
 
-/* Input and output may be the same memory: an append along `axis` then happens in place. Both have
- * the address and the strides of one row-major buffer whose extent along `axis` is the capacity. */
+/* Input and output may be the same memory. A cache that grows along `axis` is appended to in place:
+ * both have the address and the strides of one row-major buffer whose extent along `axis` is the
+ * capacity, and what is there already is not copied. A state that keeps its shape is replaced. */
 typedef struct attune_alias {
   uint32_t size;
   uint32_t input, output, axis;
@@ -220,7 +221,9 @@ typedef struct attune_run_args {
   const attune_value *inputs;
   uint64_t input_count;
   const char *const *output_names; /* NULL: all, in the order of the signature */
-  attune_value *outputs; /* a tensor: written in place; none: allocated, see value_clear */
+  /* A tensor: written in place; none: allocated, see value_clear. A tensor may be that of an input
+   * as in `attune_alias`, or have the address and shape of any input, which is then copied first. */
+  attune_value *outputs;
   uint64_t output_count;
   attune_profile *profile; /* NULL: none */
 } attune_run_args;

@@ -69,7 +69,7 @@ inline std::string dtypeName(attune_dtype dtype) {
   return name ? name : "unknown";
 }
 
-/// A dense tensor; copies share the memory.
+/// A dense tensor, or the front of one (`first`); copies share the memory.
 class Tensor {
 public:
   Tensor() = default;
@@ -99,9 +99,26 @@ public:
     return tensor;
   }
 
+  /// The first `extent` elements along `axis` of a dense tensor, in its memory: the part of a cache
+  /// that is filled. `data` then is spaced by `strides`.
+  Tensor first(int64_t axis, int64_t extent) const {
+    if (!strides().empty() || axis < 0 || axis >= int64_t(shape().size()) || extent < 0 ||
+        extent > shape()[axis])
+      throw Error(ATTUNE_ERROR_ARGUMENT, "there is no such front of the tensor");
+    std::vector<int64_t> shape = block->shape, strides(shape.size(), 1);
+    for (size_t i = shape.size() - 1; i > 0; --i)
+      strides[i - 1] = strides[i] * shape[i];
+    shape[axis] = extent;
+    Tensor front(dtype(), std::move(shape), data());
+    front.block->strides = std::move(strides);
+    front.block->whole = block;
+    return front;
+  }
+
   explicit operator bool() const { return block != nullptr; }
   attune_dtype dtype() const { return block->dtype; }
   const std::vector<int64_t> &shape() const { return block->shape; }
+  const std::vector<int64_t> &strides() const { return block->strides; } ///< empty: dense
   uint64_t elements() const {
     uint64_t count = 1;
     for (int64_t extent : shape())
@@ -134,6 +151,7 @@ public:
     value.tensor.ndim = int32_t(block->shape.size());
     value.tensor.dtype = block->dtype;
     value.tensor.shape = block->shape.data();
+    value.tensor.strides = block->strides.empty() ? nullptr : block->strides.data();
     return value;
   }
   /// Takes over what a run has allocated.
@@ -148,8 +166,9 @@ public:
 private:
   struct Block {
     attune_dtype dtype = 0;
-    std::vector<int64_t> shape;
+    std::vector<int64_t> shape, strides;
     void *data = nullptr;
+    std::shared_ptr<Block> whole; ///< owns the memory of a front
     std::unique_ptr<char[]> storage;
     attune_value owned{};
     ~Block() {
@@ -219,7 +238,8 @@ public:
     names.push_back(nullptr);
     return run(names, tensors, profile);
   }
-  /// Into the caller's tensors, which have the right shapes already; allocates nothing.
+  /// Into the caller's tensors, which have the right shapes already; allocates nothing. An output
+  /// may be the memory of an input: a cache that grows, a state that is replaced.
   void runInto(const std::vector<Tensor> &inputs, const std::vector<Tensor> &outputs,
                attune_profile *profile = nullptr) const {
     std::vector<attune_value> out = values(outputs);

@@ -25,7 +25,7 @@ struct Pair {
 struct Front {
   unsigned number; ///< of the kernel's input or result
   int64_t axis;
-  Value buffer;    ///< of an input
+  Value buffer; ///< of an input
   Value capacity;
 };
 
@@ -73,9 +73,7 @@ private:
     body.addArgument(b.getIndexType(), value.getLoc());
     return dims.size() - 1;
   }
-  Value dimArgument(int64_t number) {
-    return body.getArgument(kernel.getInputs().size() + number);
-  }
+  Value dimArgument(int64_t number) { return body.getArgument(kernel.getInputs().size() + number); }
 
   /// How many `?` there are in the types before number `position`, and before `axis` of that one.
   template <class Types> static int64_t place(Types types, unsigned position, int64_t axis) {
@@ -104,17 +102,16 @@ private:
     int64_t first = place(kernel.getInputs().getTypes(), front.number, 0), next = first;
     SmallVector<OpFoldResult> extents;
     for (int64_t extent : type.getShape())
-      extents.push_back(ShapedType::isDynamic(extent)
-                            ? OpFoldResult(dimArgument(inputDims[next++]))
-                            : b.getIndexAttr(extent));
+      extents.push_back(ShapedType::isDynamic(extent) ? OpFoldResult(dimArgument(inputDims[next++]))
+                                                      : b.getIndexAttr(extent));
     int64_t at = place(kernel.getInputs().getTypes(), front.number, front.axis);
     setDim(inputDims, at, type.isDynamicDim(front.axis), dimNumber(front.capacity));
     arg.setType(bufferType(type, front.axis));
     kernel.getInputsMutable()[front.number].set(front.buffer);
     b.setInsertionPointToStart(&body);
-    auto slice = tensor::ExtractSliceOp::create(b, kernel.getLoc(), type, arg,
-                                                constants(type.getRank(), 0), extents,
-                                                constants(type.getRank(), 1));
+    auto slice =
+        tensor::ExtractSliceOp::create(b, kernel.getLoc(), type, arg, constants(type.getRank(), 0),
+                                       extents, constants(type.getRank(), 1));
     arg.replaceAllUsesExcept(slice, slice);
   }
 
@@ -155,15 +152,23 @@ public:
 
   void runOnOperation() override {
     func::FuncOp func = getOperation();
-    for (Pair &pair : findPairs(func))
-      if (StringRef reason = share(func, pair); !reason.empty())
-        remark::missed(pair.writer().getLoc(), remark::RemarkOpts::name("CacheNotShared")
-                                                   .category("attune-share-caches"))
-            << remark::reason("{0}", reason);
+    for (Pair &pair : findPairs(func)) {
+      Location loc = pair.writer().getLoc();
+      if (StringRef reason = share(func, pair); reason.empty())
+        remark::passed(loc, options("CacheShared"))
+            << remark::add("input {0} may grow in place along axis {1} to output {2}",
+                           pair.past.getArgNumber(), pair.axis, pair.output);
+      else
+        remark::missed(loc, options("CacheNotShared")) << remark::reason("{0}", reason);
+    }
   }
 
 private:
   const KernelBackend &backend;
+
+  static remark::RemarkOpts options(StringRef name) {
+    return remark::RemarkOpts::name(name).category("attune-share-caches");
+  }
 
   static SmallVector<Pair> findPairs(func::FuncOp func) {
     SmallVector<Pair> pairs;
@@ -187,9 +192,8 @@ private:
   }
 
   /// Adds an argument that stands for a buffer of that type; gives it and its capacity.
-  static std::pair<Value, Value> addBuffer(func::FuncOp func, RankedTensorType type,
-                                           StringRef name, ArrayRef<int64_t> numbers,
-                                           Location loc) {
+  static std::pair<Value, Value> addBuffer(func::FuncOp func, RankedTensorType type, StringRef name,
+                                           ArrayRef<int64_t> numbers, Location loc) {
     Builder builder(func.getContext());
     unsigned position = func.getNumArguments();
     NamedAttribute attr(builder.getStringAttr(name), builder.getDenseI64ArrayAttr(numbers));
@@ -222,12 +226,10 @@ private:
 
     SmallVector<int64_t> numbers{pair.past.getArgNumber(), pair.output, pair.axis};
     unsigned arguments = func.getNumArguments();
-    auto [past, pastCapacity] =
-        addBuffer(func, bufferType(pair.past.getType(), pair.axis), kInputBufferAttr, numbers,
-                  pair.past.getLoc());
-    auto [present, presentCapacity] =
-        addBuffer(func, bufferType(pair.present.getType(), pair.axis), kOutputBufferAttr, numbers,
-                  pair.present.getLoc());
+    auto [past, pastCapacity] = addBuffer(func, bufferType(pair.past.getType(), pair.axis),
+                                          kInputBufferAttr, numbers, pair.past.getLoc());
+    auto [present, presentCapacity] = addBuffer(func, bufferType(pair.present.getType(), pair.axis),
+                                                kOutputBufferAttr, numbers, pair.present.getLoc());
     for (auto &[op, change] : changes) {
       for (Front &front : change.inputs) {
         bool isPast = op->getOperand(front.number) == pair.past;

@@ -1,8 +1,10 @@
-//===- ShareCaches.h - Growing caches in whole buffers --------------------------------------------===//
+//===- ShareCaches.h - Growing caches in whole buffers
+//--------------------------------------------===//
 //
-// A decoder that takes `past` and gives `present = concat(past, new)` copies the whole past at every
-// step, unless both are the front of one larger buffer. This pass lets the kernels around such a pair
-// work on whole buffers, whose extent along the axis that grows (the capacity) only the run knows:
+// A decoder that takes `past` and gives `present = concat(past, new)` copies the whole past at
+// every step, unless both are the front of one larger buffer. This pass lets the kernels around
+// such a pair work on whole buffers, whose extent along the axis that grows (the capacity) only the
+// run knows:
 //
 //   %present = attune.kernel ins(%past, %new) { yield concat(%past, %new) }
 //   // becomes, with two more arguments of the function that stand for the caller's buffers:
@@ -12,8 +14,9 @@
 //   }
 //   %present = extract_slice %all [0] [past + new]
 //
-// What lies behind the front is never read nor written. If both buffers are one, the past is already
-// where it belongs and is not copied. Kernels that read `past` or `present` take the buffer as well.
+// What lies behind the front is never read nor written. If both buffers are one, the past is
+// already where it belongs and is not copied. Kernels that read `past` or `present` take the buffer
+// as well.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_FUSE_SHARECACHES_H

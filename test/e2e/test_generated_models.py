@@ -1,5 +1,6 @@
 """Small models of every family and spelling, and one drawn afresh, against ONNX Runtime."""
 
+import numpy as np
 import onnx
 import pytest
 
@@ -29,6 +30,28 @@ def compare(case, tmp_path, *flags):
 @pytest.mark.parametrize("case", suite(), ids=lambda c: c.name)
 def test_family(case, tmp_path):
     compare(case, tmp_path)
+
+
+@pytest.mark.parametrize("spelling", ["torchscript", "dynamo", "native"])
+def test_caches_grow_in_place(spelling, tmp_path):
+    """Every cache of a decoder, in every spelling of its mask and attention."""
+    case = next(c for c in suite() if c.name == f"cached-decoder-{spelling}")
+    onnx.save(case.model, tmp_path / "model.onnx")
+    cli.compile(tmp_path / "model.onnx", tmp_path / "model.so")
+    session = Session(tmp_path / "model.so", threads=2)
+    assert [a for a, _, _ in session.aliases] == [
+        n for n in case.inputs(case.dims[0]) if "past" in n
+    ]
+    for dims in case.dims:
+        feeds, into = case.inputs(dims), {}
+        want = session.run(feeds)
+        for past, present, axis in session.aliases:
+            room = [(0, 0)] * axis + [(0, dims["seq"] + 2)] + [(0, 0)] * (3 - axis)
+            buffer = np.pad(feeds[past], room, constant_values=np.nan)
+            feeds[past] = buffer[:, :, : dims["past"]]
+            into[present] = buffer[:, :, : dims["past"] + dims["seq"]]
+        got = session.run(feeds, into)
+        assert all(np.array_equal(got[name], want[name]) for name in want)
 
 
 @pytest.mark.parametrize("number", range(2))

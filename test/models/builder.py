@@ -4,7 +4,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-DTYPES = {"f32": TensorProto.FLOAT, "i64": TensorProto.INT64, "bool": TensorProto.BOOL}
+DTYPES = {
+    "f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16,
+    "i64": TensorProto.INT64, "bool": TensorProto.BOOL,
+}  # fmt: skip
 
 
 class Graph:

@@ -212,8 +212,9 @@ TEST_F(Binding, OutputInPlaceOfInput) {
 }
 
 TEST_F(Binding, OutputOverPartOfInput) {
-  std::string message = "output `y` shares memory with input `x`; accepted is the same address with "
-                        "the same shape, or with the same strides for an alias pair of the signature";
+  std::string message =
+      "output `y` shares memory with input `x`; accepted is the same address with "
+      "the same shape, or with the same strides for an alias pair of the signature";
   int64_t two[1] = {2};
   for (int64_t first : {0, 1, 3}) {
     out[0] = Tensor::view(ATTUNE_F32, {2}, x.data<float>() + first).value();

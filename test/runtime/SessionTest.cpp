@@ -235,4 +235,17 @@ TEST(Session, LoadsWhatReplacedAnOpenFile) {
   expectScaled(first.run({sequence({2, 3})}), 2);
 }
 
+TEST(Session, GrowsACacheInPlace) {
+  ArtifactBuilder builder(kAppend);
+  Session session(builder.write());
+  Tensor cache = sequence({2, 5, 2});
+  for (int64_t past = 0; past < 5; ++past)
+    session.runInto({cache.first(1, past), Tensor::of<float>({2, 1, 2}, {1, 2, 3, 4})},
+                    {cache.first(1, past + 1)});
+  for (int64_t i = 0; i < 20; ++i)
+    EXPECT_EQ(cache.data<float>()[i], float(i / 10 * 2 + i % 2 + 1));
+  EXPECT_EQ(failure([&] { cache.first(1, 6); }, ATTUNE_ERROR_ARGUMENT),
+            "there is no such front of the tensor");
+}
+
 } // namespace

@@ -11,6 +11,10 @@ bool isAboutAttention(const CompileRemark &remark) {
   return llvm::StringRef(remark.category).contains("raise");
 }
 
+bool isAboutCaches(const CompileRemark &remark) {
+  return llvm::StringRef(remark.category).contains("caches");
+}
+
 /// What the rewrite stage said about the operator that a region was raised to, or null.
 const CompileRemark *formOf(const CompileReport &report, const CompileRemark &region) {
   for (const CompileRemark &remark : report.remarks)
@@ -60,20 +64,26 @@ llvm::json::Value toJson(const CompileReport &report) {
   return llvm::json::Object{{"regions", std::move(regions)}, {"kernels", std::move(kernels)}};
 }
 
+void print(llvm::StringRef verdict, const CompileRemark &remark) {
+  llvm::outs() << llvm::left_justify(verdict, 9) << remark.name;
+  if (!remark.nodes.empty()) {
+    llvm::outs() << " at `" << remark.nodes.front() << "`";
+    if (remark.nodes.size() > 1)
+      llvm::outs() << " and " << remark.nodes.size() - 1 << " more nodes";
+  }
+  llvm::outs() << "\n         " << remark.message << "\n";
+}
+
 void printText(const CompileReport &report) {
   int64_t raised = 0, refused = 0;
   for (const CompileRemark &remark : report.remarks) {
+    bool passed = remark.kind == CompileRemark::Kind::Passed;
+    if (isAboutCaches(remark))
+      print(passed ? "in place" : "copied", remark);
     if (!isAboutAttention(remark))
       continue;
-    bool passed = remark.kind == CompileRemark::Kind::Passed;
     (passed ? raised : refused) += 1;
-    llvm::outs() << (passed ? "raised   " : "refused  ") << remark.name;
-    if (!remark.nodes.empty()) {
-      llvm::outs() << " at `" << remark.nodes.front() << "`";
-      if (remark.nodes.size() > 1)
-        llvm::outs() << " and " << remark.nodes.size() - 1 << " more nodes";
-    }
-    llvm::outs() << "\n         " << remark.message << "\n";
+    print(passed ? "raised" : "refused", remark);
     if (const CompileRemark *choice = passed ? formOf(report, remark) : nullptr)
       llvm::outs() << "         " << choice->message << "\n";
   }

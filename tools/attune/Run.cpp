@@ -133,7 +133,12 @@ static llvm::Error run(StringRef artifact, llvm::ArrayRef<std::string> specs, St
     for (auto [i, output] : llvm::enumerate(outputs)) {
       llvm::outs() << signature.outputs[i]->name << ": " << dtypeName(output.dtype()) << " [";
       llvm::interleaveComma(output.shape(), llvm::outs());
-      llvm::outs() << "]\n";
+      llvm::outs() << "]";
+      for (size_t alias = 0; alias < signature.alias_count; ++alias)
+        if (signature.aliases[alias]->output == i)
+          llvm::outs() << ", may be in place of "
+                       << signature.inputs[signature.aliases[alias]->input]->name;
+      llvm::outs() << "\n";
     }
     return llvm::Error::success();
   } catch (const Error &error) {
