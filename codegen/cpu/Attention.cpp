@@ -120,7 +120,7 @@ AttentionTile AttentionTile::choose(const CpuTarget &target, int64_t headDim, in
   // Queries and outputs of all panels, and the packed keys and values of a block, stay in L2.
   constexpr int64_t kPanelBytes = 512 * 1024;
   int64_t depth = headDim + valueDim;
-  int64_t panel = 4 * depth * tile.vectors * target.lanes(32);
+  int64_t panel = 4 * std::max<int64_t>(depth, 1) * tile.vectors * target.lanes(32);
   tile.panels = std::clamp<int64_t>(kPanelBytes / panel, 1, tile.panels);
   if (depth > 1024)
     tile.keys = 32;

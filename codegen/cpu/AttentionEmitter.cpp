@@ -106,11 +106,11 @@ bool Plan::readOperands() {
   };
   headDim = op.getQuery() ? depth(op.getQuery()) : 0;
   valueDim = depth(op.getValue());
-  return headDim >= (op.getQuery() ? 1 : 0) && headDim <= kMaxHeadDim && valueDim >= 1 &&
-         valueDim <= kMaxHeadDim;
+  return headDim >= (op.getQuery() ? 1 : 0) && headDim <= kMaxHeadDim &&
+         valueDim >= (result ? 1 : 0) && valueDim <= kMaxHeadDim;
 }
 
-/// Every result of the kernel is one of the operator's, and each of those one of the kernel's.
+/// Every result of the kernel is one of the operator's, of which `lse` may be the only one.
 bool Plan::readResults() {
   for (auto [number, yielded] : llvm::enumerate(sizes.kernel.getYield().getOperands())) {
     std::optional<SmallVector<Placement>> places = writeViews(sizes, yielded);
@@ -129,7 +129,7 @@ bool Plan::readResults() {
       return false;
     slot = Operand{true, static_cast<int64_t>(number), place.offset, place.strides, element};
   }
-  return result.has_value();
+  return result || lse;
 }
 
 bool Plan::readRegion(bool isScore, std::unique_ptr<AttentionRegion> &region) {

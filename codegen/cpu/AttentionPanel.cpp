@@ -456,11 +456,12 @@ void PanelForm::finish(const Panel &panel) {
                        kb.idx(columns),
                        width};
   };
-  storePanel(kb, matrix(values.result, spec.valueDim), floatAt(kb, panel.state, at.output),
-             [&](Value place, Value row) {
-               Value o = kb.load(kb.vec(), place);
-               return divides ? ctx.scaled(o, kb.load(kb.vec(), factors, row)) : o;
-             });
+  if (values.result)
+    storePanel(kb, matrix(values.result, spec.valueDim), floatAt(kb, panel.state, at.output),
+               [&](Value place, Value row) {
+                 Value o = kb.load(kb.vec(), place);
+                 return divides ? ctx.scaled(o, kb.load(kb.vec(), factors, row)) : o;
+               });
   if (values.lse)
     storePanel(kb, matrix(values.lse, 1), sums, [&](Value place, Value row) {
       Value log = math::LogOp::create(kb.b, kb.loc, kb.load(kb.vec(), place));

@@ -228,9 +228,9 @@ void RowForm::merge(Value b, Value h) {
 /// Writes one finished row.
 void RowForm::store(Value b, Value h, Value n, Value output, Value max, Value sum) {
   const AttentionTensor &result = values.result;
-  Value to = ctx.at(result, b, h, n, {});
+  Value to = result ? ctx.at(result, b, h, n, {}) : Value();
   Value factor = kb.splat(ctx.factor(sum));
-  for (int64_t e = 0; e < spec.valueDim; e += kb.lanes()) {
+  for (int64_t e = 0; result && e < spec.valueDim; e += kb.lanes()) {
     Value o = kb.load(kb.vec(), output, kb.idx(e));
     if (spec.weighting != Weighting::None)
       o = ctx.scaled(o, factor);

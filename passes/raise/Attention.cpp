@@ -45,8 +45,7 @@ private:
       }
       ++numRefused;
       remark::missed(match.getLoc(), options("AttnNotRaised"))
-          << remark::reason("{0}", match.reason)
-          << remark::add("nodes {0}", names(match, output));
+          << remark::reason("{0}", match.reason) << remark::add("nodes {0}", names(match, output));
       return;
     }
   }

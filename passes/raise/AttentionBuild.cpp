@@ -12,8 +12,7 @@ static Type elementType(Value tensor) {
   return cast<RankedTensorType>(tensor.getType()).getElementType();
 }
 
-/// The value converted to a float type.
-static Value convert(OpBuilder &builder, Location loc, Value value, Type type) {
+Value convertFloat(OpBuilder &builder, Location loc, Value value, Type type) {
   unsigned from = value.getType().getIntOrFloatBitWidth(), to = type.getIntOrFloatBitWidth();
   if (from == to)
     return value;
@@ -38,10 +37,6 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
   Value v = view(valueLayout, valueGroups), given = view(scoresLayout, scoresGroups);
   Value rows = q ? q : given;
   auto rowsType = cast<RankedTensorType>(rows.getType());
-  auto valueType = cast<RankedTensorType>(v.getType());
-  auto type = RankedTensorType::get({rowsType.getDimSize(0), rowsType.getDimSize(1),
-                                     rowsType.getDimSize(2), valueType.getDimSize(3)},
-                                    elementType(replacedResult));
   bool wide = elementType(rows).isF64() || elementType(v).isF64();
   Type accumulator = wide ? builder.getF64Type() : Type(builder.getF32Type());
   Value factor;
@@ -54,36 +49,65 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
     region.plan(score);
   if (allowed)
     region.plan(allowed);
-  auto op = AttentionOp::create(builder, loc, type, q, k, v, factor, region.captures());
-  if (given)
-    op.getScoresMutable().assign(given);
-  op.setWeighting(weighting);
+  // A map of probabilities needs the rows' sums first, which need no values.
+  Value values = probability ? withoutChannels(builder, loc, v)
+                             : scaled(builder, loc, v, valueGroups[1], column, valueFactors);
+  auto resultOf = [&](Value values) {
+    SmallVector<int64_t> shape(rowsType.getShape());
+    shape[3] = cast<RankedTensorType>(values.getType()).getDimSize(3);
+    return RankedTensorType::get(shape, elementType(replacedResult));
+  };
+  Type sums =
+      probability ? RankedTensorType::get(rowsType.getShape().drop_back(), accumulator) : Type();
+  auto op =
+      AttentionOp::create(builder, loc, resultOf(values), sums, /*logits=*/Type(), q, k, values,
+                          factor, given, /*sink=*/Value(), /*q_offset=*/Value(),
+                          /*kv_len=*/Value(), /*block_index=*/Value(), region.captures(), weighting,
+                          FloatAttr(), epsMode, EmptyRow::Zero, TypeAttr(), TypeAttr());
   if (weighting == Weighting::Softmax)
     op.setEmptyRow(emptyRow);
-  if (weighting == Weighting::Sum) {
+  if (weighting == Weighting::Sum)
     op.setEps(APFloat(eps));
-    op.setEpsMode(epsMode);
-  }
   builder.setInsertionPoint(op);
-  if (sinkLayout) {
-    Value vector = buildLayout(builder, loc, sizes, *sinkLayout, IndexGroups{heads}, extents);
-    op.getSinkMutable().assign(vector);
-  } else if (sink) {
-    OpFoldResult count = sizes.get(builder, loc, sizes.of(rows, 1));
-    Value fill =
-        arith::ConstantOp::create(builder, loc, builder.getFloatAttr(accumulator, *asFloat(sink)));
-    Value init = tensor::EmptyOp::create(builder, loc, count, accumulator);
-    op.getSinkMutable().assign(linalg::FillOp::create(builder, loc, fill, init)->getResult(0));
-  }
+  if (sink)
+    op.getSinkMutable().assign(buildSink(builder, loc, rows, accumulator));
   addRegions(builder, op, region);
   builder.setInsertionPointAfter(op);
-  replacedResult.replaceAllUsesWith(restoreLayout(builder, op.getResult()));
+  if (probability) {
+    RegionBuilder mapped(elements);
+    for (Value scalar : {dot, loaded})
+      mapped.given(scalar);
+    for (Value scalar : {score, allowed, probability})
+      if (scalar)
+        mapped.plan(scalar);
+    SmallVector<Value> captures(mapped.captures());
+    captures.push_back(op.getLse());
+    op = AttentionOp::create(builder, loc, resultOf(v), q, k, v, factor, captures);
+    if (given)
+      op.getScoresMutable().assign(given);
+    op.setWeighting(Weighting::None);
+    addProbabilityRegion(builder, op, mapped);
+    builder.setInsertionPointAfter(op);
+  }
+  Value result = scaled(builder, loc, op.getResult(), heads, row, resultFactors, keptRows);
+  replacedResult.replaceAllUsesWith(restoreLayout(builder, result));
   return op;
 }
 
+/// The column that the softmax adds, for every head.
+Value AttentionMatch::buildSink(OpBuilder &builder, Location loc, Value rows, Type type) {
+  if (sinkLayout)
+    return buildLayout(builder, loc, sizes, *sinkLayout, IndexGroups{heads},
+                       [&](Value index) { return extentOf(index); });
+  OpFoldResult count = sizes.get(builder, loc, sizes.of(rows, 1));
+  Value fill = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, *asFloat(sink)));
+  Value init = tensor::EmptyOp::create(builder, loc, count, type);
+  return linalg::FillOp::create(builder, loc, fill, init)->getResult(0);
+}
+
 /// Free indices from the arguments b, h, i, j of a region.
-static void mapIndices(OpBuilder &builder, Location loc, Sizes &sizes, Elements &elements,
-                       ArrayRef<Value> group, Value position, IRMapping &map) {
+void AttentionMatch::mapIndices(OpBuilder &builder, Location loc, ArrayRef<Value> group,
+                                Value position, IRMapping &map) {
   for (size_t n = group.size(); n-- > 1;) {
     std::optional<int64_t> size = Sizes::asConstant(elements.extentOf(group[n]));
     Value divisor = arith::ConstantIndexOp::create(builder, loc, size.value_or(1));
@@ -94,30 +118,33 @@ static void mapIndices(OpBuilder &builder, Location loc, Sizes &sizes, Elements 
     map.map(group[0], position);
 }
 
+void AttentionMatch::startRegion(OpBuilder &builder, AttentionOp op,
+                                 const AttentionOp::RegionArgs &args, RegionBuilder &region) {
+  Location loc = op.getLoc();
+  IRMapping map;
+  mapIndices(builder, loc, batch, args.b, map);
+  mapIndices(builder, loc, heads, args.h, map);
+  map.map(column, args.j);
+  if (row)
+    map.map(row, args.i);
+  if (args.score)
+    map.map(dot, convertFloat(builder, loc, args.score, dot.getType()));
+  region.start(builder, map, ValueRange(args.captures));
+}
+
 void AttentionMatch::addRegions(OpBuilder &builder, AttentionOp op, RegionBuilder &region) {
   Location loc = op.getLoc();
-  auto start = [&](const AttentionOp::RegionArgs &args) {
-    IRMapping map;
-    mapIndices(builder, loc, sizes, elements, batch, args.b, map);
-    mapIndices(builder, loc, sizes, elements, heads, args.h, map);
-    map.map(column, args.j);
-    if (row)
-      map.map(row, args.i);
-    if (args.score)
-      map.map(dot, convert(builder, loc, args.score, dot.getType()));
-    region.start(builder, map, ValueRange(args.captures));
-  };
   if (score != dot) {
     AttentionOp::RegionArgs args = op.addScore(builder);
     builder.setInsertionPointToStart(&op.getScore().front());
-    start(args);
-    Value result = convert(builder, loc, region.emit(score), args.score.getType());
+    startRegion(builder, op, args, region);
+    Value result = convertFloat(builder, loc, region.emit(score), args.score.getType());
     YieldOp::create(builder, loc, result);
   }
   if (allowed) {
     AttentionOp::RegionArgs args = op.addMask(builder);
     builder.setInsertionPointToStart(&op.getMask().front());
-    start(args);
+    startRegion(builder, op, args, region);
     YieldOp::create(builder, loc, region.emit(allowed));
   }
 }

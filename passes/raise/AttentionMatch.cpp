@@ -25,7 +25,7 @@ AttentionMatch::Result AttentionMatch::match() {
   bool matched = false;
   if (findSoftmax())
     matched = matchGuard() && matchScores() && matchRoles() && matchOperands() && matchSink() &&
-              matchRegions() && onlyUsers();
+              matchFactors() && matchRegions() && onlyUsers();
   else if (!softmax && findWeights())
     matched = matchRoles() && matchQuotient() && matchOperands() && matchWeightRegions() &&
               matchRegions() && onlyUsers();
@@ -69,10 +69,10 @@ bool AttentionMatch::findSoftmax() {
   return bool(softmax);
 }
 
-/// What may stand between softmax and the values: casts, the guard against rows of NaN, and the
-/// mask of the scores once more.
+/// What stands between softmax and the values: factors, casts, the guard against rows of NaN, and
+/// the mask of the scores once more; or anything else, as a map.
 bool AttentionMatch::matchGuard() {
-  Value weight = weights;
+  Value weight = stripWeightFactors(weights);
   while (weight != loaded) {
     Operation *op = weight.getDefiningOp();
     if (op && isa<arith::ExtFOp, arith::TruncFOp>(op)) {
@@ -81,7 +81,7 @@ bool AttentionMatch::matchGuard() {
     }
     auto select = dyn_cast_or_null<arith::SelectOp>(op);
     if (!select)
-      return refuse("the probabilities are changed before they are multiplied with the values");
+      return takeMap();
     // select(p is NaN, 0, p), or the other way round.
     auto compare = select.getCondition().getDefiningOp<arith::CmpFOp>();
     Operation *isNan = select.getCondition().getDefiningOp();
@@ -95,7 +95,9 @@ bool AttentionMatch::matchGuard() {
                 compare.getPredicate() == arith::CmpFPredicate::UNE);
     else if (auto nan = dyn_cast_or_null<math::IsNaNOp>(isNan))
       guards = nan.getOperand() == kept;
-    if (!guards && !keptAfter) {
+    if (guards) {
+      emptyRow = EmptyRow::Zero;
+    } else if (!keptAfter) {
       // Disallowed weights set to 0: exact if the scores had the same mask.
       bool negated = asFloat(select.getTrueValue()) == 0.0;
       kept = negated ? select.getFalseValue() : select.getTrueValue();
@@ -104,8 +106,7 @@ bool AttentionMatch::matchGuard() {
       guards = true;
     }
     if (!guards || asFloat(filled) != 0.0)
-      return refuse("the probabilities are changed before they are multiplied with the values");
-    emptyRow = EmptyRow::Zero;
+      return takeMap();
     weight = kept;
   }
   return true;
@@ -463,6 +464,27 @@ Value AttentionMatch::finiteMask(Value masked) {
   return {};
 }
 
+/// The mask after the softmax: that of the scores once more, or one of whole rows.
+bool AttentionMatch::matchKept() {
+  if (allowed == keptAfter) {
+    emptyRow = EmptyRow::Zero;
+    return true;
+  }
+  if (!elements.depends(keptAfter, column)) {
+    keptRows = keptAfter;
+    return true;
+  }
+  auto select = score.getDefiningOp<arith::SelectOp>();
+  std::optional<double> never = select ? asFloat(select.getFalseValue()) : std::nullopt;
+  if (allowed || !never || *never > kNever || select.getCondition() != keptAfter ||
+      !isOrdinary(elements, select.getTrueValue(), dot))
+    return false;
+  emptyRow = EmptyRow::Zero;
+  allowed = keptAfter;
+  score = select.getTrueValue();
+  return true;
+}
+
 bool AttentionMatch::matchRegions() {
   if (softmax) {
     MaskedScore parts = splitMask(elements, score);
@@ -471,24 +493,23 @@ bool AttentionMatch::matchRegions() {
     score = parts.score;
     allowed = parts.allowed;
   }
-  if (keptAfter && allowed != keptAfter) {
-    auto select = score.getDefiningOp<arith::SelectOp>();
-    std::optional<double> never = select ? asFloat(select.getFalseValue()) : std::nullopt;
-    if (allowed || !never || *never > kNever || select.getCondition() != keptAfter ||
-        !isOrdinary(elements, select.getTrueValue(), dot))
-      return refuse("the probabilities are masked after the softmax, the scores are not");
-    allowed = keptAfter;
-    score = select.getTrueValue();
-  }
+  if (keptAfter && !matchKept())
+    takeMap();
   if (softmax && !allowed)
     if (Value kept = finiteMask(score))
       score = kept;
   // A region gets b and h, and splits them where several axes were joined.
+  SmallVector<Value> bodies{score};
+  for (Value other : {allowed, probability, keptRows})
+    if (other)
+      bodies.push_back(other);
+  llvm::append_range(bodies, resultFactors);
+  llvm::append_range(bodies, valueFactors);
   for (const auto &group : {batch, heads})
     for (Value index : ArrayRef<Value>(group).drop_front(group.empty() ? 0 : 1))
-      if (!Sizes::asConstant(extentOf(index)) &&
-          (elements.depends(score, index) || (allowed && elements.depends(allowed, index)) ||
-           elements.depends(score, group[0]) || (allowed && elements.depends(allowed, group[0]))))
+      if (!Sizes::asConstant(extentOf(index)) && llvm::any_of(bodies, [&](Value body) {
+            return elements.depends(body, index) || elements.depends(body, group[0]);
+          }))
         return refuse("bias or mask vary with joined axes of dynamic extent");
   // The innermost factors (and roundings to narrow types) of the scores join the scale; the one of
   // a soft cap stays with it.
@@ -591,7 +612,9 @@ bool AttentionMatch::onlyUsers() {
       if (!chain.contains(user) && !isa<tensor::DimOp>(user) && !isOpTriviallyDead(user)) {
         scoresShared = ofScores;
         return refuse(Twine("'") + nodeNames(user->getLoc()) + "' also uses the " +
-                      (!softmax ? "weights" : ofScores ? "scores" : "probabilities"));
+                      (!softmax   ? "weights"
+                       : ofScores ? "scores"
+                                  : "probabilities"));
       }
   }
   return true;

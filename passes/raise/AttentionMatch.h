@@ -1,10 +1,10 @@
 //===- AttentionMatch.h - Attention in the form that exporters write it -----------------------===//
 //
-// Finds (contraction of queries and keys, factors, bias, masks, softmax, guard, contraction with
-// values) in front of a contraction, on the scalars of `Elements`, so for any arrangement of
-// transposes, reshapes, factors and masks. Without a softmax, the weights are any function of the
-// scores that is not linear in them, as they are or divided by their sum (AttentionWeights.cpp).
-// Used by `--attune-raise-attention` only.
+// Finds (contraction of queries and keys, factors, bias, masks, softmax, guard or any other map of
+// single probabilities, contraction with values) in front of a contraction, on the scalars of
+// `Elements`, so for any arrangement of transposes, reshapes, factors and masks. Without a softmax,
+// the weights are any function of the scores that is not linear in them, as they are or divided by
+// their sum (AttentionWeights.cpp). Used by `--attune-raise-attention` only.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_RAISE_ATTENTIONMATCH_H
@@ -20,8 +20,8 @@ public:
   /// `keepScores`: others use the scores, so they are computed anyway and given to the attention.
   AttentionMatch(mlir::func::FuncOp func, Contraction output, unsigned weightsOperand,
                  bool keepScores = false)
-      : sizes(func), elements(sizes), output(output), side(weightsOperand),
-        keepScores(keepScores) {}
+      : sizes(func), elements(sizes), output(output), side(weightsOperand), keepScores(keepScores) {
+  }
 
   enum class Result { NoAttention, Refused, Matched };
   /// After Refused, `reason` and `getLoc()` are set.
@@ -55,10 +55,21 @@ private:
   bool matchRoles();
   bool matchOperands();
   bool matchGivenScores();
+  bool matchKept();
   bool matchRegions();
   bool onlyUsers();
   /// Whether adding the constant to `kept` gives the constant again, but for rounding.
   bool isNever(double constant, Value kept);
+
+  // Between the softmax and the values.
+  Value stripWeightFactors(Value weight);
+  bool takeMap();
+  bool matchFactors();
+  Value scaled(mlir::OpBuilder &builder, mlir::Location loc, Value tensor,
+               llvm::ArrayRef<Value> inHeads, Value position, llvm::ArrayRef<Value> factors,
+               Value kept = {});
+  Value withoutChannels(mlir::OpBuilder &builder, mlir::Location loc, Value values);
+  void addProbabilityRegion(mlir::OpBuilder &builder, AttentionOp op, class RegionBuilder &region);
 
   // Weights without a softmax.
   bool findWeights();
@@ -69,6 +80,11 @@ private:
   bool vanishes(Value scalar, Value part, Value constant);
   bool alwaysKeepsKey(Value condition);
   Value finiteMask(Value score);
+  Value buildSink(mlir::OpBuilder &builder, mlir::Location loc, Value rows, mlir::Type type);
+  void mapIndices(mlir::OpBuilder &builder, mlir::Location loc, llvm::ArrayRef<Value> group,
+                  Value position, mlir::IRMapping &map);
+  void startRegion(mlir::OpBuilder &builder, AttentionOp op, const AttentionOp::RegionArgs &args,
+                   class RegionBuilder &region);
   void addRegions(mlir::OpBuilder &builder, AttentionOp op, class RegionBuilder &region);
   Value restoreLayout(mlir::OpBuilder &builder, Value result);
 
@@ -89,6 +105,11 @@ private:
   llvm::SmallVector<Value> outputLoops;
   Value rowShift, keptAfter;
   Value weights, loaded, score, dot, allowed, sink, query, key, value;
+  /// Rows for which this does not hold are 0, whatever the attention gives; null: none.
+  Value keptRows;
+  /// A map of `loaded` that is more than factors, or null.
+  Value probability;
+  llvm::SmallVector<Value> weightFactors, resultFactors, valueFactors;
   llvm::DenseMap<Value, mlir::AffineExpr> derived;
   /// The tensor that holds `dot`: the result of `scores`, or scores from elsewhere.
   Value source;
@@ -100,6 +121,10 @@ private:
   EpsMode epsMode = EpsMode::Add;
   EmptyRow emptyRow = EmptyRow::NaN;
 };
+
+/// The value in another float type.
+mlir::Value convertFloat(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value,
+                         mlir::Type type);
 
 } // namespace attune
 #endif

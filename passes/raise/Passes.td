@@ -19,6 +19,11 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
     matrices make it a layer, not attention. What makes a weight 0 whatever the score is becomes the
     mask: there, a result that would be NaN (infinity times 0) is 0.
 
+    Factors of a softmax's probabilities that are the same for a row scale the result, those of a key
+    the values. Any other map of single probabilities (`score_mod` and `prob_mod` of FlexAttention both
+    come here) takes two attentions: one without values for the logarithm of each row's sum, `lse`, and
+    one whose weights are `map(exp(x - lse))`.
+
     Needs contractions on zero-filled inits and `linalg.softmax`. Guarantees the same results up to
     rounding: -inf masks become the mask region with `empty_row = nan`, or `zero` behind the guard;
     finite masks stay in the score region unless every row keeps a key by position. With the guard,

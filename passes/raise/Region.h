@@ -30,6 +30,8 @@ public:
 
   void start(mlir::OpBuilder &builder, const mlir::IRMapping &arguments,
              mlir::ValueRange captureArguments);
+  /// What a given scalar is, where that is computed in the region itself.
+  void define(mlir::Value scalar, mlir::Value value) { values.map(scalar, value); }
   mlir::Value emit(mlir::Value scalar);
 
 private:

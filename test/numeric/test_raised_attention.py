@@ -250,10 +250,85 @@ def value_sum_transposed(g, q, k, v):
     return g.op("Einsum", p, v, equation="bhnm,bhme->bnhe")
 
 
-@case(raised=0)
+@case()
 def probabilities_scaled(g, q, k, v):
     gains = g.const(np.array([1, 0.5, 2], np.float32).reshape(3, 1, 1))
     return g.op("MatMul", g.op("Mul", g.op("Softmax", scores(g, q, k), axis=-1), gains), v)
+
+
+def mapped(g, q, k, v, change, mask=None):
+    x = scores(g, q, k)
+    p = g.op("Softmax", g.op("Add", x, mask) if mask else x, axis=-1)
+    return g.op("MatMul", change(p), v)
+
+
+ROWS = ("rows", "f32", ["b", 1, "n", 1], lambda rng, b, n, m: rng.random((b, 1, n, 1)))
+KEYS = ("keys", "f32", ["b", 1, 1, "m"], lambda rng, b, n, m: rng.random((b, 1, 1, m)))
+
+
+@case(inputs=[ROWS, KEYS])
+def probabilities_of_rows_and_keys(g, q, k, v, rows, keys):
+    """Factors of the result and of the values."""
+    return mapped(g, q, k, v, lambda p: g.op("Mul", g.op("Mul", keys, p), rows))
+
+
+@case(inputs=[INFINITE, ROWS])
+def probabilities_of_some_rows(g, q, k, v, mask, rows):
+    """Other rows are 0, even those without keys."""
+    some = g.op("Less", rows, np.float32(0.5))
+    return mapped(g, q, k, v, lambda p: g.op("Where", some, np.float32(0), p), mask)
+
+
+@case(inputs=[FULL])
+def probabilities_of_pairs(g, q, k, v, factor):
+    return mapped(g, q, k, v, lambda p: g.op("Mul", g.op("Mul", p, factor), np.float32(0.5)))
+
+
+@case(inputs=[INFINITE], tolerance=4e-6)
+def probabilities_squared(g, q, k, v, mask):
+    """Rows without keys stay NaN."""
+    return mapped(g, q, k, v, lambda p: g.op("Mul", p, p), mask)
+
+
+@case(inputs=[INFINITE], tolerance=1e-5)
+def probabilities_lifted(g, q, k, v, mask):
+    """Keys without weight get one."""
+    return mapped(g, q, k, v, lambda p: g.op("Sqrt", g.op("Add", p, np.float32(0.1))), mask)
+
+
+@case(inputs=[INFINITE])
+def probabilities_guarded_and_changed(g, q, k, v, mask):
+    def change(p):
+        p = g.op("Where", g.op("IsNaN", p), np.float32(0), p)
+        return g.op("Relu", g.op("Sub", p, np.float32(0.05)))
+
+    return mapped(g, q, k, v, change, mask)
+
+
+@case()
+def probabilities_masked(g, q, k, v):
+    """A mask after the softmax alone: the rest does not sum to 1."""
+    keep = g.op("GreaterOrEqual", ramp(g, q, 2, 1), ramp(g, k, 2, 0))
+    return mapped(g, q, k, v, lambda p: g.op("Where", keep, p, np.float32(0)))
+
+
+@case(tolerance=6e-6)
+def probabilities_beside_a_sink(g, q, k, v):
+    shape = g.op("Concat", g.op("Shape", q, end=3), np.array([1]), axis=0)
+    x = g.op("Concat", scores(g, q, k), g.op("Expand", np.float32(0.7), shape), axis=3)
+    p = g.op("Slice", g.op("Softmax", x, axis=-1), np.array([0]), np.array([-1]), np.array([3]))
+    return g.op("MatMul", g.op("Mul", p, p), v)
+
+
+@case(raised=0)
+def probabilities_divided_by_their_own_sum(g, q, k, v):
+    """The weights need the probabilities of the whole row."""
+
+    def change(p):
+        p = g.op("Mul", p, p)
+        return g.op("Div", p, g.op("ReduceSum", p, np.array([-1]), keepdims=1))
+
+    return mapped(g, q, k, v, change)
 
 
 def build(name):

@@ -53,38 +53,6 @@ func.func @mixture(%s: tensor<4x6xf32>, %v: tensor<4x6x8xf32>) -> tensor<4x8xf32
 #p = affine_map<(h, n, e, m) -> (h, n, m)>
 #v = affine_map<(h, n, e, m) -> (h, m, e)>
 #o = affine_map<(h, n, e, m) -> (h, n, e)>
-#id = affine_map<(h, n, m) -> (h, n, m)>
-#head = affine_map<(h, n, m) -> (h)>
-
-// Weights scaled after the softmax (pruned heads).
-// REMARK: the probabilities are changed before they are multiplied with the values
-// CHECK-LABEL: func.func @head_mask
-// CHECK-NOT: attune.attention
-func.func @head_mask(%q: tensor<3x4x8xf32>, %g: tensor<3xf32>) -> tensor<3x4x8xf32> {
-  %zero = arith.constant 0.0 : f32
-  %e = tensor.empty() : tensor<3x4x4xf32>
-  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
-  %0 = linalg.contract indexing_maps = [#q, #k, #s] ins(%q, %q : tensor<3x4x8xf32>, tensor<3x4x8xf32>) outs(%f : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
-  %1 = linalg.softmax dimension(2) ins(%0 : tensor<3x4x4xf32>) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
-  %w = linalg.generic {indexing_maps = [#id, #head, #id], iterator_types = ["parallel", "parallel", "parallel"]} ins(%1, %g : tensor<3x4x4xf32>, tensor<3xf32>) outs(%e : tensor<3x4x4xf32>) {
-  ^bb0(%a: f32, %c: f32, %out: f32):
-    %x = arith.mulf %a, %c : f32
-    linalg.yield %x : f32
-  } -> tensor<3x4x4xf32>
-  %e1 = tensor.empty() : tensor<3x4x8xf32>
-  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
-  %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%w, %q : tensor<3x4x4xf32>, tensor<3x4x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
-  return %2 : tensor<3x4x8xf32>
-}
-
-// -----
-
-#q = affine_map<(h, n, m, d) -> (h, n, d)>
-#k = affine_map<(h, n, m, d) -> (h, m, d)>
-#s = affine_map<(h, n, m, d) -> (h, n, m)>
-#p = affine_map<(h, n, e, m) -> (h, n, m)>
-#v = affine_map<(h, n, e, m) -> (h, m, e)>
-#o = affine_map<(h, n, e, m) -> (h, n, e)>
 
 // REMARK: the softmax runs over another axis than the sum with the values
 // CHECK-LABEL: func.func @over_queries

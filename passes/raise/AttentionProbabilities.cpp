@@ -1,0 +1,135 @@
+// What stands between the softmax and the values: factors, and any other map of the probabilities.
+#include "attune/passes/raise/AttentionMatch.h"
+#include "attune/passes/raise/Region.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace attune {
+
+/// Takes factors that do not depend on the probability off the weights.
+Value AttentionMatch::stripWeightFactors(Value weight) {
+  while (auto product = weight.getDefiningOp<arith::MulFOp>()) {
+    unsigned own = elements.depends(product.getLhs(), loaded) ? 0 : 1;
+    Value factor = product->getOperand(1 - own);
+    if (elements.depends(factor, loaded))
+      break;
+    weightFactors.push_back(factor);
+    weight = product->getOperand(own);
+  }
+  return weight;
+}
+
+/// The weights as a map of single probabilities, whatever it is.
+bool AttentionMatch::takeMap() {
+  probability = weights;
+  for (auto *list : {&weightFactors, &resultFactors, &valueFactors})
+    list->clear();
+  keptAfter = keptRows = {};
+  emptyRow = EmptyRow::NaN;
+  return true;
+}
+
+/// A factor that is the same for a whole row scales the result; one that is the same for all
+/// queries scales the values. Others change single probabilities.
+bool AttentionMatch::matchFactors() {
+  for (Value factor : weightFactors) {
+    if (!elements.depends(factor, column)) {
+      resultFactors.push_back(factor);
+      continue;
+    }
+    bool ofValues = !row || !elements.depends(factor, row);
+    for (Value head : heads)
+      ofValues &= !elements.depends(factor, head) || llvm::is_contained(valueGroups[1], head);
+    if (!ofValues)
+      return takeMap();
+    valueFactors.push_back(factor);
+  }
+  return true;
+}
+
+/// The tensor [b, h, n or m, e], or 0 where its rows are not `kept`, times factors of its first
+/// three indices.
+Value AttentionMatch::scaled(OpBuilder &builder, Location loc, Value tensor,
+                             ArrayRef<Value> inHeads, Value position, ArrayRef<Value> factors,
+                             Value kept) {
+  if (factors.empty() && !kept)
+    return tensor;
+  RegionBuilder region(elements);
+  if (kept)
+    region.plan(kept);
+  for (Value factor : factors)
+    region.plan(factor);
+  auto type = cast<RankedTensorType>(tensor.getType());
+  Value init = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, tensor),
+                                       type.getElementType());
+  AffineMap identity = builder.getMultiDimIdentityMap(4);
+  SmallVector<utils::IteratorType> loops(4, utils::IteratorType::parallel);
+  auto body = [&](OpBuilder &b, Location loc, ValueRange arguments) {
+    IRMapping map;
+    auto index = [&](int64_t axis) -> Value { return linalg::IndexOp::create(b, loc, axis); };
+    mapIndices(b, loc, batch, index(0), map);
+    mapIndices(b, loc, inHeads, index(1), map);
+    if (position)
+      map.map(position, index(2));
+    region.start(b, map, region.captures());
+    Value result = arguments[0];
+    if (kept) {
+      Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
+      result = arith::SelectOp::create(b, loc, region.emit(kept), result, zero);
+    }
+    for (Value factor : factors) {
+      result = convertFloat(b, loc, result, factor.getType());
+      result = arith::MulFOp::create(b, loc, result, region.emit(factor));
+    }
+    linalg::YieldOp::create(b, loc, convertFloat(b, loc, result, type.getElementType()));
+  };
+  return linalg::GenericOp::create(builder, loc, init.getType(), tensor, init,
+                                   ArrayRef<AffineMap>{identity, identity}, loops, body)
+      .getResult(0);
+}
+
+Value AttentionMatch::withoutChannels(OpBuilder &builder, Location loc, Value values) {
+  auto type = cast<RankedTensorType>(values.getType());
+  SmallVector<OpFoldResult> shape = tensor::getMixedSizes(builder, loc, values);
+  SmallVector<OpFoldResult> start(4, builder.getIndexAttr(0)), step(4, builder.getIndexAttr(1));
+  SmallVector<int64_t> extents(type.getShape());
+  shape[3] = builder.getIndexAttr(0);
+  extents[3] = 0;
+  return tensor::ExtractSliceOp::create(builder, loc, type.clone(extents), values, start, shape,
+                                        step);
+}
+
+/// Weights f(exp(x - lse)), with the logarithms of the rows' sums as the last capture.
+void AttentionMatch::addProbabilityRegion(OpBuilder &builder, AttentionOp op,
+                                          RegionBuilder &region) {
+  Location loc = op.getLoc();
+  AttentionOp::RegionArgs args = op.addScore(builder);
+  builder.setInsertionPointToStart(&op.getScore().front());
+  startRegion(builder, op, args, region);
+  auto type = cast<FloatType>(args.score.getType());
+  auto constant = [&](double value) -> Value {
+    return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
+  };
+  Value x = score == dot ? args.score : convertFloat(builder, loc, region.emit(score), type);
+  Value sum = tensor::ExtractOp::create(builder, loc, args.captures.back(),
+                                        ValueRange{args.b, args.h, args.n});
+  sum = convertFloat(builder, loc, sum, type);
+  Value p = math::ExpOp::create(builder, loc, arith::SubFOp::create(builder, loc, x, sum));
+  if (allowed)
+    p = arith::SelectOp::create(builder, loc, region.emit(allowed), p, constant(0));
+  // Of rows without keys, all probabilities are 0 / 0.
+  double never = -std::numeric_limits<double>::infinity();
+  Value isEmpty =
+      arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, sum, constant(never));
+  Value nan = constant(std::numeric_limits<double>::quiet_NaN());
+  p = arith::SelectOp::create(builder, loc, isEmpty, nan, p);
+  region.define(loaded, convertFloat(builder, loc, p, loaded.getType()));
+  YieldOp::create(builder, loc, convertFloat(builder, loc, region.emit(probability), type));
+}
+
+} // namespace attune
