@@ -21,6 +21,9 @@ public:
     if (!plan)
       return op.emitError("internal: the row-wise emitter does not take this kernel");
     EmittedKernel kernel;
+    for (auto &[output, place] : plan->placements)
+      if (auto update = RowwiseUpdate::match(*plan->sizes, place))
+        kernel.inPlace.push_back({update->input, output});
     KernelBuilder kb(op.getLoc(), target);
     Size bytes = RowwiseCode(*plan, kb).scratchBytes();
     if (!bytes.is(0))

@@ -406,7 +406,10 @@ void RowwiseCode::finish(Root &root, const Lane &value) {
 
 void RowwiseCode::runRoots(Stage &stage, ArrayRef<Root *> roots) {
   for (Root *root : roots)
-    finish(*root, eval(root->value, pointOf(root->value)));
+    if (updating)
+      storeNew(*root, *updating);
+    else
+      finish(*root, eval(root->value, pointOf(root->value)));
 }
 
 int64_t RowwiseCode::unrollOf(Stage &stage) const {
@@ -623,48 +626,10 @@ void RowwiseCode::buildOuter(Stage &stage, size_t depth) {
   at.erase(axisClass);
 }
 
-/// A cache that grows in place: input and output are one buffer, whose front stays as it is.
-Value RowwiseCode::isInPlace(Stage &stage) {
-  if (stage.scalar() || stage.roots.size() != 1 || stage.roots[0].kind != Root::Store ||
-      stage.roots[0].placements.size() != 1)
-    return {};
-  auto &[output, place] = plan.placements[stage.roots[0].placements[0]];
-  std::optional<View> view = readView(*plan.sizes, place.value);
-  std::optional<int64_t> input = view ? plan.sizes->inputNumber(view->root) : std::nullopt;
-  if (!input)
-    return {};
-  return scope->atEntry([&]() -> Value {
-    auto address = [&](Value base, const Size &offset) -> Value {
-      Type element = storageType(getElementTypeOrSelf(place.value.getType()));
-      Value at = kb.gep(base, scope->get(offset), element);
-      return LLVM::PtrToIntOp::create(kb.b, kb.loc, kb.b.getI64Type(), at);
-    };
-    auto equal = [&](Value x, Value y) -> Value {
-      return arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::eq, x, y);
-    };
-    auto join = [&](bool both, Value x, Value y) -> Value {
-      return both ? arith::AndIOp::create(kb.b, kb.loc, x, y).getResult()
-                  : arith::OrIOp::create(kb.b, kb.loc, x, y).getResult();
-    };
-    Value same = equal(address(scope->input(*input), view->offset),
-                       address(scope->output(output), place.offset));
-    for (auto [axis, strides] : llvm::enumerate(llvm::zip(view->strides, place.strides))) {
-      auto [from, to] = strides;
-      if (from == to)
-        continue;
-      Value single = kb.cmp(arith::CmpIPredicate::sle,
-                            scope->get(*plan.sizes->extent(place.value, axis)), kb.idx(1));
-      same = join(true, same, join(false, single, equal(scope->get(from), scope->get(to))));
-    }
-    return same;
-  });
-}
-
 void RowwiseCode::buildStage(Stage &stage) {
-  if (Value inPlace = isInPlace(stage)) {
-    Value copies = arith::XOrIOp::create(kb.b, kb.loc, inPlace, kb.constI(1, inPlace.getType()));
-    scoped([&] { kb.ifThen(copies, [&] { buildOuter(stage, 0); }); });
-  } else if (!stage.scalar()) {
+  if (buildInPlace(stage))
+    return;
+  if (!stage.scalar()) {
     buildOuter(stage, 0);
   } else {
     for (Root &root : stage.roots) {

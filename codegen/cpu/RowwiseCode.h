@@ -5,6 +5,7 @@
 
 #include "attune/codegen/cpu/Lanes.h"
 #include "attune/codegen/cpu/RowwisePlan.h"
+#include "attune/codegen/cpu/RowwiseUpdate.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace attune::codegen {
@@ -33,8 +34,10 @@ private:
 
   void buildRow(llvm::ArrayRef<Value> index, Value block);
   void buildStage(Stage &stage);
-  /// Whether the stage only copies inputs to where they are already (i1), null if that is no copy.
-  Value isInPlace(Stage &stage);
+  bool buildInPlace(Stage &stage);
+  /// Whether elements of the input at `view` lie where `place` puts them (i1).
+  Value isSameMemory(int64_t input, const View &view, int64_t output, const Placement &place);
+  void storeNew(Root &root, RowwiseUpdate &update);
   void buildOuter(Stage &stage, size_t depth);
   void buildLaneParallel(Stage &stage);
   void buildLaneReduced(Stage &stage);
@@ -83,6 +86,7 @@ private:
   Value blockStart, blockEnd;
   llvm::MapVector<Value, Value> buffers; ///< of kept values
   llvm::DenseSet<Value> ready;           ///< kept values whose stage is complete
+  RowwiseUpdate *updating = nullptr;     ///< only what is new is stored
 };
 
 } // namespace attune::codegen

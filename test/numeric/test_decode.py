@@ -39,6 +39,13 @@ def heads_inside(g, q, past, fresh, heads, kv_heads, depth):
     return attend(g, q, keys, values, heads, kv_heads, depth), *present
 
 
+def fixed_size(g, q, past, fresh, heads, kv_heads, depth):
+    """Caches of one size: new entries are scattered to where the sequence ends."""
+    start, length = (g.input(n, "i64", ["batch"]) for n in ("start", "length"))
+    present = [g.op("TensorScatter", p, f, start, axis=2) for p, f in zip(past, fresh)]
+    return g.op("Attention", q, *present, "", "", "", length, is_causal=1), *present
+
+
 def attend(g, q, keys, values, heads, kv_heads, depth):
     group = heads // kv_heads
     if group > 1:
@@ -65,7 +72,7 @@ def model(spell, heads, kv_heads, depth, dtype="f32", past="past"):
     g.output(y, "y", dtype, ["batch", heads, "seq", depth])
     shape = [d if d != past else "total" for d in shape]
     for name, value in zip(("present_key", "present_value"), present):
-        g.output(value, name, dtype, shape)
+        g.output(value, name, dtype, shape if spell is not fixed_size else None)
     return g.finish().SerializeToString()
 
 
@@ -95,9 +102,14 @@ def front(cache, n, axis):
 
 
 def step(session, q, k, v, caches, first, last, axis=2):
-    """Positions [first, last), with past and present in `caches`."""
+    """Positions [first, last), with past and present in `caches`; axis None: of fixed size."""
     names = ("key", "value")
     feeds = {n: x[:, :, first:last] for n, x in (("q", q), ("k", k), ("v", v))}
+    if axis is None:
+        for name, number in (("start", first), ("length", last)):
+            feeds[name] = np.full(len(q), number)
+        feeds |= {f"past_{n}": c for n, c in zip(names, caches)}
+        return session.run(feeds, {f"present_{n}": c for n, c in zip(names, caches)})["y"]
     feeds |= {f"past_{n}": front(c, first, axis) for n, c in zip(names, caches)}
     into = {f"present_{n}": front(c, last, axis) for n, c in zip(names, caches)}
     return session.run(feeds, into)["y"]
@@ -147,6 +159,28 @@ def test_pieces_make_the_whole(tmp_path, spell, heads, kv_heads, depth, dtype, p
     assert np.array_equal(runs[0], runs[2]) and np.array_equal(runs[1], runs[3])
 
 
+@pytest.mark.parametrize("heads,kv_heads,depth,dtype", [(8, 2, 64, "f32"), (4, 4, 5, "bf16"),
+                                                        (2, 1, 1, "f32")])  # fmt: skip
+def test_caches_of_fixed_size(tmp_path, heads, kv_heads, depth, dtype):
+    graph = model(fixed_size, heads, kv_heads, depth, dtype)
+    for threads in (1, 2):
+        session = compiled(tmp_path, graph, threads)
+        assert session.aliases == [
+            ("past_key", "present_key", 0),
+            ("past_value", "present_value", 0),
+        ]
+        length, rows, first = sum(PIECES), [], 0
+        q, k, v = sequence(np.random.default_rng(1), 2, heads, kv_heads, length, depth, dtype)
+        caches = [np.full((2, kv_heads, length + 6, depth), 3, TYPES[dtype]) for _ in "kv"]
+        for piece in PIECES:
+            rows.append(step(session, q, k, v, caches, first, first + piece, axis=None))
+            first += piece
+        got = np.concatenate(rows, 2)
+        assert cli.worst(got.astype(np.float64), causal(q, k, v)) <= TOLERANCE[dtype]
+        for cache, whole in zip(caches, (k, v)):
+            assert np.array_equal(cache[:, :, :length], whole) and (cache[:, :, length:] == 3).all()
+
+
 def test_separate_memory_still_works(tmp_path):
     """Dense inputs and outputs, buffers on one side only, a past of fixed length."""
     graph = model(operator, 4, 2, 16, past=6)
@@ -180,11 +214,12 @@ def in_locked_memory(path, threads):
         for row in range(4):
             address = cache.ctypes.data + row * 2 * page
             assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(address), page, mmap.PROT_READ) == 0
-    got = step(session, q, k, v, caches, past, past + 1)
+    axis = 2 if session.aliases[0][2] == 2 else None
+    got = step(session, q, k, v, caches, past, past + 1, axis)
     assert cli.worst(got.astype(np.float64), causal(q, k, v)[:, :, past:]) <= 5e-6
 
 
-@pytest.mark.parametrize("spell", [operator, by_hand])
+@pytest.mark.parametrize("spell", [operator, by_hand, fixed_size])
 def test_the_past_is_not_written(tmp_path, spell):
     compiled(tmp_path, model(spell, 8, 2, 64), 1).close()
     for threads in (1, 2):
