@@ -252,8 +252,8 @@ private:
       }
       step.buffers.push_back(values[result]);
     }
-    for (auto [input, result] : kernels[step.kernel].inPlace)
-      shareState(op, op.getInputs()[input], op.getResult(result));
+    for (const InPlace &pair : kernels[step.kernel].inPlace)
+      shareState(op, op.getInputs()[pair.input], op.getResult(pair.result), pair.axis);
     OpBuilder builder(op);
     for (const HostExpr &expr : kernels[step.kernel].scratch) {
       Value size = expr(builder, op.getLoc(), op.getDims(), scalars.threads());
@@ -281,7 +281,7 @@ private:
 
   /// Declares that an output may be the memory of an input of the same shape, if nothing reads the
   /// input any more once `kernel` has written the output.
-  void shareState(KernelOp kernel, Value input, Value result) {
+  void shareState(KernelOp kernel, Value input, Value result, int64_t axis) {
     auto arg = dyn_cast<BlockArgument>(storage(input));
     auto output = outputOf.find(result);
     auto terminator = func.getBody().front().getTerminator();
@@ -292,7 +292,10 @@ private:
     for (const Program::Alias &alias : program.aliases)
       if (alias.input == arg.getArgNumber() || alias.output == output->second)
         return;
-    program.aliases.push_back({arg.getArgNumber(), output->second, 0});
+    // A reshape of the output may have fewer axes; then only those of equal shapes are of one kind.
+    if (axis && (input != Value(arg) || result != terminator->getOperand(output->second)))
+      return;
+    program.aliases.push_back({arg.getArgNumber(), output->second, axis});
   }
 
   static bool isReadAfter(Value tensor, KernelOp kernel) {

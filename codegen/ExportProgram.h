@@ -13,7 +13,7 @@ namespace attune::codegen {
 struct ProgramKernel {
   Program::Kernel info;
   llvm::SmallVector<HostExpr> scratch;
-  llvm::SmallVector<std::pair<int64_t, int64_t>> inPlace; ///< as in EmittedKernel
+  llvm::SmallVector<InPlace> inPlace;
 };
 
 /// Exports `func`, in which `kernelOf` gives every kernel op its place in `kernels`. Index

@@ -302,7 +302,7 @@ struct EmaEmitter final : KernelEmitter {
     // A task reads the states of its channels before it writes them.
     if (init && output && isSameLayout(plan.sizes, init, output->second))
       emitted.inPlace.push_back(
-          {*plan.sizes.inputNumber(readView(plan.sizes, init)->root), output->first});
+          {*plan.sizes.inputNumber(readView(plan.sizes, init)->root), output->first, 0});
     return emitted;
   }
 };

@@ -1,4 +1,5 @@
-//===- Emitter.h - From an attune.kernel to a function of the kernel ABI -------------------------===//
+//===- Emitter.h - From an attune.kernel to a function of the kernel ABI
+//-------------------------===//
 //
 // A kernel region is emitted by the first emitter that matches it, from the most to the least
 // special (see Kernels.cpp). The last one, `loops`, takes everything (reference lowering, then
@@ -22,12 +23,17 @@ namespace attune::codegen {
 using HostExpr = std::function<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange dims,
                                            mlir::Value threads)>;
 
+/// An input and a result that may be one buffer: the kernel has read an element of the input for
+/// the last time when it writes that of the result. Their layouts agree if their extents along
+/// `axis` do.
+struct InPlace {
+  int64_t input, result, axis;
+};
+
 struct EmittedKernel {
   /// Scratch buffers in bytes, passed after inputs and outputs in this order; uninitialised.
   llvm::SmallVector<HostExpr> scratch;
-  /// Inputs and results that may be one buffer: they have one layout, and the kernel has read an
-  /// element of the input for the last time when it writes that of the result.
-  llvm::SmallVector<std::pair<int64_t, int64_t>> inPlace;
+  llvm::SmallVector<InPlace> inPlace;
 };
 
 class KernelEmitter {

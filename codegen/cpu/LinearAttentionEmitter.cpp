@@ -298,7 +298,7 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
   auto inPlace = [&](const std::optional<Operand> &from, Value init,
                      const std::optional<Operand> &to, Value last) {
     if (from && to && isSameLayout(plan.sizes, init, {last, to->offset, to->strides}))
-      emitted.inPlace.push_back({from->number, to->number});
+      emitted.inPlace.push_back({from->number, to->number, 0});
   };
   inPlace(plan.initState, plan.op.getInitState(), plan.finalState, plan.op.getFinalState());
   inPlace(plan.initNorm, plan.op.getInitNorm(), plan.finalNorm, plan.op.getFinalNorm());

@@ -23,7 +23,7 @@ public:
     EmittedKernel kernel;
     for (auto &[output, place] : plan->placements)
       if (auto update = RowwiseUpdate::match(*plan->sizes, place))
-        kernel.inPlace.push_back({update->input, output});
+        kernel.inPlace.push_back({update->input, output, update->axis});
     KernelBuilder kb(op.getLoc(), target);
     Size bytes = RowwiseCode(*plan, kb).scratchBytes();
     if (!bytes.is(0))

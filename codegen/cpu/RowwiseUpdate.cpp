@@ -1,10 +1,40 @@
 #include "attune/codegen/cpu/RowwiseCode.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 
 namespace attune::codegen {
+
+/// Whether the rest of a result, `old`, has the layout of an input; fills in which and when.
+static bool matchOld(const Sizes &sizes, Value old, const Placement &place, RowwiseUpdate &update) {
+  if (isSameLayout(sizes, old, place)) {
+    update.input = *sizes.inputNumber(readView(sizes, old)->root);
+    return true;
+  }
+  // Dense and padded at the end of one axis.
+  auto pad = old.getDefiningOp<tensor::PadOp>();
+  std::optional<int64_t> input = pad ? sizes.inputNumber(pad.getSource()) : std::nullopt;
+  std::optional<SmallVector<Size>> from = input ? sizes.extents(pad.getSource()) : std::nullopt;
+  std::optional<SmallVector<Size>> to = sizes.extents(place.value);
+  if (!from || !to || !old.hasOneUse() || !pad.getSource().hasOneUse() || !place.offset.is(0) ||
+      place.strides != rowMajorStrides(*to) || !pad.hasZeroLowPad())
+    return false;
+  update.input = *input;
+  bool found = false;
+  for (auto [axis, high] : llvm::enumerate(pad.getMixedHighPad())) {
+    if (isConstantIntValue(high, 0) && (*from)[axis] == (*to)[axis])
+      continue;
+    if (found)
+      return false;
+    found = true;
+    update.axis = axis;
+    update.extent = (*from)[axis];
+    update.grown = (*to)[axis];
+  }
+  return found;
+}
 
 std::optional<RowwiseUpdate> RowwiseUpdate::match(const Sizes &sizes, const Placement &place) {
   auto op = place.value.getDefiningOp<linalg::GenericOp>();
@@ -19,10 +49,10 @@ std::optional<RowwiseUpdate> RowwiseUpdate::match(const Sizes &sizes, const Plac
     if (!old || old.getOwner() != op.getBody() || !old.hasOneUse())
       continue;
     OpOperand *operand = op.getMatchingOpOperand(old);
+    RowwiseUpdate update{op, select.getCondition(), isNew, 0};
     if (op.isDpsInput(operand) && op.getMatchingIndexingMap(operand) == map &&
-        isSameLayout(sizes, operand->get(), place))
-      return RowwiseUpdate{op, select.getCondition(), isNew,
-                           *sizes.inputNumber(readView(sizes, operand->get())->root)};
+        matchOld(sizes, operand->get(), place, update))
+      return update;
   }
   return std::nullopt;
 }
@@ -97,8 +127,12 @@ bool RowwiseCode::buildInPlace(Stage &stage) {
     scoped([&] { buildOuter(stage, 0); });
     return Values();
   };
+  Value same = isSameMemory(*input, *view, output, place);
+  if (update)
+    same = arith::AndIOp::create(kb.b, kb.loc, same,
+                                 kb.eq(scope->get(update->extent), scope->get(update->grown)));
   kb.ifElse(
-      isSameMemory(*input, *view, output, place), {},
+      same, {},
       [&] {
         updating = update ? &*update : nullptr;
         if (updating)

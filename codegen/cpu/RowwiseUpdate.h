@@ -18,7 +18,11 @@ struct RowwiseUpdate {
   mlir::linalg::GenericOp op;
   mlir::Value condition; ///< in the op's body (i1)
   bool isNew;            ///< its value where the element is new
-  int64_t input;         ///< whose elements the others are, at the same offsets
+  int64_t input;         ///< whose elements the others are
+  /// They lie at the same offsets if `extent` and `grown`, those of input and result along `axis`,
+  /// are equal: the input may be padded at its end.
+  int64_t axis = 0;
+  Size extent = {}, grown = {};
 
   /// Nothing if `place` is something else.
   static std::optional<RowwiseUpdate> match(const Sizes &sizes, const Placement &place);

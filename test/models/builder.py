@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 DTYPES = {
     "f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16,
-    "i64": TensorProto.INT64, "bool": TensorProto.BOOL,
+    "i32": TensorProto.INT32, "i64": TensorProto.INT64, "bool": TensorProto.BOOL,
 }  # fmt: skip
 
 
@@ -64,12 +64,24 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [value], [name], name=f"/{name}"))
         self.outputs.append(helper.make_tensor_value_info(name, DTYPES[dtype], shape))
 
-    def finish(self):
+    def _model(self, *domains):
         graph = helper.make_graph(
             self.nodes, self.name, self.inputs, self.outputs, self.initialisers
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
+        imports = [
+            helper.make_opsetid("", self.opset),
+            *(helper.make_opsetid(d, 1) for d in domains),
+        ]
+        model = helper.make_model(graph, opset_imports=imports)
         model.ir_version = 10
+        return model
+
+    def contrib(self):
+        """With operators of com.microsoft, about which the checker knows nothing."""
+        return self._model("com.microsoft")
+
+    def finish(self):
+        model = self._model()
         # Outputs without a given shape need one that the checker accepts.
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         onnx.checker.check_model(model, full_check=True)

@@ -181,6 +181,66 @@ def test_caches_of_fixed_size(tmp_path, heads, kv_heads, depth, dtype):
             assert np.array_equal(cache[:, :, :length], whole) and (cache[:, :, length:] == 3).all()
 
 
+def grouped_query_attention(heads, kv_heads, depth):
+    """The operator of com.microsoft: cache lengths are data, the buffers may be longer."""
+    g = Graph("grouped", 22)
+    rows = [
+        g.input(n, "f32", ["batch", "seq", h * depth])
+        for n, h in (("q", heads), ("k", kv_heads), ("v", kv_heads))
+    ]
+    shape = ["batch", kv_heads, "past", depth]
+    past = [g.input(f"past_{n}", "f32", shape) for n in ("key", "value")]
+    last, total = g.input("last", "i32", ["batch"]), g.input("total", "i32", [])
+    outputs = g.op("GroupQueryAttention", *rows, *past, last, total, outputs=3,
+                   domain="com.microsoft", num_heads=heads, kv_num_heads=kv_heads)  # fmt: skip
+    g.output(outputs[0], "y", shape=["batch", "seq", heads * depth])
+    for name, value in zip(("present_key", "present_value"), outputs[1:]):
+        g.output(value, name, shape=["batch", kv_heads, "most", depth])
+    return g
+
+
+def rows(x):
+    """[B,H,N,D] as [B,N,H*D]."""
+    return np.ascontiguousarray(x.swapaxes(1, 2)).reshape(len(x), x.shape[2], -1)
+
+
+def grouped_feeds(q, k, v, caches, first, last):
+    feeds = {n: rows(x[:, :, first:last]) for n, x in (("q", q), ("k", k), ("v", v))}
+    feeds |= {"last": np.full(len(q), last - 1, np.int32), "total": np.int32(last)}
+    return feeds | {"past_key": caches[0], "past_value": caches[1]}
+
+
+def test_grouped_query_attention(tmp_path):
+    """Past and present of one size: ONNX Runtime's shared buffers."""
+    heads, kv_heads, depth, batch = 4, 2, 16, 2
+    graph = grouped_query_attention(heads, kv_heads, depth).contrib().SerializeToString()
+    length = sum(PIECES)
+    q, k, v = sequence(np.random.default_rng(1), batch, heads, kv_heads, length, depth, "f32")
+    for threads in (1, 2):
+        session = compiled(tmp_path, graph, threads)
+        assert session.aliases == [
+            ("past_key", "present_key", 2),
+            ("past_value", "present_value", 2),
+        ]
+        caches = [np.full((batch, kv_heads, length + 6, depth), 3, np.float32) for _ in "kv"]
+        found, first = [], 0
+        for piece in PIECES:
+            last = first + piece
+            feeds = grouped_feeds(q, k, v, caches, first, last)
+            want = session.run(feeds)
+            got = session.run(feeds, {"present_key": caches[0], "present_value": caches[1]})
+            assert all(np.array_equal(got[n], want[n]) for n in want)
+            found.append(got["y"])
+            first = last
+        assert cli.worst(np.concatenate(found, 1), rows(causal(q, k, v)).astype(np.float32)) <= 5e-6
+        assert np.array_equal(caches[1][:, :, :length], v) and (caches[1][:, :, length:] == 3).all()
+        # A past that is too short grows, in memory of its own.
+        feeds["past_key"], feeds["past_value"] = (c[:, :, : length - 3].copy() for c in caches)
+        assert session.run(feeds)["present_key"].shape[2] == length
+        with pytest.raises(RuntimeFault, match="found shape"):
+            session.run(feeds, {"present_key": feeds["past_key"]})
+
+
 def test_separate_memory_still_works(tmp_path):
     """Dense inputs and outputs, buffers on one side only, a past of fixed length."""
     graph = model(operator, 4, 2, 16, past=6)
@@ -214,14 +274,20 @@ def in_locked_memory(path, threads):
         for row in range(4):
             address = cache.ctypes.data + row * 2 * page
             assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(address), page, mmap.PROT_READ) == 0
-    axis = 2 if session.aliases[0][2] == 2 else None
-    got = step(session, q, k, v, caches, past, past + 1, axis)
+    if any(p.name == b"total" for p in session.inputs):
+        feeds = grouped_feeds(q, k, v, caches, past, past + 1)
+        got = session.run(feeds, {"present_key": caches[0], "present_value": caches[1]})["y"]
+        got = got.reshape(2, 8, 1, depth)
+    else:
+        axis = 2 if session.aliases[0][2] == 2 else None
+        got = step(session, q, k, v, caches, past, past + 1, axis)
     assert cli.worst(got.astype(np.float64), causal(q, k, v)[:, :, past:]) <= 5e-6
 
 
-@pytest.mark.parametrize("spell", [operator, by_hand, fixed_size])
+@pytest.mark.parametrize("spell", [operator, by_hand, fixed_size, None])
 def test_the_past_is_not_written(tmp_path, spell):
-    compiled(tmp_path, model(spell, 8, 2, 64), 1).close()
+    contrib = grouped_query_attention(8, 2, 64).contrib().SerializeToString()
+    compiled(tmp_path, model(spell, 8, 2, 64) if spell else contrib, 1).close()
     for threads in (1, 2):
         context = multiprocessing.get_context("spawn")
         process = context.Process(target=in_locked_memory, args=(tmp_path / "m.so", threads))

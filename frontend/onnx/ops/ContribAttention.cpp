@@ -321,6 +321,18 @@ private:
                               {*t, node.input(7), node.input(8), positions})[0];
   }
 
+  /// The cache with zeros behind it, up to the length of the one that results.
+  Value padded(const Tensor &cache) {
+    OpBuilder &b = node.builder();
+    SmallVector<OpFoldResult> low(4, b.getIndexAttr(0)), high = low;
+    high[2] = getAsOpFoldResult(node.index(total - cache.dim(2)));
+    Type element = cache.dtype().type(node.context());
+    Shape shape = cache.shape();
+    shape[2] = total;
+    return tensor::PadOp::create(b, node.loc(), RankedTensorType::get(staticShape(shape), element),
+                                 node.value(cache), low, high, scalar(b, node.loc(), element, 0));
+  }
+
   /// The past, with the new entries of each batch element behind its own past.
   Tensor extended(const Tensor &fresh, int pastInput) {
     Tensor cache = node.optionalInput(pastInput);
@@ -329,43 +341,31 @@ private:
     shape[2] = total;
     Type element = fresh.dtype().type(node.context());
     Value source = node.value(fresh), offsets = node.value(past), length = node.index(fresh.dim(2));
-    Value old, oldLength;
+    SmallVector<Value> old;
+    SmallVector<AffineMap> maps;
     if (hasPast) {
       node.check(cache.rank() == 4 && cache.dtype() == fresh.dtype(),
                  "a cache has another rank or element type than the keys");
       for (int axis : {0, 1, 3})
         node.requireEqual(cache.dim(axis), fresh.dim(axis), "a cache differs from the keys");
-      old = node.value(cache);
-      oldLength = node.index(cache.dim(2));
+      old = {padded(cache)};
+      maps = {AffineMap::getMultiDimIdentityMap(4, node.context())};
     }
     Value result =
-        generic(node, {}, {}, shape, element, [&](OpBuilder &b, Location loc, ValueRange) {
+        generic(node, old, maps, shape, element, [&](OpBuilder &b, Location loc, ValueRange args) {
           SmallVector<Value> at;
           for (int64_t i = 0; i < 4; ++i)
             at.push_back(linalg::IndexOp::create(b, loc, i));
           Value raw = tensor::ExtractOp::create(b, loc, offsets, ValueRange{at[0]});
           Value start = arith::IndexCastOp::create(b, loc, b.getIndexType(), raw);
           Value place = arith::SubIOp::create(b, loc, at[2], start);
-          Value zero = arith::ConstantIndexOp::create(b, loc, 0),
-                one = arith::ConstantIndexOp::create(b, loc, 1);
-          // Clamped, for what is not selected is read all the same.
-          auto read = [&](Value from, Value i, Value size) -> Value {
-            SmallVector<Value> where(at);
-            Value last = arith::SubIOp::create(b, loc, size, one);
-            where[2] =
-                arith::MaxSIOp::create(b, loc, arith::MinSIOp::create(b, loc, i, last), zero);
-            return tensor::ExtractOp::create(b, loc, from, where);
-          };
+          Value zero = arith::ConstantIndexOp::create(b, loc, 0);
           Value isNew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, place, length);
-          Value otherwise = scalar(b, loc, element, 0);
-          if (hasPast) {
-            Value known =
-                arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, at[2], oldLength);
-            otherwise =
-                arith::SelectOp::create(b, loc, known, read(old, at[2], oldLength), otherwise);
-          }
-          return arith::SelectOp::create(b, loc, isNew, read(source, place, length), otherwise)
-              .getResult();
+          // What is not selected is read all the same.
+          at[2] = arith::SelectOp::create(b, loc, isNew, place, zero);
+          Value added = tensor::ExtractOp::create(b, loc, source, at);
+          Value otherwise = hasPast ? args[0] : scalar(b, loc, element, 0);
+          return arith::SelectOp::create(b, loc, isNew, added, otherwise).getResult();
         });
     return node.tensor(result, fresh.dtype(), shape);
   }
