@@ -78,7 +78,11 @@ private:
     if (!isa<linalg::UnPackOp, linalg::GenericOp, linalg::TransposeOp>(op))
       return false;
     auto destination = cast<DestinationStyleOpInterface>(op);
-    return llvm::all_of(destination.getDpsInputs(), [](Value input) {
+    SmallVector<Value> inputs = destination.getDpsInputs();
+    // A body may also read tensors that are no inputs.
+    bool gathers =
+        op->walk([](tensor::ExtractOp) { return WalkResult::interrupt(); }).wasInterrupted();
+    return !inputs.empty() && !gathers && llvm::all_of(inputs, [](Value input) {
       Operation *producer = input.getDefiningOp();
       return producer &&
              (producer->hasTrait<OpTrait::ConstantLike>() || comesFromConstant(producer));
