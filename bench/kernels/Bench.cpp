@@ -152,7 +152,7 @@ void emitRoofs(KernelBuilder &kb, ModuleOp module) {
     Value a = kb.gep(kb.buffer(args, 0), own, kb.f32());
     Value b = kb.gep(a, kb.idx(tile.rows * kRoofDepth + 64), kb.f32());
     Value sum = kb.gep(b, kb.idx(tile.columns() * kRoofDepth + 64), kb.f32());
-    func::FuncOp micro = gemmMicro(kb, module, tile.rows, false);
+    func::FuncOp micro = gemmMicro(kb, module, tile.rows, GemmTerm::Product);
     kb.forLoop(kb.idx(0), kb.dim(args, 0), 1, [&](Value) {
       func::CallOp::create(kb.b, kb.loc, micro,
                            ValueRange{a, b, kb.idx(kPanelColumns * kRoofDepth), kb.idx(kRoofDepth),

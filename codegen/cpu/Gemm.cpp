@@ -12,7 +12,8 @@ namespace {
 /// What follows from the specification alone.
 struct Plan {
   Plan(const GemmSpec &spec, const CpuTarget &target)
-      : spec(spec), tile(GemmTile::of(target)), lanes(target.lanes()) {
+      : spec(spec), term(spec.distance ? GemmTerm::Distance : GemmTerm::Product),
+        tile(GemmTile::of(target, term)), lanes(target.lanes()) {
     group = spec.groupTiles;
     if (!group && spec.n)
       group = std::clamp<int64_t>((*spec.n + tile.columns() - 1) / tile.columns() / kTasks, 1, 8);
@@ -43,6 +44,7 @@ struct Plan {
   static constexpr int64_t kTasks = 12;    ///< wanted at least: two threads end together within 8 %
   static constexpr int64_t kCachedBytes = 640 << 10; ///< of packed A, with room for B
   const GemmSpec &spec;
+  GemmTerm term; ///< where B is f32
   GemmTile tile;
   int64_t lanes;
   int64_t cachedRowTiles;
@@ -319,7 +321,7 @@ private:
       ahead = kb.select(kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(plan.tile.rows)),
                         kb.idx(int8 ? 4096 : 1024), ahead);
       Value next = kb.gep(b, ahead, element);
-      callGemmMicro(kb, module, rows, int8,
+      callGemmMicro(kb, module, rows, int8 ? GemmTerm::ProductI8 : plan.term,
                     {a, b, panelStride(g, tile, panel), depth, memory, add, next});
       return Values();
     };
@@ -327,7 +329,7 @@ private:
       Value panel = kb.mul(depth, kPanelColumns);
       Value number = kb.mul(kb.sub(tile, p.firstTile), plan.tile.panels);
       Value b = kb.gep(p.widened, kb.mul(number, panel), kb.f32());
-      callGemmMicro(kb, module, rows, false,
+      callGemmMicro(kb, module, rows, plan.term,
                     {a, b, panelStride(g, tile, panel), depth, memory, add, a});
       return Values();
     };

@@ -65,6 +65,7 @@ struct GemmOperands {
 
 struct GemmSpec {
   GemmColumns columns = GemmColumns::F32Panels;
+  bool distance = false; ///< sums of -|a - b| instead of products; B is f32
   std::optional<int64_t> m, n, k; ///< where known
   /// Called at the start of every function that is made; uses what only dominates there.
   std::function<GemmOperands(KernelBuilder &, const KernelArgs &)> bind;

@@ -37,7 +37,7 @@ public:
   }
 
   void epilogue(const GemmPoint &point) {
-    code.run(point, g.contract->getResult(0), [&]() -> Lane {
+    code.run(point, g.product.result, [&]() -> Lane {
       if (!g.scale)
         return point.value;
       Value factor = lanes.vector(scale(point));
@@ -110,6 +110,7 @@ public:
     bool broken = false;
     GemmSpec spec;
     spec.columns = g->columns;
+    spec.distance = g->product.distance;
     spec.m = g->m.constant();
     spec.n = g->n.constant();
     spec.k = g->k.constant();

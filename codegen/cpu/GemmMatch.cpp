@@ -19,15 +19,14 @@ public:
   std::optional<GemmMatch> run() {
     Block &body = op.getBody().front();
     for (Operation &inner : body)
-      if (auto contract = dyn_cast<linalg::ContractOp>(inner)) {
-        if (g.contract)
+      if (std::optional<GemmProduct> product = readProduct(&inner)) {
+        if (g.product.result)
           return std::nullopt;
-        g.contract = contract;
+        g.product = *product;
       }
-    if (!g.contract || !matchContract())
+    if (!g.product.result || !matchProduct())
       return std::nullopt;
-    std::optional<Epilogue> epilogue =
-        matchEpilogue(op, sizes, g.contract->getResult(0), point);
+    std::optional<Epilogue> epilogue = matchEpilogue(op, sizes, g.product.result, point);
     if (!epilogue)
       return std::nullopt;
     g.epilogue = *epilogue;
@@ -39,35 +38,42 @@ private:
   // The product
   //===------------------------------------------------------------------------------------------===//
 
+  static std::optional<GemmProduct> readProduct(Operation *op) {
+    if (auto contract = dyn_cast<linalg::ContractOp>(op))
+      return GemmProduct{contract.getInputs()[0], contract.getInputs()[1], contract.getOutputs()[0],
+                         contract->getResult(0), contract.getIndexingMapsArray()};
+    if (auto contract = dyn_cast<ContractOp>(op); contract && !contract.isShift())
+      return GemmProduct{contract.getInput(), contract.getWeight(), contract.getInit(),
+                         contract.getResult(), contract.getMaps(), /*distance=*/true};
+    return std::nullopt;
+  }
+
   bool isZero(Value init) {
     auto fill = init.getDefiningOp<linalg::FillOp>();
     return fill && matchPattern(fill.value(), m_PosZeroFloat());
   }
 
   MaybeSize loopExtent(unsigned loop) {
-    SmallVector<AffineMap> maps = g.contract.getIndexingMapsArray();
-    for (unsigned side : {0u, 1u})
-      for (auto [axis, expr] : llvm::enumerate(maps[side].getResults()))
+    Value values[] = {g.product.lhs, g.product.rhs, g.product.result};
+    for (auto [value, map] : llvm::zip(values, g.product.maps))
+      for (auto [axis, expr] : llvm::enumerate(map.getResults()))
         if (expr == getAffineDimExpr(loop, op.getContext()))
-          return sizes.extent(g.contract.getInputs()[side], axis);
+          return sizes.extent(value, axis);
     return std::nullopt;
   }
 
   /// Loops of one kind in the order of the result (of A for `k`), with their extents.
   bool order(ArrayRef<unsigned> kind, AffineMap map, SmallVectorImpl<unsigned> &loops,
              SmallVectorImpl<Size> &extents) {
-    for (AffineExpr expr : map.getResults()) {
-      auto dim = dyn_cast<AffineDimExpr>(expr);
-      if (!dim)
-        return false;
-      if (!llvm::is_contained(kind, dim.getPosition()))
-        continue;
-      MaybeSize extent = loopExtent(dim.getPosition());
-      if (!extent)
-        return false;
-      loops.push_back(dim.getPosition());
-      extents.push_back(*extent);
-    }
+    for (AffineExpr expr : map.getResults())
+      for (unsigned loop : kind)
+        if (expr.isFunctionOfDim(loop)) {
+          MaybeSize extent = loopExtent(loop);
+          if (!extent || llvm::is_contained(loops, loop))
+            return false;
+          loops.push_back(loop);
+          extents.push_back(*extent);
+        }
     return loops.size() == kind.size();
   }
 
@@ -77,9 +83,38 @@ private:
     SmallVector<GemmAxisSizes> axes;
   };
 
+  /// What a sum of loops times constants grows by with a step of `loop`.
+  static std::optional<int64_t> factorOf(AffineExpr expr, unsigned loop) {
+    if (auto dim = dyn_cast<AffineDimExpr>(expr))
+      return dim.getPosition() == loop;
+    if (isa<AffineConstantExpr>(expr))
+      return 0;
+    auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+    if (!binary)
+      return std::nullopt;
+    std::optional<int64_t> left = factorOf(binary.getLHS(), loop);
+    if (binary.getKind() == AffineExprKind::Mul) {
+      auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
+      return left && factor ? std::optional(*left * factor.getValue()) : std::nullopt;
+    }
+    std::optional<int64_t> right = factorOf(binary.getRHS(), loop);
+    return left && right && binary.getKind() == AffineExprKind::Add ? std::optional(*left + *right)
+                                                                    : std::nullopt;
+  }
+
+  /// Where the first element of all loops lies, for the constants in a map.
+  static Size firstElement(AffineMap map, const Operand &operand) {
+    Size offset = operand.offset;
+    SmallVector<AffineExpr> zeros(map.getNumDims(), getAffineConstantExpr(0, map.getContext()));
+    for (auto [axis, expr] : llvm::enumerate(map.getResults()))
+      if (auto at = cast<AffineConstantExpr>(expr.replaceDims(zeros)); at.getValue() != 0)
+        offset = offset + operand.axes[axis].back().stride * Size(at.getValue());
+    return offset;
+  }
+
   /// The axes of memory that `loops` run over; neighbours that are evenly spaced become one.
-  static GemmAxisSizes axes(ArrayRef<unsigned> loops, ArrayRef<Size> extents, AffineMap map,
-                            const Operand &operand) {
+  static std::optional<GemmAxisSizes> axes(ArrayRef<unsigned> loops, ArrayRef<Size> extents,
+                                           AffineMap map, const Operand &operand) {
     GemmAxisSizes result;
     auto append = [&](const Size &extent, const Size &stride) {
       if (extent.is(1))
@@ -91,12 +126,20 @@ private:
     };
     for (auto [loop, extent] : llvm::zip(loops, extents)) {
       bool found = false;
-      for (auto [axis, expr] : llvm::enumerate(map.getResults()))
-        if (cast<AffineDimExpr>(expr).getPosition() == loop) {
-          found = true;
-          for (const GemmAxisSize &part : operand.axes[axis])
+      for (auto [axis, expr] : llvm::enumerate(map.getResults())) {
+        if (!expr.isFunctionOfDim(loop))
+          continue;
+        ArrayRef<GemmAxisSize> parts = operand.axes[axis];
+        std::optional<int64_t> factor = factorOf(expr, loop);
+        if (found || !factor || (parts.size() != 1 && !isa<AffineDimExpr>(expr)))
+          return std::nullopt;
+        found = true;
+        if (isa<AffineDimExpr>(expr))
+          for (const GemmAxisSize &part : parts)
             append(part.extent, part.stride);
-        }
+        else
+          append(extent, parts[0].stride * Size(*factor));
+      }
       if (!found)
         append(extent, Size(0));
     }
@@ -116,58 +159,72 @@ private:
     }
   }
 
-  bool matchContract() {
-    linalg::ContractOp contract = g.contract;
-    if (contract->getNumResults() != 1 || !isF32(contract.getInputs()[0]) ||
-        !isF32(contract.getInputs()[1]) || !isF32(contract->getResult(0)) ||
-        !isZero(contract.getOutputs()[0]))
+  /// Loops by the operands that they run over. Those that the result does not have are summed over.
+  struct Loops {
+    SmallVector<unsigned> batch, rows, columns, depth;
+  };
+  static Loops classify(ArrayRef<AffineMap> maps) {
+    Loops loops;
+    for (unsigned loop = 0; loop < maps[0].getNumDims(); ++loop) {
+      bool a = maps[0].isFunctionOfDim(loop), b = maps[1].isFunctionOfDim(loop);
+      auto &kind = !maps[2].isFunctionOfDim(loop) ? loops.depth
+                   : a && b                       ? loops.batch
+                   : a                            ? loops.rows
+                                                  : loops.columns;
+      kind.push_back(loop);
+    }
+    return loops;
+  }
+
+  bool matchProduct() {
+    GemmProduct &product = g.product;
+    SmallVector<AffineMap> maps = product.maps;
+    if (!isF32(product.lhs) || !isF32(product.rhs) || !isF32(product.result) ||
+        !isZero(product.init) || !maps[2].isProjectedPermutation())
       return false;
-    FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(contract);
-    SmallVector<AffineMap> maps = contract.getIndexingMapsArray();
-    if (failed(dims) || dims->k.empty() ||
-        dims->batch.size() + dims->m.size() + dims->n.size() + dims->k.size() !=
-            maps[0].getNumDims())
+    Loops kinds = classify(maps);
+    // Every loop of the sum runs over both operands.
+    if (kinds.depth.empty() || !llvm::all_of(kinds.depth, [&](unsigned loop) {
+          return maps[0].isFunctionOfDim(loop) && maps[1].isFunctionOfDim(loop);
+        }))
       return false;
 
-    Value lhs = contract.getInputs()[0], rhs = contract.getInputs()[1];
-    SmallVector<unsigned, 2> rowLoops = dims->m, columnLoops = dims->n;
-    bool packed = matchPanels(rhs, maps[1], dims->batch.empty());
+    Value lhs = product.lhs, rhs = product.rhs;
+    bool packed = matchPanels(rhs, maps[1], kinds.batch.empty());
     // The columns are those of the result's last axis.
-    if (!packed && !rowLoops.empty() && maps[2].getNumResults() != 0) {
+    if (!packed && !kinds.rows.empty() && maps[2].getNumResults() != 0) {
       auto last = dyn_cast<AffineDimExpr>(maps[2].getResults().back());
-      if (last && llvm::is_contained(rowLoops, last.getPosition())) {
+      if (last && llvm::is_contained(kinds.rows, last.getPosition())) {
         std::swap(lhs, rhs);
         std::swap(maps[0], maps[1]);
-        std::swap(rowLoops, columnLoops);
+        std::swap(kinds.rows, kinds.columns);
       }
     }
     SmallVector<unsigned> batch, rows, columns, depth;
     SmallVector<Size> batchExtents, rowExtents, columnExtents, depthExtents;
-    if (!order(dims->batch, maps[2], batch, batchExtents) ||
-        !order(rowLoops, maps[2], rows, rowExtents) ||
-        !order(columnLoops, maps[2], columns, columnExtents) ||
-        !order(dims->k, maps[0], depth, depthExtents))
+    if (!order(kinds.batch, maps[2], batch, batchExtents) ||
+        !order(kinds.rows, maps[2], rows, rowExtents) ||
+        !order(kinds.columns, maps[2], columns, columnExtents) ||
+        !order(kinds.depth, maps[0], depth, depthExtents))
       return false;
-    g.batch = product(batchExtents);
-    g.m = product(rowExtents);
-    g.n = product(columnExtents);
-    g.k = product(depthExtents);
+    g.batch = attune::codegen::product(batchExtents);
+    g.m = attune::codegen::product(rowExtents);
+    g.n = attune::codegen::product(columnExtents);
+    g.k = attune::codegen::product(depthExtents);
 
     std::optional<Operand> a = readOperand(lhs, g.a);
-    if (!a || !maps[0].isProjectedPermutation())
+    if (!a || !readAxes(g.aBatch, batch, batchExtents, maps[0], *a) ||
+        !readAxes(g.aRows, rows, rowExtents, maps[0], *a) ||
+        !readAxes(g.aDepth, depth, depthExtents, maps[0], *a))
       return false;
-    g.aOffset = a->offset;
-    g.aBatch = axes(batch, batchExtents, maps[0], *a);
-    g.aRows = axes(rows, rowExtents, maps[0], *a);
-    g.aDepth = axes(depth, depthExtents, maps[0], *a);
+    g.aOffset = firstElement(maps[0], *a);
     if (!packed) {
       std::optional<Operand> b = readOperand(rhs, g.b);
-      if (!b || !maps[1].isProjectedPermutation())
+      if (!b || !readAxes(g.bBatch, batch, batchExtents, maps[1], *b) ||
+          !readAxes(g.bDepth, depth, depthExtents, maps[1], *b) ||
+          !readAxes(g.bColumns, columns, columnExtents, maps[1], *b))
         return false;
-      g.bOffset = b->offset;
-      g.bBatch = axes(batch, batchExtents, maps[1], *b);
-      g.bDepth = axes(depth, depthExtents, maps[1], *b);
-      g.bColumns = axes(columns, columnExtents, maps[1], *b);
+      g.bOffset = firstElement(maps[1], *b);
     }
 
     byLoop.resize(maps[0].getNumDims());
@@ -181,6 +238,14 @@ private:
     if (g.dequantise)
       g.scaleLoops = {GemmCoord(), {GemmCoord::Column, Size(1), g.n, true}};
     return true;
+  }
+
+  static bool readAxes(GemmAxisSizes &result, ArrayRef<unsigned> loops, ArrayRef<Size> extents,
+                       AffineMap map, const Operand &operand) {
+    std::optional<GemmAxisSizes> found = axes(loops, extents, map, operand);
+    if (found)
+      result = std::move(*found);
+    return found.has_value();
   }
 
   std::optional<View> readInput(Value tensor, int64_t &number) {
@@ -238,7 +303,7 @@ private:
     auto type = cast<RankedTensorType>(unpack.getSource().getType());
     std::optional<int64_t> input = sizes.inputNumber(unpack.getSource());
     auto k = dyn_cast<AffineDimExpr>(map.getResult(0));
-    SmallVector<AffineMap> maps = g.contract.getIndexingMapsArray();
+    ArrayRef<AffineMap> maps = g.product.maps;
     if (!input || !k || type.getRank() != 3 || !type.hasStaticShape() ||
         !maps[0].isFunctionOfDim(k.getPosition()) || maps[2].isFunctionOfDim(k.getPosition()))
       return false;

@@ -3,7 +3,10 @@
 //
 //   views of A ─┐
 //   B (packed,  ├─ linalg.contract ─ elementwise generics, reshapes, transposes ─ yield
-//   i8, views) ─┘                    (reading views of other inputs)
+//   i8, views) ─┘  attune.contract   (reading views of other inputs)
+//
+// Of attune.contract, sums of distances of f32 (`adder`), also convolutions: their rows and depth
+// are sums of loops in memory.
 //
 // The analysis behind the gemm emitter. It changes nothing and asks for nothing but `Sizes`.
 //
@@ -21,8 +24,15 @@ struct GemmAxisSize {
 };
 using GemmAxisSizes = llvm::SmallVector<GemmAxisSize>;
 
+/// The operator that sums terms of two operands.
+struct GemmProduct {
+  mlir::Value lhs, rhs, init, result;
+  llvm::SmallVector<mlir::AffineMap> maps; ///< of lhs, rhs and result
+  bool distance = false;                   ///< terms are -|a - b|
+};
+
 struct GemmMatch {
-  mlir::linalg::ContractOp contract;
+  GemmProduct product;
   Size batch, m, n, k;
   GemmColumns columns = GemmColumns::Strided;
   int64_t a = 0, b = 0; ///< numbers of the kernel inputs

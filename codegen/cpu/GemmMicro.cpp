@@ -1,14 +1,25 @@
 #include "attune/codegen/cpu/GemmMicro.h"
 
+#include "mlir/Dialect/Math/IR/Math.h"
+
 using namespace mlir;
 
 namespace attune::codegen {
 
-GemmTile GemmTile::of(const CpuTarget &target) {
-  if (target.vectorBits >= 512)
-    return {14, 2};
-  if (target.vectorBits >= 256)
-    return {6, 1};
+/// Zen takes 512 bits in two halves: for distances, whose operations go to units of both kinds, it
+/// is better at scheduling the halves itself.
+static int64_t lanesOf(const CpuTarget &target, GemmTerm term) {
+  bool halves = term == GemmTerm::Distance && StringRef(target.cpu).starts_with("znver");
+  return halves ? std::min<int64_t>(8, target.lanes()) : target.lanes();
+}
+
+GemmTile GemmTile::of(const CpuTarget &target, GemmTerm term) {
+  bool distance = term == GemmTerm::Distance;
+  int64_t bits = 32 * lanesOf(target, term);
+  if (bits >= 512)
+    return distance ? GemmTile{8, 2} : GemmTile{14, 2};
+  if (bits >= 256)
+    return {distance ? 5 : 6, 1};
   return {target.registers >= 32 ? 4 : 2, 1};
 }
 
@@ -38,40 +49,65 @@ static int64_t accumulatorSets(int64_t rows, int64_t vectors) {
   return sets;
 }
 
-func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool int8) {
-  GemmTile tile = GemmTile::of(kb.target);
-  int64_t lanes = kb.lanes(), perPanel = kPanelColumns / lanes, vectors = perPanel * tile.panels;
+/// 1 in all lanes, which LLVM does not know to be 1.
+static Value opaqueOne(KernelBuilder &kb, int64_t lanes) {
+  Value one = LLVM::InlineAsmOp::create(
+                  kb.b, kb.loc, kb.f32(), kb.constF(1), /*asm_string=*/"", /*constraints=*/"=x,0",
+                  /*has_side_effects=*/false, /*is_align_stack=*/false,
+                  LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
+                  .getRes();
+  return kb.splat(one, lanes);
+}
+
+/// `sum` plus the term of `a` and `b`. A distance takes two additions; the first is a multiply-add
+/// by `one`, whose units would be idle (Zen has two for each, Intel shares them).
+static Value addTerm(KernelBuilder &kb, GemmTerm term, Value a, Value b, Value sum, Value one) {
+  if (term != GemmTerm::Distance)
+    return kb.fma(a, b, sum);
+  Value difference = kb.target.fma ? kb.fma(b, one, arith::NegFOp::create(kb.b, kb.loc, a))
+                                   : arith::SubFOp::create(kb.b, kb.loc, b, a).getResult();
+  return arith::SubFOp::create(kb.b, kb.loc, sum, math::AbsFOp::create(kb.b, kb.loc, difference));
+}
+
+func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, GemmTerm term) {
+  bool int8 = term == GemmTerm::ProductI8;
+  GemmTile tile = GemmTile::of(kb.target, term);
+  int64_t lanes = lanesOf(kb.target, term);
+  int64_t perPanel = kPanelColumns / lanes, vectors = perPanel * tile.panels;
   int64_t sets = accumulatorSets(rows, vectors);
   int64_t unroll = std::max<int64_t>(sets, rows * vectors > 16 ? 2 : 4);
-  std::string name = "attune_gemm_" + std::string(int8 ? "i8_" : "f32_") + std::to_string(rows);
+  StringRef kind = term == GemmTerm::Distance ? "distance_" : int8 ? "i8_" : "f32_";
+  std::string name = ("attune_gemm_" + kind).str() + std::to_string(rows);
   SmallVector<Type> inputs = {kb.ptr(), kb.ptr(),         kb.index(), kb.index(),
                               kb.ptr(), kb.b.getI1Type(), kb.ptr()};
   return sharedFunction(kb, module, name, inputs, [&](ValueRange args) {
     Value a = args[0], b = args[1], stride = args[2], depth = args[3], memory = args[4];
     Type i8 = kb.b.getI8Type();
+    auto vec = [&] { return kb.vec(lanes); };
     auto loadB = [&](Value offset) -> Value {
       if (!int8)
-        return kb.load(kb.vec(), b, offset);
+        return kb.load(vec(), b, offset);
       Value narrow = kb.load(kb.vec(lanes, i8), b, offset);
       Value wide = arith::ExtSIOp::create(kb.b, kb.loc, kb.vec(lanes, kb.b.getI32Type()), narrow);
-      return arith::SIToFPOp::create(kb.b, kb.loc, kb.vec(), wide);
+      return arith::SIToFPOp::create(kb.b, kb.loc, vec(), wide);
     };
     auto tileOffset = [&](int64_t row, int64_t vector) {
       return kb.idx(row * tile.columns() + vector * lanes);
     };
-    SmallVector<Type> types(rows * vectors, kb.vec());
+    SmallVector<Type> types(rows * vectors, vec());
     Values acc = kb.ifElse(
         args[5], types,
         [&] {
           Values loaded;
           for (int64_t i = 0; i < rows; ++i)
             for (int64_t v = 0; v < vectors; ++v)
-              loaded.push_back(kb.load(kb.vec(), memory, tileOffset(i, v)));
+              loaded.push_back(kb.load(vec(), memory, tileOffset(i, v)));
           return loaded;
         },
-        [&] { return Values(rows * vectors, kb.constF(0, kb.vec())); });
-    acc.append(rows * vectors * (sets - 1), kb.constF(0, kb.vec()));
+        [&] { return Values(rows * vectors, kb.constF(0, vec())); });
+    acc.append(rows * vectors * (sets - 1), kb.constF(0, vec()));
 
+    Value one = term == GemmTerm::Distance ? opaqueOne(kb, lanes) : Value();
     auto steps = [&](Value k, ValueRange before, int64_t count) {
       Values next(before.begin(), before.end());
       for (int64_t s = 0; s < count; ++s) {
@@ -89,9 +125,9 @@ func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool in
         }
         Value *set = &next[s % sets * rows * vectors];
         for (int64_t i = 0; i < rows; ++i) {
-          Value x = kb.splat(kb.load(kb.f32(), a, kb.add(kb.mul(at, rows), i)));
+          Value x = kb.splat(kb.load(kb.f32(), a, kb.add(kb.mul(at, rows), i)), lanes);
           for (int64_t v = 0; v < vectors; ++v)
-            set[i * vectors + v] = kb.fma(x, columns[v], set[i * vectors + v]);
+            set[i * vectors + v] = addTerm(kb, term, x, columns[v], set[i * vectors + v], one);
         }
       }
       return next;
@@ -111,10 +147,10 @@ func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, bool in
   });
 }
 
-void callGemmMicro(KernelBuilder &kb, ModuleOp module, Value rows, bool int8,
+void callGemmMicro(KernelBuilder &kb, ModuleOp module, Value rows, GemmTerm term,
                    ValueRange arguments) {
-  kb.switchOn(rows, GemmTile::of(kb.target).rows, [&](int64_t count) {
-    func::CallOp::create(kb.b, kb.loc, gemmMicro(kb, module, count, int8), arguments);
+  kb.switchOn(rows, GemmTile::of(kb.target, term).rows, [&](int64_t count) {
+    func::CallOp::create(kb.b, kb.loc, gemmMicro(kb, module, count, term), arguments);
   });
 }
 

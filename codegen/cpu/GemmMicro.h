@@ -24,18 +24,26 @@ mlir::func::FuncOp sharedFunction(KernelBuilder &kb, mlir::ModuleOp module, llvm
                                   llvm::ArrayRef<mlir::Type> inputs,
                                   llvm::function_ref<void(mlir::ValueRange)> body);
 
-/// The register tile of a CPU: all accumulators, the B vectors and one A scalar in registers.
+/// What the inner loop adds for an element of A and one of B.
+enum class GemmTerm {
+  Product,   ///< a b
+  ProductI8, ///< a b, with B panels of i8
+  Distance   ///< -|a - b|
+};
+
+/// The register tile of a CPU: all accumulators, the B vectors and one A scalar in registers; for
+/// distances also two constants and the difference.
 struct GemmTile {
   int64_t rows, panels;
   int64_t columns() const { return panels * kPanelColumns; }
-  static GemmTile of(const CpuTarget &target);
+  static GemmTile of(const CpuTarget &target, GemmTerm term = GemmTerm::Product);
 };
 
-/// tile (+)= A panel * B panels. Arguments: A, B, elements between B panels, K, tile, whether to
-/// add to what the tile holds (i1).
-mlir::func::FuncOp gemmMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t rows, bool int8);
+/// tile (+)= sum of terms of an A panel and B panels. Arguments: A, B, elements between B panels, K,
+/// tile, whether to add to what the tile holds (i1), what to fetch meanwhile.
+mlir::func::FuncOp gemmMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t rows, GemmTerm term);
 /// Calls the micro-kernel for the `rows` in [1, tile rows] that the value holds.
-void callGemmMicro(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value rows, bool int8,
+void callGemmMicro(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value rows, GemmTerm term,
                    mlir::ValueRange arguments);
 
 /// dst[k * stride + i] = rows[i][first + k] for i below one vector's lanes, k in [0, count).

@@ -1,3 +1,4 @@
+#include "attune/dialect/Attune.h"
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/ConstantData.h"
 
@@ -83,15 +84,23 @@ std::optional<Weight> matchDequantised(Value value) {
 }
 
 struct Contraction {
-  linalg::ContractOp op;
+  Operation *op; ///< linalg.contract, or attune.contract of distances
+  SmallVector<AffineMap> maps;
   unsigned side; ///< operand that is the weight
   unsigned k, n; ///< loops
   bool transposed;
 };
 
 /// A contraction with one k and, on the weight's side, one n loop and no batch loop.
-std::optional<Contraction> matchContraction(linalg::ContractOp op) {
-  FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(op);
+std::optional<Contraction> matchContraction(Operation *op) {
+  SmallVector<AffineMap> maps;
+  if (auto contract = dyn_cast<linalg::ContractOp>(op))
+    maps = contract.getIndexingMapsArray();
+  else if (auto contract = dyn_cast<ContractOp>(op); contract && !contract.isShift())
+    maps = contract.getMaps();
+  else
+    return std::nullopt;
+  FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(maps);
   if (failed(dims) || !dims->batch.empty() || dims->k.size() != 1)
     return std::nullopt;
   for (unsigned side : {1u, 0u}) {
@@ -99,11 +108,11 @@ std::optional<Contraction> matchContraction(linalg::ContractOp op) {
     ArrayRef<unsigned> columns = side == 1 ? dims->n : dims->m;
     if (type.getRank() != 2 || columns.size() != 1 || !type.hasStaticShape())
       continue;
-    AffineMap map = op.getIndexingMapsArray()[side];
+    AffineMap map = maps[side];
     if (!map.isProjectedPermutation())
       continue;
     bool transposed = map.getDimPosition(0) == columns[0];
-    return Contraction{op, side, dims->k[0], columns[0], transposed};
+    return Contraction{op, maps, side, dims->k[0], columns[0], transposed};
   }
   return std::nullopt;
 }
@@ -143,17 +152,19 @@ struct PackWeights : impl::PackWeightsBase<PackWeights> {
   using PackWeightsBase::PackWeightsBase;
 
   void runOnOperation() override {
-    SmallVector<linalg::ContractOp> contractions;
-    getOperation()->walk([&](linalg::ContractOp op) { contractions.push_back(op); });
-    IRRewriter rewriter(&getContext());
-    for (linalg::ContractOp op : contractions)
+    SmallVector<Contraction> contractions;
+    getOperation()->walk([&](Operation *op) {
       if (std::optional<Contraction> contraction = matchContraction(op))
-        numPacked += pack(*contraction, rewriter);
+        contractions.push_back(*contraction);
+    });
+    IRRewriter rewriter(&getContext());
+    for (const Contraction &contraction : contractions)
+      numPacked += pack(contraction, rewriter);
   }
 
 private:
-  bool pack(Contraction contraction, IRRewriter &rewriter) {
-    linalg::ContractOp op = contraction.op;
+  bool pack(const Contraction &contraction, IRRewriter &rewriter) {
+    Operation *op = contraction.op;
     Value operand = op->getOperand(contraction.side);
     Weight weight{operand, contraction.transposed, {}};
     if (!isConstant(operand)) {
@@ -173,7 +184,7 @@ private:
       return false;
 
     rewriter.setInsertionPoint(op);
-    Location loc = op.getLoc();
+    Location loc = op->getLoc();
     Value packed = packedConstant(rewriter, loc, weight.stored, weight.transposed);
     if (!packed)
       return false;
@@ -190,23 +201,26 @@ private:
         return false;
     }
 
-    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+    SmallVector<AffineMap> maps = contraction.maps;
     unsigned loops = maps[0].getNumDims();
     maps[contraction.side] = AffineMap::get(
         loops, 0,
         {rewriter.getAffineDimExpr(contraction.k), rewriter.getAffineDimExpr(contraction.n)},
         &getContext());
-    SmallVector<Value> inputs(op.getInputs());
+    SmallVector<Value> inputs{op->getOperand(0), op->getOperand(1)};
     inputs[contraction.side] = matrix;
     // The weight is the right operand from here on.
     if (contraction.side == 0) {
       std::swap(inputs[0], inputs[1]);
       std::swap(maps[0], maps[1]);
     }
-    auto replacement =
-        linalg::ContractOp::create(rewriter, loc, op.getResultTypes(), inputs, op.getOutputs(),
-                                   rewriter.getAffineMapArrayAttr(maps));
-    rewriter.replaceOp(op, replacement->getResults());
+    ArrayAttr attr = rewriter.getAffineMapArrayAttr(maps);
+    if (auto contract = dyn_cast<ContractOp>(op))
+      rewriter.replaceOpWithNewOp<ContractOp>(op, inputs[0], inputs[1], contract.getInit(),
+                                              contract.getKind(), attr, IntegerAttr());
+    else
+      rewriter.replaceOpWithNewOp<linalg::ContractOp>(op, op->getResultTypes(), inputs,
+                                                      ValueRange(op->getOperand(2)), attr);
     return true;
   }
 

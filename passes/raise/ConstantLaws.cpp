@@ -100,6 +100,42 @@ std::optional<ConstantLaw::Ramp> ConstantLaw::ramp(const ConstantData &data, int
   return ramp;
 }
 
+/// `body(indices)` for every point of the axes, until it is false.
+static bool forEachPoint(ArrayRef<ConstantLaw::Axis> axes,
+                         llvm::function_ref<bool(ArrayRef<int64_t> at, int64_t position)> body) {
+  SmallVector<int64_t> at(axes.size(), 0);
+  while (true) {
+    int64_t position = 0;
+    for (auto [axis, index] : llvm::zip(axes, at))
+      position += axis.stride * index;
+    if (!body(at, position))
+      return false;
+    size_t axis = axes.size();
+    while (axis > 0 && ++at[axis - 1] == axes[axis - 1].size)
+      at[--axis] = 0;
+    if (axis == 0)
+      return true;
+  }
+}
+
+std::optional<SmallVector<ConstantLaw::Ramp>>
+ConstantLaw::ramps(const ConstantData &data, int64_t offset, ArrayRef<Axis> axes) {
+  SmallVector<Ramp> result;
+  for (Axis axis : axes) {
+    std::optional<Ramp> along = ramp(data, offset, axis);
+    if (!along)
+      return std::nullopt;
+    result.push_back(*along);
+  }
+  bool isSum = forEachPoint(axes, [&](ArrayRef<int64_t> at, int64_t position) {
+    int64_t sum = result[0].start;
+    for (auto [along, index] : llvm::zip(result, at))
+      sum += along.slope * (index / along.divisor);
+    return data.getInt(offset + position) == sum;
+  });
+  return isSum ? std::optional(result) : std::nullopt;
+}
+
 std::optional<ConstantLaw::Band> ConstantLaw::band(const ConstantData &data, int64_t offset,
                                                    Axis row, Axis column) {
   auto position = [&](int64_t r, int64_t c) { return offset + r * row.stride + c * column.stride; };
@@ -145,19 +181,10 @@ std::optional<ConstantLaw::Band> ConstantLaw::band(const ConstantData &data, int
 
 bool ConstantLaw::isRepeated(const ConstantData &data, int64_t offset, ArrayRef<Axis> axes,
                              size_t along) {
-  SmallVector<int64_t> at(axes.size(), 0);
-  while (true) {
-    int64_t position = offset;
-    for (auto [axis, index] : llvm::zip(axes, at))
-      position += axis.stride * index;
-    if (data.getBits(position) != data.getBits(position - axes[along].stride * at[along]))
-      return false;
-    size_t axis = axes.size();
-    while (axis > 0 && ++at[axis - 1] == axes[axis - 1].size)
-      at[--axis] = 0;
-    if (axis == 0)
-      return true;
-  }
+  return forEachPoint(axes, [&](ArrayRef<int64_t> at, int64_t position) {
+    int64_t first = offset + position - axes[along].stride * at[along];
+    return data.getBits(offset + position) == data.getBits(first);
+  });
 }
 
 } // namespace attune

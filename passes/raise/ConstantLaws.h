@@ -49,6 +49,9 @@ struct ConstantLaw {
     int64_t start, slope, divisor;
   };
   static std::optional<Ramp> ramp(const ConstantData &data, int64_t offset, Axis axis);
+  /// One ramp per axis, whose sum (with the start of one of them) is the value.
+  static std::optional<llvm::SmallVector<Ramp>> ramps(const ConstantData &data, int64_t offset,
+                                                      llvm::ArrayRef<Axis> axes);
   /// Two values; the first holds where row + low <= column <= row + high. `inside` and `outside`
   /// are positions that hold them.
   struct Band {

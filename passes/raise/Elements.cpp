@@ -247,13 +247,12 @@ Value Elements::ofConstant(Value tensor, ArrayRef<Value> indices) {
   if (axes.empty())
     return scalar(offset);
   auto unknown = [&] { return ArrayRef(kept) == indices ? Value() : leaf(tensor, kept); };
-  if (axes.size() == 1) {
-    std::optional<ConstantLaw::Ramp> ramp = ConstantLaw::ramp(*data, offset, axes[0]);
-    if (!ramp)
-      return unknown();
-    Value step = make<arith::DivUIOp>(kept[numbers[0]], constantIndex(ramp->divisor));
-    Value value = make<arith::AddIOp>(make<arith::MulIOp>(step, constantIndex(ramp->slope)),
-                                      constantIndex(ramp->start));
+  if (auto ramps = ConstantLaw::ramps(*data, offset, axes)) {
+    Value value = constantIndex(ramps->front().start);
+    for (auto [ramp, number] : llvm::zip(*ramps, numbers)) {
+      Value step = make<arith::DivUIOp>(kept[number], constantIndex(ramp.divisor));
+      value = make<arith::AddIOp>(make<arith::MulIOp>(step, constantIndex(ramp.slope)), value);
+    }
     return type.isIndex() ? value : make<arith::IndexCastOp>(type, value);
   }
   std::optional<ConstantLaw::Band> band;

@@ -3,7 +3,7 @@
 //
 // The base of structural matching. `at(tensor, indices)` gives one element of a tensor as scalar IR
 // in a scratch block: elementwise operators are inlined, views (transpose, reshape, slice, concat,
-// pad, broadcast) become index arithmetic, constants with a simple law (triangular, band, ramp)
+// pad, broadcast) become index arithmetic, constants with a simple law (triangular, band, ramps)
 // become comparisons, everything is folded, and equal expressions are the same value. So a pattern
 // is written once, on scalars, and no longer depends on how an exporter arranged views and
 // operators.

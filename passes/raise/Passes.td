@@ -54,6 +54,31 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
   ];
 }
 
+def RaiseDistance : Pass<"attune-raise-distance", "::mlir::func::FuncOp"> {
+  let summary = "Raise sums of absolute differences to attune.contract.";
+  let description = [{
+    An adder layer is exported as a difference of broadcast operands, its magnitude, and a sum. The
+    terms are matched as scalars, so that views, unfolded images and the order of operands do not
+    matter; the sum becomes
+
+    ```mlir
+    %s = attune.contract ins(%x, %w : tensor<?x64xf32>, tensor<32x64xf32>) outs(%zero : tensor<?x32xf32>)
+        {kind = #attune.contract_kind<adder>, indexing_maps = [(m, n, k) -> (m, k), (m, n, k) -> (n, k),
+         (m, n, k) -> (m, n)]}
+    ```
+    with a negation behind it, unless the terms are negated. Both operands must be held by tensors, read
+    at sums of loops times constants, and each be read again for other results: |a - b| of vectors alone
+    is a reduction as good as any.
+
+    Remarks of category `attune-raise`: `DistanceRaised`, and `DistanceNotRaised` with the reason.
+  }];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "Sums of distances raised">,
+    Statistic<"numRefused", "refused", "Sums of distances recognised but not raised">
+  ];
+}
+
 def RaiseEma : Pass<"attune-raise-ema", "::mlir::func::FuncOp"> {
   let summary = "Raise long convolutions with decaying kernels to attune.ema.";
   let description = [{

@@ -1,0 +1,359 @@
+#include "attune/passes/Passes.h"
+#include "attune/passes/raise/Match.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+using namespace mlir;
+
+namespace attune {
+#define GEN_PASS_DEF_RAISEDISTANCE
+#include "attune/passes/Passes.h.inc"
+
+namespace {
+
+/// The sum `sum |a - b|` that an operator computes.
+struct Distance {
+  Value a, b;               ///< scalars, loads
+  bool negated = false;     ///< the terms are -|a - b|
+};
+
+/// A free index of the operator, in the parts that operands see: outermost first, `index = sum of
+/// part times unit`.
+struct Loop {
+  Value index;
+  SmallVector<Value> parts;
+  SmallVector<int64_t> units;
+};
+
+/// An operand of the contraction: a tensor, and where it is read.
+struct Operand {
+  Value tensor;
+  AffineMap map;
+};
+
+class Matcher {
+public:
+  Matcher(Sizes &sizes, linalg::LinalgOp op) : sizes(sizes), elements(sizes), op(op) {}
+
+  /// The operator as an attune.contract, or null.
+  Value raise(OpBuilder &builder);
+  StringRef reason; ///< why not, where the terms are distances
+
+private:
+  bool match();
+  bool split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries);
+  void findBoundaries(Value scalar, Value index, llvm::SmallDenseSet<int64_t> &found);
+  std::optional<Operand> operand(OpBuilder &builder, Value scalar);
+  AffineExpr asAffine(Value index);
+  SmallVector<OpFoldResult> extents(OpBuilder &builder, const Loop &loop);
+
+  Sizes &sizes;
+  Elements elements;
+  linalg::LinalgOp op;
+  Distance distance;
+  SmallVector<Loop> loops; ///< those of the result, then those summed over
+  SmallVector<Value> parts; ///< of all loops
+};
+
+} // namespace
+
+/// The extent of a loop of the operator, or null.
+static AffineExpr extentOf(Sizes &sizes, linalg::LinalgOp op, unsigned loop) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (!isa<RankedTensorType>(operand.get().getType()))
+      continue;
+    for (auto [axis, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults()))
+      if (expr == getAffineDimExpr(loop, op.getContext()))
+        return sizes.of(operand.get(), axis);
+  }
+  return {};
+}
+
+bool Matcher::match() {
+  if (op->getNumResults() != 1 || op.getNumReductionLoops() == 0)
+    return false;
+  Value result = op->getResult(0);
+  ElementOf element{result, elements.addIndices(result)};
+  SmallVector<unsigned> reductions;
+  op.getReductionDims(reductions);
+  SmallVector<Value> inner;
+  for (unsigned loop : reductions) {
+    AffineExpr extent = extentOf(sizes, op, loop);
+    if (!extent)
+      return false;
+    inner.push_back(elements.addIndex(extent));
+  }
+  std::optional<Elements::Reduced> reduced = elements.reduced(element, inner);
+  if (!reduced || !reduced->isSum)
+    return false;
+  Value term = reduced->element;
+  if (auto negation = term.getDefiningOp<arith::NegFOp>()) {
+    distance.negated = true;
+    term = negation.getOperand();
+  }
+  auto magnitude = term.getDefiningOp<math::AbsFOp>();
+  auto difference =
+      magnitude ? magnitude.getOperand().getDefiningOp<arith::SubFOp>() : arith::SubFOp();
+  if (!difference)
+    return false;
+  distance.a = difference.getLhs();
+  distance.b = difference.getRhs();
+  SmallVector<Value> indices(element.indices);
+  llvm::append_range(indices, inner);
+  for (Value index : indices) {
+    llvm::SmallDenseSet<int64_t> boundaries;
+    findBoundaries(distance.a, index, boundaries);
+    findBoundaries(distance.b, index, boundaries);
+    if (!split(loops.emplace_back(Loop{index, {index}, {1}}), boundaries)) {
+      reason = "an index is divided in more than one way";
+      return false;
+    }
+  }
+  for (const Loop &loop : loops)
+    llvm::append_range(parts, loop.parts);
+  return true;
+}
+
+/// How many steps of `index` a step of the scalar is, if it is made of it by divisions.
+static std::optional<int64_t> unitOf(Value scalar, Value index) {
+  if (scalar == index)
+    return 1;
+  Operation *op = scalar.getDefiningOp();
+  if (!op || !isa<arith::DivUIOp, arith::RemUIOp>(op))
+    return std::nullopt;
+  std::optional<int64_t> unit = unitOf(op->getOperand(0), index);
+  std::optional<int64_t> divisor = getConstantIntValue(op->getOperand(1));
+  if (!unit || !divisor || *divisor < 1)
+    return std::nullopt;
+  return isa<arith::DivUIOp>(op) ? *unit * *divisor : *unit;
+}
+
+/// The steps of `index` at which quotients and remainders below the scalar begin anew.
+void Matcher::findBoundaries(Value scalar, Value index, llvm::SmallDenseSet<int64_t> &found) {
+  Operation *op = scalar.getDefiningOp();
+  if (!op || !elements.depends(scalar, index))
+    return;
+  if (isa<arith::DivUIOp, arith::RemUIOp>(op)) {
+    std::optional<int64_t> unit = unitOf(op->getOperand(0), index);
+    std::optional<int64_t> divisor = getConstantIntValue(op->getOperand(1));
+    if (unit && divisor && *divisor > 0)
+      found.insert(*unit * *divisor);
+  }
+  for (Value operand : op->getOperands())
+    findBoundaries(operand, index, found);
+}
+
+/// Replaces the loop by loops over its parts, so that no quotient or remainder is left.
+bool Matcher::split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries) {
+  AffineExpr extent = elements.extentOf(loop.index);
+  SmallVector<int64_t> units(boundaries.begin(), boundaries.end());
+  llvm::sort(units);
+  if (std::optional<int64_t> size = Sizes::asConstant(extent))
+    llvm::erase_if(units, [&](int64_t unit) { return unit >= *size; });
+  llvm::erase(units, 1);
+  if (units.empty())
+    return true;
+  loop.parts.clear();
+  loop.units.clear();
+  int64_t before = 1;
+  Value sum = elements.constantIndex(0);
+  auto add = [&](AffineExpr size, int64_t unit) {
+    Value part = elements.addIndex(size);
+    loop.parts.insert(loop.parts.begin(), part);
+    loop.units.insert(loop.units.begin(), unit);
+    Value step = elements.make<arith::MulIOp>(part, elements.constantIndex(unit));
+    sum = elements.make<arith::AddIOp>(step, sum);
+  };
+  for (int64_t unit : units) {
+    if (unit % before != 0)
+      return false;
+    add(sizes.constant(unit / before), before);
+    before = unit;
+  }
+  AffineExpr rest = extent.floorDiv(before);
+  if (!sizes.equal(rest * before, extent))
+    return false;
+  add(rest, before);
+  distance.a = substitute(elements, distance.a, loop.index, sum);
+  distance.b = substitute(elements, distance.b, loop.index, sum);
+  return true;
+}
+
+/// A sum of parts times constants, or null.
+AffineExpr Matcher::asAffine(Value index) {
+  MLIRContext *context = op.getContext();
+  if (auto part = llvm::find(parts, index); part != parts.end())
+    return getAffineDimExpr(part - parts.begin(), context);
+  if (std::optional<int64_t> constant = getConstantIntValue(index))
+    return getAffineConstantExpr(*constant, context);
+  Operation *parent = index.getDefiningOp();
+  if (!parent || !isa<arith::AddIOp, arith::MulIOp>(parent))
+    return {};
+  AffineExpr left = asAffine(parent->getOperand(0)), right = asAffine(parent->getOperand(1));
+  if (!left || !right)
+    return {};
+  if (isa<arith::AddIOp>(parent))
+    return left + right;
+  return isa<AffineConstantExpr>(left) || isa<AffineConstantExpr>(right) ? left * right
+                                                                         : AffineExpr();
+}
+
+SmallVector<OpFoldResult> Matcher::extents(OpBuilder &builder, const Loop &loop) {
+  return llvm::map_to_vector(loop.parts, [&](Value part) {
+    return sizes.get(builder, op.getLoc(), elements.extentOf(part));
+  });
+}
+
+static Value expand(OpBuilder &builder, Location loc, Value tensor,
+                    ArrayRef<ReassociationIndices> groups, ArrayRef<OpFoldResult> shape) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  if (int64_t(shape.size()) == type.getRank())
+    return tensor;
+  auto [extents, dynamic] = decomposeMixedValues(SmallVector<OpFoldResult>(shape));
+  return tensor::ExpandShapeOp::create(builder, loc,
+                                       RankedTensorType::get(extents, type.getElementType()),
+                                       tensor, groups, shape);
+}
+
+/// An axis that a loop runs over as a whole gets the loop's parts as axes.
+std::optional<Operand> Matcher::operand(OpBuilder &builder, Value scalar) {
+  std::optional<ElementOf> element = elements.load(scalar);
+  if (!element || !element->tensor) {
+    reason = "the operands are not held by tensors";
+    return std::nullopt;
+  }
+  SmallVector<AffineExpr> results;
+  SmallVector<OpFoldResult> shape;
+  SmallVector<ReassociationIndices> groups;
+  for (auto [axis, index] : llvm::enumerate(element->indices)) {
+    AffineExpr expr = asAffine(index);
+    if (!expr) {
+      reason = "an operand is not read at sums of loops";
+      return std::nullopt;
+    }
+    ReassociationIndices &group = groups.emplace_back();
+    auto whole = llvm::find_if(loops, [&](const Loop &loop) {
+      AffineExpr sum = getAffineConstantExpr(0, op.getContext());
+      for (auto [part, unit] : llvm::zip(loop.parts, loop.units))
+        sum = sum + asAffine(part) * unit;
+      return loop.parts.size() > 1 && simplifyAffineExpr(sum - expr, parts.size(), 0) == 0 &&
+             sizes.equal(elements.extentOf(loop.index), sizes.of(element->tensor, axis));
+    });
+    SmallVector<OpFoldResult> extent{
+        sizes.get(builder, op.getLoc(), sizes.of(element->tensor, axis))};
+    SmallVector<AffineExpr> exprs{expr};
+    if (whole != loops.end()) {
+      extent = extents(builder, *whole);
+      exprs = llvm::map_to_vector(whole->parts, [&](Value part) { return asAffine(part); });
+    }
+    for (auto [one, size] : llvm::zip(exprs, extent)) {
+      group.push_back(results.size());
+      results.push_back(one);
+      shape.push_back(size);
+    }
+  }
+  return Operand{expand(builder, op.getLoc(), element->tensor, groups, shape),
+                 AffineMap::get(parts.size(), 0, results, op.getContext())};
+}
+
+Value Matcher::raise(OpBuilder &builder) {
+  if (!match())
+    return {};
+  std::optional<Operand> a = operand(builder, distance.a);
+  std::optional<Operand> b = a ? operand(builder, distance.b) : std::nullopt;
+  if (!b)
+    return {};
+  auto type = cast<RankedTensorType>(op->getResult(0).getType());
+  SmallVector<OpFoldResult> shape;
+  SmallVector<ReassociationIndices> groups;
+  for (const Loop &loop : ArrayRef(loops).take_front(type.getRank())) {
+    ReassociationIndices &group = groups.emplace_back();
+    for (OpFoldResult extent : extents(builder, loop)) {
+      group.push_back(shape.size());
+      shape.push_back(extent);
+    }
+  }
+  AffineMap result = AffineMap::getMultiDimIdentityMap(parts.size(), op.getContext())
+                         .getMajorSubMap(shape.size());
+  auto hasOwnLoop = [&](AffineMap map) {
+    return llvm::any_of(llvm::seq<unsigned>(0, shape.size()),
+                        [&](unsigned loop) { return !map.isFunctionOfDim(loop); });
+  };
+  if (!hasOwnLoop(a->map) || !hasOwnLoop(b->map)) {
+    reason = "every element of an operand is read for one result only";
+    return {};
+  }
+  // Weights are on the right.
+  if (a->tensor.getDefiningOp<arith::ConstantOp>())
+    std::swap(a, b);
+  Location loc = op.getLoc();
+  Type element = type.getElementType();
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(element));
+  Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
+  Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
+  Value sum = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder,
+                                 builder.getAffineMapArrayAttr({a->map, b->map, result}),
+                                 IntegerAttr());
+  if (!distance.negated) {
+    AffineMap identity = builder.getMultiDimIdentityMap(shape.size());
+    SmallVector<utils::IteratorType> iterators(shape.size(), utils::IteratorType::parallel);
+    sum = linalg::GenericOp::create(
+              builder, loc, empty.getType(), sum, empty, ArrayRef{identity, identity}, iterators,
+              [](OpBuilder &nested, Location at, ValueRange args) {
+                Value negated = arith::NegFOp::create(nested, at, args[0]);
+                linalg::YieldOp::create(nested, at, negated);
+              })
+              .getResult(0);
+  }
+  if (shape.size() != groups.size())
+    sum = tensor::CollapseShapeOp::create(builder, loc, sum, groups);
+  return sum.getType() == type ? sum
+                               : tensor::CastOp::create(builder, loc, type, sum).getResult();
+}
+
+namespace {
+struct RaiseDistance : impl::RaiseDistanceBase<RaiseDistance> {
+  using RaiseDistanceBase::RaiseDistanceBase;
+
+  void runOnOperation() override {
+    SmallVector<linalg::LinalgOp> ops(getOperation().getOps<linalg::LinalgOp>());
+    for (linalg::LinalgOp op : ops)
+      if (!isOpTriviallyDead(op))
+        raise(op);
+  }
+
+private:
+  void raise(linalg::LinalgOp op) {
+    if (op->getNumResults() != 1 || !isa<FloatType>(getElementTypeOrSelf(op->getResult(0))))
+      return;
+    Sizes sizes(getOperation());
+    Matcher matcher(sizes, op);
+    OpBuilder builder(op);
+    Value sum = matcher.raise(builder);
+    if (!sum) {
+      if (matcher.reason.empty())
+        return;
+      ++numRefused;
+      remark::missed(op.getLoc(), options("DistanceNotRaised"))
+          << remark::reason("{0}", matcher.reason)
+          << remark::add("nodes {0}", nodeNames(op.getLoc()));
+      return;
+    }
+    op->getResult(0).replaceAllUsesWith(sum);
+    ++numRaised;
+    remark::passed(sum.getLoc(), options("DistanceRaised"))
+        << remark::add("{0}", "adder layer: sums of absolute differences")
+        << remark::add("nodes {0}", nodeNames(sum.getLoc()));
+  }
+
+  remark::RemarkOpts options(StringRef name) {
+    return remark::RemarkOpts::name(name)
+        .category("attune-raise")
+        .function(getOperation().getName());
+  }
+};
+} // namespace
+} // namespace attune
