@@ -1,5 +1,6 @@
 #include "KernelHarness.h"
 
+#include <array>
 #include <cmath>
 
 using namespace attune;
@@ -217,6 +218,75 @@ TEST(GemmEmitter, BatchedScores) {
     samples.push_back({{q, k}, {m, n}, want});
   }
   check(kBatched, samples);
+}
+
+TEST(GemmEmitter, Distances) {
+  std::string text = R"(
+func.func @main(%x: tensor<?x?xf32>, %w: tensor<?x?xf32>, %nm: index, %nn: index, %nk: index) -> tensor<?x?xf32> {
+  %0 = attune.kernel ins(%x, %w : tensor<?x?xf32>, tensor<?x?xf32>) dims(%nm, %nn, %nk) result_dims(%nm, %nn)
+      attributes {input_dims = array<i64: 0, 2, 1, 2>} -> tensor<?x?xf32> {
+  ^bb0(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %m: index, %n: index, %k: index):
+    %zero = arith.constant 0.0 : f32
+    %e = tensor.empty(%m, %n) : tensor<?x?xf32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<?x?xf32>) -> tensor<?x?xf32>
+    %c = attune.contract ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%f : tensor<?x?xf32>)
+        {kind = #attune.contract_kind<adder>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>,
+         affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]}
+    attune.yield %c : tensor<?x?xf32>
+  }
+  return %0 : tensor<?x?xf32>
+}
+)";
+  std::vector<Sample> samples;
+  for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {4, 15, 3}, {5, 16, 8}, {6, 17, 2},
+                         {8, 32, 33}, {9, 33, 1}, {37, 50, 800}, {3, 5, 0}, {0, 4, 4}}) {
+    Array x = Array::random("f32", {m, k}, 1), w = Array::random("f32", {n, k}, 2);
+    Array want = Array::zeros("f32", {m, n});
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        double sum = 0;
+        for (int64_t d = 0; d < k; ++d)
+          sum -= std::abs(double(x[i * k + d]) - w[j * k + d]);
+        want.set(i * n + j, sum);
+      }
+    samples.push_back({{x, w}, {m, n, k}, want});
+  }
+  check(text, samples);
+}
+
+/// A convolution of distances over a padded image: rows and depth are sums of loops in memory.
+TEST(GemmEmitter, DistancesOfImages) {
+  std::string text = R"(
+func.func @main(%x: tensor<2x3x9x8xf32>, %w: tensor<5x3x3x2xf32>) -> tensor<2x5x4x7xf32> {
+  %0 = attune.kernel ins(%x, %w : tensor<2x3x9x8xf32>, tensor<5x3x3x2xf32>) -> tensor<2x5x4x7xf32> {
+  ^bb0(%a: tensor<2x3x9x8xf32>, %b: tensor<5x3x3x2xf32>):
+    %zero = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<2x5x4x7xf32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<2x5x4x7xf32>) -> tensor<2x5x4x7xf32>
+    %c = attune.contract ins(%a, %b : tensor<2x3x9x8xf32>, tensor<5x3x3x2xf32>) outs(%f : tensor<2x5x4x7xf32>)
+        {kind = #attune.contract_kind<adder>,
+         indexing_maps = [affine_map<(b, o, h, w, c, i, j) -> (b, c, h * 2 + i, w + j)>,
+                          affine_map<(b, o, h, w, c, i, j) -> (o, c, i, j)>,
+                          affine_map<(b, o, h, w, c, i, j) -> (b, o, h, w)>]}
+    attune.yield %c : tensor<2x5x4x7xf32>
+  }
+  return %0 : tensor<2x5x4x7xf32>
+}
+)";
+  Array x = Array::random("f32", {2, 3, 9, 8}, 1), w = Array::random("f32", {5, 3, 3, 2}, 2);
+  Array want = Array::zeros("f32", {2, 5, 4, 7});
+  for (int64_t b = 0; b < 2; ++b)
+    for (int64_t o = 0; o < 5; ++o)
+      for (int64_t h = 0; h < 4; ++h)
+        for (int64_t v = 0; v < 7; ++v) {
+          double sum = 0;
+          for (int64_t c = 0; c < 3; ++c)
+            for (int64_t i = 0; i < 3; ++i)
+              for (int64_t j = 0; j < 2; ++j)
+                sum -= std::abs(double(x.at({b, c, h * 2 + i, v + j})) - w.at({o, c, i, j}));
+          want.set(want.offset({b, o, h, v}), sum);
+        }
+  check(text, {{{x, w}, {}, want}});
 }
 
 TEST(GemmEmitter, Refuses) {
