@@ -43,8 +43,8 @@ private:
       return GemmProduct{contract.getInputs()[0], contract.getInputs()[1], contract.getOutputs()[0],
                          contract->getResult(0), contract.getIndexingMapsArray()};
     if (auto contract = dyn_cast<ContractOp>(op); contract && !contract.isShift())
-      return GemmProduct{contract.getInput(), contract.getWeight(), contract.getInit(),
-                         contract.getResult(), contract.getMaps(), /*distance=*/true};
+      return GemmProduct{contract.getInput(),  contract.getWeight(), contract.getInit(),
+                         contract.getResult(), contract.getMaps(),   /*distance=*/true};
     return std::nullopt;
   }
 

@@ -16,8 +16,8 @@ namespace {
 
 /// The sum `sum |a - b|` that an operator computes.
 struct Distance {
-  Value a, b;               ///< scalars, loads
-  bool negated = false;     ///< the terms are -|a - b|
+  Value a, b;           ///< scalars, loads
+  bool negated = false; ///< the terms are -|a - b|
 };
 
 /// A free index of the operator, in the parts that operands see: outermost first, `index = sum of
@@ -54,7 +54,7 @@ private:
   Elements elements;
   linalg::LinalgOp op;
   Distance distance;
-  SmallVector<Loop> loops; ///< those of the result, then those summed over
+  SmallVector<Loop> loops;  ///< those of the result, then those summed over
   SmallVector<Value> parts; ///< of all loops
 };
 
@@ -213,9 +213,8 @@ static Value expand(OpBuilder &builder, Location loc, Value tensor,
   if (int64_t(shape.size()) == type.getRank())
     return tensor;
   auto [extents, dynamic] = decomposeMixedValues(SmallVector<OpFoldResult>(shape));
-  return tensor::ExpandShapeOp::create(builder, loc,
-                                       RankedTensorType::get(extents, type.getElementType()),
-                                       tensor, groups, shape);
+  return tensor::ExpandShapeOp::create(
+      builder, loc, RankedTensorType::get(extents, type.getElementType()), tensor, groups, shape);
 }
 
 /// An axis that a loop runs over as a whole gets the loop's parts as axes.
@@ -276,8 +275,8 @@ Value Matcher::raise(OpBuilder &builder) {
       shape.push_back(extent);
     }
   }
-  AffineMap result = AffineMap::getMultiDimIdentityMap(parts.size(), op.getContext())
-                         .getMajorSubMap(shape.size());
+  AffineMap result =
+      AffineMap::getMultiDimIdentityMap(parts.size(), op.getContext()).getMajorSubMap(shape.size());
   auto hasOwnLoop = [&](AffineMap map) {
     return llvm::any_of(llvm::seq<unsigned>(0, shape.size()),
                         [&](unsigned loop) { return !map.isFunctionOfDim(loop); });
@@ -294,24 +293,23 @@ Value Matcher::raise(OpBuilder &builder) {
   Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(element));
   Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
-  Value sum = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder,
-                                 builder.getAffineMapArrayAttr({a->map, b->map, result}),
-                                 IntegerAttr());
+  Value sum =
+      ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder,
+                         builder.getAffineMapArrayAttr({a->map, b->map, result}), IntegerAttr());
   if (!distance.negated) {
     AffineMap identity = builder.getMultiDimIdentityMap(shape.size());
     SmallVector<utils::IteratorType> iterators(shape.size(), utils::IteratorType::parallel);
-    sum = linalg::GenericOp::create(
-              builder, loc, empty.getType(), sum, empty, ArrayRef{identity, identity}, iterators,
-              [](OpBuilder &nested, Location at, ValueRange args) {
-                Value negated = arith::NegFOp::create(nested, at, args[0]);
-                linalg::YieldOp::create(nested, at, negated);
-              })
+    sum = linalg::GenericOp::create(builder, loc, empty.getType(), sum, empty,
+                                    ArrayRef{identity, identity}, iterators,
+                                    [](OpBuilder &nested, Location at, ValueRange args) {
+                                      Value negated = arith::NegFOp::create(nested, at, args[0]);
+                                      linalg::YieldOp::create(nested, at, negated);
+                                    })
               .getResult(0);
   }
   if (shape.size() != groups.size())
     sum = tensor::CollapseShapeOp::create(builder, loc, sum, groups);
-  return sum.getType() == type ? sum
-                               : tensor::CastOp::create(builder, loc, type, sum).getResult();
+  return sum.getType() == type ? sum : tensor::CastOp::create(builder, loc, type, sum).getResult();
 }
 
 namespace {

@@ -291,12 +291,12 @@ int64_t spills(const std::string &text) {
 }
 
 /// The largest micro-kernel of a CPU.
-std::string microText(const char *cpu, bool int8) {
+std::string microText(const char *cpu, GemmTerm term) {
   auto context = makeContext();
   auto target = llvm::cantFail(CpuTarget::parse(cpu));
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(context.get()));
   KernelBuilder kb(module->getLoc(), target);
-  func::FuncOp micro = gemmMicro(kb, *module, GemmTile::of(target).rows, int8);
+  func::FuncOp micro = gemmMicro(kb, *module, GemmTile::of(target, term).rows, term);
   std::string name = micro.getName().str();
   micro.setPublic();
   llvm::cantFail(lowerToLLVM(*module, target));
@@ -308,8 +308,8 @@ std::string microText(const char *cpu, bool int8) {
 // Every accumulator stays in a register, and in the loops there is nothing but one multiply-add per
 // accumulator and step (two steps unrolled, one for the rest).
 TEST(GemmAssembly, Avx512) {
-  for (bool int8 : {false, true}) {
-    std::string text = microText("x86-64-v4", int8);
+  for (GemmTerm term : {GemmTerm::Product, GemmTerm::ProductI8}) {
+    std::string text = microText("x86-64-v4", term);
     EXPECT_EQ(count(text, "vfmadd"), 28 * 3) << text;
     EXPECT_EQ(spills(text), 0) << text;
     EXPECT_EQ(count(text, "vbroadcastss"), 14 * 3) << text;
@@ -317,15 +317,30 @@ TEST(GemmAssembly, Avx512) {
 }
 
 TEST(GemmAssembly, Avx2) {
-  std::string text = microText("x86-64-v3", false);
+  std::string text = microText("x86-64-v3", GemmTerm::Product);
   EXPECT_EQ(count(text, "vfmadd"), 12 * 5) << text;
   EXPECT_EQ(spills(text), 0) << text;
 }
 
 TEST(GemmAssembly, Portable) {
-  std::string text = microText("x86-64", false);
+  std::string text = microText("x86-64", GemmTerm::Product);
   EXPECT_EQ(count(text, "mulps"), 8 * 5) << text;
   EXPECT_EQ(count(text, "addps"), 8 * 5) << text;
   EXPECT_EQ(count(text, "call"), 0) << text;
   EXPECT_EQ(spills(text), 0) << text;
+}
+
+/// A multiply-add, a magnitude and a subtraction for each accumulator and step, all in registers.
+TEST(GemmAssembly, Distances) {
+  for (auto [cpu, terms] :
+       {std::pair("x86-64-v4", 16 * 5), {"znver4", 10 * 5}, {"x86-64-v3", 10 * 5}}) {
+    std::string text = microText(cpu, GemmTerm::Distance);
+    EXPECT_EQ(count(text, "vfm"), terms) << text;
+    EXPECT_EQ(count(text, "vsubps"), terms) << text;
+    EXPECT_EQ(count(text, "vandps"), terms) << text;
+    EXPECT_EQ(spills(text), 0) << text;
+  }
+  std::string text = microText("x86-64", GemmTerm::Distance);
+  EXPECT_EQ(count(text, "subps"), 2 * 8 * 5) << text;
+  EXPECT_EQ(count(text, "call"), 0) << text;
 }

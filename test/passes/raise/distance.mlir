@@ -2,11 +2,11 @@
 // RUN: attune-opt %s -split-input-file --attune-raise-distance --remarks-filter=attune-raise --remark-format=emitRemark 2>&1 >/dev/null | FileCheck %s --check-prefix=REMARK
 
 // Loops of the result, then those of the sum; the constant is the weight.
-// CHECK-DAG: #[[X:.*]] = affine_map<(d0, d1, d2) -> (d0, d2)>
-// CHECK-DAG: #[[W:.*]] = affine_map<(d0, d1, d2) -> (d1, d2)>
+// CHECK-DAG: #[[$X:.*]] = affine_map<(d0, d1, d2) -> (d0, d2)>
+// CHECK-DAG: #[[$W:.*]] = affine_map<(d0, d1, d2) -> (d1, d2)>
 // CHECK-LABEL: func @rows
 // CHECK: attune.contract ins(%{{.*}}, %{{cst.*}} : tensor<?x3xf32>, tensor<2x3xf32>)
-// CHECK-SAME: indexing_maps = [#[[X]], #[[W]],
+// CHECK-SAME: indexing_maps = [#[[$X]], #[[$W]],
 // CHECK: arith.negf
 // REMARK: [Passed] DistanceRaised
 func.func @rows(%x: tensor<?x3xf32>) -> tensor<?x2xf32> {
@@ -31,13 +31,13 @@ func.func @rows(%x: tensor<?x3xf32>) -> tensor<?x2xf32> {
 // -----
 
 // The columns of an unfolded image are two loops, its depth three.
-// CHECK-DAG: #[[IMAGE:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d3, d1 + d4, d2 + d5)>
-// CHECK-DAG: #[[FILTER:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d3, d4, d5)>
+// CHECK-DAG: #[[$IMAGE:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d3, d1 + d4, d2 + d5)>
+// CHECK-DAG: #[[$FILTER:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d3, d4, d5)>
 // CHECK-LABEL: func @unfolded
 // CHECK-SAME: %[[x:.*]]: tensor<4x7x9xf32>, %[[w:.*]]: tensor<5x36xf32>
 // CHECK: %[[filters:.*]] = tensor.expand_shape %[[w]] {{.*}} into tensor<5x4x3x3xf32>
 // CHECK: %[[y:.*]] = attune.contract ins(%[[x]], %[[filters]] :
-// CHECK-SAME: indexing_maps = [#[[IMAGE]], #[[FILTER]],
+// CHECK-SAME: indexing_maps = [#[[$IMAGE]], #[[$FILTER]],
 // CHECK-NOT: arith.negf
 // CHECK: tensor.collapse_shape %[[y]] {{\[}}[0], [1, 2]]
 // REMARK: [Passed] DistanceRaised
