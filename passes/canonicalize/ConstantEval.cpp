@@ -403,6 +403,10 @@ TypedAttr makeConstant(RankedTensorType type, ArrayRef<Cell> cells) {
   auto bitsAt = [&](Cell cell) -> uint64_t {
     if (!isa<FloatType>(element))
       return bitsOf(cell.i, element);
+    if (element.isF32())
+      return llvm::bit_cast<uint32_t>(float(cell.f));
+    if (element.isF64())
+      return llvm::bit_cast<uint64_t>(cell.f);
     APFloat value(cell.f);
     bool lossy;
     value.convert(cast<FloatType>(element).getFloatSemantics(), APFloat::rmNearestTiesToEven,

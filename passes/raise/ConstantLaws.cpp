@@ -150,6 +150,11 @@ std::optional<ConstantLaw::Band> ConstantLaw::band(const ConstantData &data, int
   if (!other)
     return std::nullopt;
   uint64_t second = data.getBits(*other);
+  // Most constants soon show a third value.
+  for (int64_t r = 0; r < row.size; ++r)
+    for (int64_t c = 0; c < column.size; ++c)
+      if (uint64_t bits = data.getBits(position(r, c)); bits != first && bits != second)
+        return std::nullopt;
   auto fits = [&](uint64_t in, uint64_t out, int64_t inAt, int64_t outAt) -> std::optional<Band> {
     Band band{std::nullopt, std::nullopt, inAt, outAt};
     // Bounds that cut some row decide; bounds that cut none are absent.

@@ -17,29 +17,60 @@ using Spectrum = std::vector<std::complex<double>>;
 /// of 0.
 static constexpr double kRounding = 0x1p-21;
 
-/// Unscaled inverse transform, by the smallest prime factors.
-static void invert(Spectrum &x) {
-  size_t size = x.size(), factor = 2;
-  if (size < 2)
-    return;
-  while (size % factor && factor * factor < size)
-    ++factor;
-  if (size % factor)
-    factor = size;
-  size_t rest = size / factor;
-  std::vector<Spectrum> parts(factor);
-  for (size_t j = 0; j < factor; ++j) {
-    for (size_t t = 0; t < rest; ++t)
-      parts[j].push_back(x[t * factor + j]);
-    if (rest > 1)
-      invert(parts[j]);
+namespace {
+/// Unscaled inverse transforms of one length, by its prime factors.
+class Inverse {
+public:
+  explicit Inverse(size_t length) : roots(length) {
+    for (size_t k = 0; k < length; ++k)
+      roots[k] = std::polar(1.0, 2 * M_PI * double(k) / double(length));
   }
-  for (size_t k = 0; k < size; ++k) {
-    x[k] = 0;
+
+  Spectrum operator()(const Spectrum &x) const {
+    Spectrum result(x.size());
+    transform(x.data(), 1, result.data(), x.size());
+    return result;
+  }
+
+private:
+  using Complex = std::complex<double>;
+
+  /// Plain products: the standard operator looks for infinities.
+  static Complex times(Complex a, Complex b) {
+    return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+  }
+
+  void transform(const Complex *in, size_t stride, Complex *out, size_t size) const {
+    if (size == 1) {
+      *out = *in;
+      return;
+    }
+    size_t factor = 2;
+    while (size % factor && factor * factor < size)
+      ++factor;
+    if (size % factor)
+      factor = size;
+    size_t rest = size / factor;
     for (size_t j = 0; j < factor; ++j)
-      x[k] += parts[j][k % rest] * std::polar(1.0, 2 * M_PI * double(j * k % size) / double(size));
+      transform(in + j * stride, stride * factor, out + j * rest, rest);
+    // `stride` is also what a root of this size is a power of the whole length's.
+    Spectrum terms(factor);
+    for (size_t k = 0; k < rest; ++k) {
+      for (size_t j = 0; j < factor; ++j)
+        terms[j] = times(out[j * rest + k], roots[j * k * stride]);
+      for (size_t q = 0; q < factor; ++q) {
+        Complex sum = terms[0];
+        for (size_t j = 1; j < factor; ++j)
+          sum += factor == 2 ? (q ? -terms[1] : terms[1])
+                             : times(terms[j], roots[j * q % factor * rest * stride]);
+        out[q * rest + k] = sum;
+      }
+    }
   }
-}
+
+  Spectrum roots;
+};
+} // namespace
 
 std::optional<Signal> signalOfConstant(OpBuilder &builder, Location loc, Elements &elements,
                                        Sizes &sizes, Value real, Value imaginary, Value frequency,
@@ -74,6 +105,7 @@ std::optional<Signal> signalOfConstant(OpBuilder &builder, Location loc, Element
   auto value = [&](unsigned part, int64_t position) {
     return parts[part]->getFloat(parts[part]->isSplat() ? 0 : position);
   };
+  Inverse invert(length);
   std::vector<std::vector<double>> samples(rows);
   std::vector<double> largest(rows, 0);
   for (int64_t row = 0; row < rows; ++row) {
@@ -83,8 +115,7 @@ std::optional<Signal> signalOfConstant(OpBuilder &builder, Location loc, Element
       int64_t at = row * bins + (mirrored ? length - k : k);
       x[k] = {value(0, at), mirrored ? -value(1, at) : value(1, at)};
     }
-    invert(x);
-    for (const auto &sample : x)
+    for (const auto &sample : invert(x))
       samples[row].push_back(sample.real() / double(length));
     for (double sample : samples[row])
       largest[row] = std::max(largest[row], std::abs(sample));

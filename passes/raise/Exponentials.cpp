@@ -197,6 +197,64 @@ private:
 };
 } // namespace
 
+namespace {
+/// A scalar that is an element of a constant, at strides of two indices.
+struct ConstantView {
+  ConstantData data;
+  int64_t strides[2] = {0, 0};
+
+  static std::optional<ConstantView> get(Elements &elements, Value scalar, Value row,
+                                         Value column) {
+    std::optional<ElementOf> element = elements.load(scalar);
+    std::optional<ConstantData> data =
+        element && element->tensor ? ConstantData::get(element->tensor) : std::nullopt;
+    if (!data || !isa<FloatType>(data->getType().getElementType()))
+      return std::nullopt;
+    ConstantView view{*data};
+    int64_t stride = 1;
+    for (int64_t axis = data->getType().getRank(); axis-- > 0;) {
+      Value index = element->indices[axis];
+      int64_t size = data->getType().getDimSize(axis);
+      if (!matchPattern(index, m_Zero())) {
+        bool isOwn = index == row || index == column;
+        if (!isOwn || Sizes::asConstant(elements.extentOf(index)) != size)
+          return std::nullopt;
+        view.strides[index == row ? 0 : 1] += stride;
+      }
+      stride *= size;
+    }
+    return view;
+  }
+};
+} // namespace
+
+/// The products row by row; empty if something is not constant.
+static std::vector<Cell> productsOf(Elements &elements, ArrayRef<Value> factors, bool exponential,
+                                    Value row, Value column, int64_t rows, int64_t columns) {
+  Evaluator evaluator(elements, {row, column});
+  SmallVector<std::optional<ConstantView>> views;
+  for (Value factor : factors)
+    views.push_back(ConstantView::get(elements, factor, row, column));
+  std::vector<Cell> cells;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) {
+      evaluator.clear();
+      double product = 1;
+      for (auto [factor, view] : llvm::zip(factors, views)) {
+        if (view) {
+          product *= view->data.getFloat(i * view->strides[0] + j * view->strides[1]);
+          continue;
+        }
+        std::optional<Cell> cell = evaluator.get(factor, {i, j});
+        if (!cell)
+          return {};
+        product *= cell->f;
+      }
+      cells.push_back(Cell{.f = exponential ? std::exp(product) : product});
+    }
+  return cells;
+}
+
 Value buildTable(OpBuilder &builder, Location loc, Elements &elements, Sizes &sizes,
                  ArrayRef<Value> factors, bool exponential, Value row, Value column,
                  FloatType element) {
@@ -205,22 +263,8 @@ Value buildTable(OpBuilder &builder, Location loc, Elements &elements, Sizes &si
                            column ? elements.extentOf(column) : one};
   auto rows = Sizes::asConstant(extents[0]), columns = Sizes::asConstant(extents[1]);
   if (rows && columns) {
-    Evaluator evaluator(elements, {row, column});
-    std::vector<Cell> cells;
-    for (int64_t i = 0; i < *rows; ++i)
-      for (int64_t j = 0; j < *columns; ++j) {
-        evaluator.clear();
-        double product = 1;
-        bool known = true;
-        for (Value factor : factors) {
-          std::optional<Cell> cell = evaluator.get(factor, {i, j});
-          known &= cell.has_value();
-          product *= cell ? cell->f : 1;
-        }
-        if (!known)
-          break;
-        cells.push_back(Cell{.f = exponential ? std::exp(product) : product});
-      }
+    std::vector<Cell> cells =
+        productsOf(elements, factors, exponential, row, column, *rows, *columns);
     auto type = RankedTensorType::get({*rows, *columns}, element);
     if (int64_t(cells.size()) == type.getNumElements())
       return arith::ConstantOp::create(builder, loc, makeConstant(type, cells));
