@@ -80,18 +80,21 @@ Value MomentumForm::update(Value mu, Value step) {
   return ctx.sumOf(sum.front());
 }
 
-/// The momentum of a position after the first; `impulse` is |P|^2.
+/// The momentum of a position after the first; `impulse` is |P|^2. The change of the product is
+/// taken as (k - l) x + l (x - y), which is 0 where nothing changes, however products are rounded.
 Value MomentumForm::adaptiveMu(Value impulse) {
   Layout at = layoutOf(spec, kb.target);
   Value sum = kb.forLoop(kb.idx(0), kb.idx(features), 1, {kb.constF(0, kb.vec())},
                          [&](Value f, ValueRange in) -> Values {
-                           Value k = kb.splat(kb.load(kb.f32(), place(at.key), f));
-                           Value l = kb.splat(kb.load(kb.f32(), place(at.lastKey), f));
-                           Value sum = in[0];
+                           Value k = kb.load(kb.f32(), place(at.key), f);
+                           Value l = kb.load(kb.f32(), place(at.lastKey), f);
+                           Value change = kb.splat(arith::SubFOp::create(kb.b, kb.loc, k, l));
+                           Value last = kb.splat(l), sum = in[0];
                            for (int64_t e = 0; e < columns; e += lanes) {
-                             Value x = mul(k, kb.load(kb.vec(), place(at.value), kb.idx(e)));
-                             Value y = mul(l, kb.load(kb.vec(), place(at.lastValue), kb.idx(e)));
-                             Value d = arith::SubFOp::create(kb.b, kb.loc, x, y);
+                             Value x = kb.load(kb.vec(), place(at.value), kb.idx(e));
+                             Value y = kb.load(kb.vec(), place(at.lastValue), kb.idx(e));
+                             Value step = arith::SubFOp::create(kb.b, kb.loc, x, y);
+                             Value d = kb.fma(change, x, mul(last, step));
                              sum = kb.fma(d, d, sum);
                            }
                            return {sum};

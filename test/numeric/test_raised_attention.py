@@ -250,6 +250,20 @@ def value_sum_transposed(g, q, k, v):
     return g.op("Einsum", p, v, equation="bhnm,bhme->bnhe")
 
 
+@case(inputs=[("er", "f32", ["n", DEPTH], lambda rng, b, n, m: rng.normal(size=(n, DEPTH)))],
+      square=True, tolerance=4e-6)  # fmt: skip
+def skewed_positions(g, q, k, v, er):
+    """Music Transformer: products of queries and distances, shifted by padding and reshaping."""
+    r = g.op("MatMul", q, g.op("Transpose", er, perm=[1, 0]))
+    n = g.op("Shape", q, start=2, end=3)
+    r = g.op("Pad", r, np.array([0, 0, 0, 1, 0, 0, 0, 0]))
+    one = g.op("Add", n, np.array([1]))
+    r = g.op("Reshape", r, g.op("Concat", g.op("Shape", q, end=2), one, n, axis=0))
+    r = g.op("Slice", r, np.array([1]), one, np.array([2]))
+    keep = g.op("GreaterOrEqual", ramp(g, q, 2, 1), ramp(g, k, 2, 0))
+    return finish(g, g.op("Where", keep, g.op("Add", scores(g, q, k), r), np.float32(-np.inf)), v)
+
+
 @case()
 def probabilities_scaled(g, q, k, v):
     gains = g.const(np.array([1, 0.5, 2], np.float32).reshape(3, 1, 1))
