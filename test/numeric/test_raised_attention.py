@@ -158,7 +158,9 @@ def causal_bottom_right(g, q, k, v):
 
 @case()
 def causal_trilu(g, q, k, v):
-    shape = g.op("Concat", g.op("Shape", q, start=2, end=3), g.op("Shape", k, start=2, end=3), axis=0)
+    shape = g.op(
+        "Concat", g.op("Shape", q, start=2, end=3), g.op("Shape", k, start=2, end=3), axis=0
+    )
     full = onnx.numpy_helper.from_array(np.array([LOWEST], np.float32))
     upper = g.op("Trilu", g.op("ConstantOfShape", shape, value=full), I64(1), upper=1)
     return finish(g, g.op("Add", scores(g, q, k), upper), v)
@@ -346,11 +348,14 @@ def probabilities_divided_by_their_own_sum(g, q, k, v):
 
 
 def build(name):
-    function, _, inputs, _, _ = CASES[name]
+    function, _, inputs, square, _ = CASES[name]
     g = Graph(name, opset=18)
     q = g.input("q", "f32", ["b", HEADS, "n", DEPTH])
-    k, v = (g.input(x, "f32", ["b", HEADS, "m", DEPTH]) for x in "kv")
-    more = [g.input(n, kind, shape) for n, kind, shape, _ in inputs]
+    keys = "n" if square else "m"
+    k, v = (g.input(x, "f32", ["b", HEADS, keys, DEPTH]) for x in "kv")
+    more = [
+        g.input(n, kind, [keys if d == "m" else d for d in shape]) for n, kind, shape, _ in inputs
+    ]
     result = function(g, q, k, v, *more)
     g.output(result, "y", shape=[None] * 4)
     return g.finish()
