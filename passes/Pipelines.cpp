@@ -50,7 +50,7 @@ void addRaiseStage(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createRaiseRelativePositions());
   pm.addNestedPass<func::FuncOp>(createRaiseToeplitz());
   pm.addNestedPass<func::FuncOp>(createRaiseEma());
-  pm.addNestedPass<func::FuncOp>(createRaiseDistance());
+  pm.addNestedPass<func::FuncOp>(createRaiseBroadcastSums());
   pm.addNestedPass<func::FuncOp>(createCleanViews());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

@@ -54,27 +54,32 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
   ];
 }
 
-def RaiseDistance : Pass<"attune-raise-distance", "::mlir::func::FuncOp"> {
-  let summary = "Raise sums of absolute differences to attune.contract.";
+def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::FuncOp"> {
+  let summary = "Raise sums over broadcast products or differences to contractions.";
   let description = [{
-    An adder layer is exported as a difference of broadcast operands, its magnitude, and a sum. The
-    terms are matched as scalars, so that views, unfolded images and the order of operands do not
-    matter; the sum becomes
+    A layer that is written as a product of broadcast operands and a sum is `linalg.contract`; with the
+    magnitude of a difference instead of the product it is an adder layer, `attune.contract`. The terms
+    are matched as scalars, so that views, unfolded images and the order of operands do not matter:
 
     ```mlir
-    %s = attune.contract ins(%x, %w : tensor<?x64xf32>, tensor<32x64xf32>) outs(%zero : tensor<?x32xf32>)
+    %y = linalg.generic {maps = [(m, n, k) -> (n, k), (m, n, k) -> (m, k), (m, n, k) -> (m, n)]}
+        ins(%w, %x) outs(%zero) { addf(%o, absf(subf(%a, %b))) }
+    // becomes
+    %s = attune.contract ins(%x, %w) outs(%zero)
         {kind = #attune.contract_kind<adder>, indexing_maps = [(m, n, k) -> (m, k), (m, n, k) -> (n, k),
          (m, n, k) -> (m, n)]}
+    %y = -%s
     ```
-    with a negation behind it, unless the terms are negated. Both operands must be held by tensors, read
-    at sums of loops times constants, and each be read again for other results: |a - b| of vectors alone
-    is a reduction as good as any.
+    Where operands divide an index (a flattened window, the pixels of an image), it becomes as many loops.
+    Both operands must be held by tensors, read at sums of loops times constants (a product: at single
+    loops), and each be read again for other results: the distance or product of two vectors alone is a
+    reduction as good as any.
 
-    Remarks of category `attune-raise`: `DistanceRaised`, and `DistanceNotRaised` with the reason.
+    Remarks of category `attune-raise`: `SumRaised`, and for distances `SumNotRaised` with the reason.
   }];
   let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
   let statistics = [
-    Statistic<"numRaised", "raised", "Sums of distances raised">,
+    Statistic<"numRaised", "raised", "Sums raised">,
     Statistic<"numRefused", "refused", "Sums of distances recognised but not raised">
   ];
 }

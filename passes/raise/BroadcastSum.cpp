@@ -9,15 +9,16 @@
 using namespace mlir;
 
 namespace attune {
-#define GEN_PASS_DEF_RAISEDISTANCE
+#define GEN_PASS_DEF_RAISEBROADCASTSUMS
 #include "attune/passes/Passes.h.inc"
 
 namespace {
 
-/// The sum `sum |a - b|` that an operator computes.
-struct Distance {
-  Value a, b;           ///< scalars, loads
-  bool negated = false; ///< the terms are -|a - b|
+/// The sum of terms that an operator computes.
+struct Sum {
+  Value a, b;              ///< scalars, loads
+  bool isDistance = false; ///< terms are |a - b|, not a b
+  bool negated = false;    ///< of distances: terms are -|a - b|
 };
 
 /// A free index of the operator, in the parts that operands see: outermost first, `index = sum of
@@ -38,9 +39,10 @@ class Matcher {
 public:
   Matcher(Sizes &sizes, linalg::LinalgOp op) : sizes(sizes), elements(sizes), op(op) {}
 
-  /// The operator as an attune.contract, or null.
+  /// The operator as linalg.contract or attune.contract, or null.
   Value raise(OpBuilder &builder);
-  StringRef reason; ///< why not, where the terms are distances
+  bool isDistance() const { return sum.isDistance; }
+  StringRef reason; ///< why not, where the terms are those of a layer
 
 private:
   bool match();
@@ -53,7 +55,7 @@ private:
   Sizes &sizes;
   Elements elements;
   linalg::LinalgOp op;
-  Distance distance;
+  Sum sum;
   SmallVector<Loop> loops;  ///< those of the result, then those summed over
   SmallVector<Value> parts; ///< of all loops
 };
@@ -91,22 +93,26 @@ bool Matcher::match() {
     return false;
   Value term = reduced->element;
   if (auto negation = term.getDefiningOp<arith::NegFOp>()) {
-    distance.negated = true;
+    sum.negated = true;
     term = negation.getOperand();
   }
-  auto magnitude = term.getDefiningOp<math::AbsFOp>();
-  auto difference =
-      magnitude ? magnitude.getOperand().getDefiningOp<arith::SubFOp>() : arith::SubFOp();
-  if (!difference)
+  if (auto magnitude = term.getDefiningOp<math::AbsFOp>()) {
+    term = magnitude.getOperand();
+    sum.isDistance = true;
+  }
+  Operation *combined = term.getDefiningOp();
+  bool fits = sum.isDistance ? isa_and_present<arith::SubFOp>(combined)
+                             : !sum.negated && isa_and_present<arith::MulFOp>(combined);
+  if (!fits)
     return false;
-  distance.a = difference.getLhs();
-  distance.b = difference.getRhs();
+  sum.a = combined->getOperand(0);
+  sum.b = combined->getOperand(1);
   SmallVector<Value> indices(element.indices);
   llvm::append_range(indices, inner);
   for (Value index : indices) {
     llvm::SmallDenseSet<int64_t> boundaries;
-    findBoundaries(distance.a, index, boundaries);
-    findBoundaries(distance.b, index, boundaries);
+    findBoundaries(sum.a, index, boundaries);
+    findBoundaries(sum.b, index, boundaries);
     if (!split(loops.emplace_back(Loop{index, {index}, {1}}), boundaries)) {
       reason = "an index is divided in more than one way";
       return false;
@@ -159,13 +165,13 @@ bool Matcher::split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries) {
   loop.parts.clear();
   loop.units.clear();
   int64_t before = 1;
-  Value sum = elements.constantIndex(0);
+  Value index = elements.constantIndex(0);
   auto add = [&](AffineExpr size, int64_t unit) {
     Value part = elements.addIndex(size);
     loop.parts.insert(loop.parts.begin(), part);
     loop.units.insert(loop.units.begin(), unit);
     Value step = elements.make<arith::MulIOp>(part, elements.constantIndex(unit));
-    sum = elements.make<arith::AddIOp>(step, sum);
+    index = elements.make<arith::AddIOp>(step, index);
   };
   for (int64_t unit : units) {
     if (unit % before != 0)
@@ -177,8 +183,8 @@ bool Matcher::split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries) {
   if (!sizes.equal(rest * before, extent))
     return false;
   add(rest, before);
-  distance.a = substitute(elements, distance.a, loop.index, sum);
-  distance.b = substitute(elements, distance.b, loop.index, sum);
+  sum.a = substitute(elements, sum.a, loop.index, index);
+  sum.b = substitute(elements, sum.b, loop.index, index);
   return true;
 }
 
@@ -220,6 +226,8 @@ static Value expand(OpBuilder &builder, Location loc, Value tensor,
 /// An axis that a loop runs over as a whole gets the loop's parts as axes.
 std::optional<Operand> Matcher::operand(OpBuilder &builder, Value scalar) {
   std::optional<ElementOf> element = elements.load(scalar);
+  if (!element && !elements.sources(scalar).empty())
+    element = elements.sources(scalar).front();
   if (!element || !element->tensor) {
     reason = "the operands are not held by tensors";
     return std::nullopt;
@@ -261,8 +269,8 @@ std::optional<Operand> Matcher::operand(OpBuilder &builder, Value scalar) {
 Value Matcher::raise(OpBuilder &builder) {
   if (!match())
     return {};
-  std::optional<Operand> a = operand(builder, distance.a);
-  std::optional<Operand> b = a ? operand(builder, distance.b) : std::nullopt;
+  std::optional<Operand> a = operand(builder, sum.a);
+  std::optional<Operand> b = a ? operand(builder, sum.b) : std::nullopt;
   if (!b)
     return {};
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
@@ -285,6 +293,8 @@ Value Matcher::raise(OpBuilder &builder) {
     reason = "every element of an operand is read for one result only";
     return {};
   }
+  if (!sum.isDistance && !(a->map.isProjectedPermutation() && b->map.isProjectedPermutation()))
+    return {};
   // Weights are on the right.
   if (a->tensor.getDefiningOp<arith::ConstantOp>())
     std::swap(a, b);
@@ -293,28 +303,35 @@ Value Matcher::raise(OpBuilder &builder) {
   Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(element));
   Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
-  Value sum =
-      ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder,
-                         builder.getAffineMapArrayAttr({a->map, b->map, result}), IntegerAttr());
-  if (!distance.negated) {
+  ArrayAttr maps = builder.getAffineMapArrayAttr({a->map, b->map, result});
+  Value value;
+  if (sum.isDistance)
+    value = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder, maps,
+                               IntegerAttr());
+  else
+    value = linalg::ContractOp::create(builder, loc, init.getType(),
+                                       ValueRange{a->tensor, b->tensor}, init, maps)
+                ->getResult(0);
+  if (sum.isDistance && !sum.negated) {
     AffineMap identity = builder.getMultiDimIdentityMap(shape.size());
     SmallVector<utils::IteratorType> iterators(shape.size(), utils::IteratorType::parallel);
-    sum = linalg::GenericOp::create(builder, loc, empty.getType(), sum, empty,
-                                    ArrayRef{identity, identity}, iterators,
-                                    [](OpBuilder &nested, Location at, ValueRange args) {
-                                      Value negated = arith::NegFOp::create(nested, at, args[0]);
-                                      linalg::YieldOp::create(nested, at, negated);
-                                    })
-              .getResult(0);
+    value = linalg::GenericOp::create(builder, loc, empty.getType(), value, empty,
+                                      ArrayRef{identity, identity}, iterators,
+                                      [](OpBuilder &nested, Location at, ValueRange args) {
+                                        Value negated = arith::NegFOp::create(nested, at, args[0]);
+                                        linalg::YieldOp::create(nested, at, negated);
+                                      })
+                .getResult(0);
   }
   if (shape.size() != groups.size())
-    sum = tensor::CollapseShapeOp::create(builder, loc, sum, groups);
-  return sum.getType() == type ? sum : tensor::CastOp::create(builder, loc, type, sum).getResult();
+    value = tensor::CollapseShapeOp::create(builder, loc, value, groups);
+  return value.getType() == type ? value
+                                 : tensor::CastOp::create(builder, loc, type, value).getResult();
 }
 
 namespace {
-struct RaiseDistance : impl::RaiseDistanceBase<RaiseDistance> {
-  using RaiseDistanceBase::RaiseDistanceBase;
+struct RaiseBroadcastSums : impl::RaiseBroadcastSumsBase<RaiseBroadcastSums> {
+  using RaiseBroadcastSumsBase::RaiseBroadcastSumsBase;
 
   void runOnOperation() override {
     SmallVector<linalg::LinalgOp> ops(getOperation().getOps<linalg::LinalgOp>());
@@ -325,25 +342,26 @@ struct RaiseDistance : impl::RaiseDistanceBase<RaiseDistance> {
 
 private:
   void raise(linalg::LinalgOp op) {
-    if (op->getNumResults() != 1 || !isa<FloatType>(getElementTypeOrSelf(op->getResult(0))))
+    if (isa<linalg::ContractOp>(op) || op->getNumResults() != 1 ||
+        !isa<FloatType>(getElementTypeOrSelf(op->getResult(0))))
       return;
     Sizes sizes(getOperation());
     Matcher matcher(sizes, op);
     OpBuilder builder(op);
     Value sum = matcher.raise(builder);
     if (!sum) {
-      if (matcher.reason.empty())
+      if (matcher.reason.empty() || !matcher.isDistance())
         return;
       ++numRefused;
-      remark::missed(op.getLoc(), options("DistanceNotRaised"))
+      remark::missed(op.getLoc(), options("SumNotRaised"))
           << remark::reason("{0}", matcher.reason)
           << remark::add("nodes {0}", nodeNames(op.getLoc()));
       return;
     }
     op->getResult(0).replaceAllUsesWith(sum);
     ++numRaised;
-    remark::passed(sum.getLoc(), options("DistanceRaised"))
-        << remark::add("{0}", "adder layer: sums of absolute differences")
+    remark::passed(sum.getLoc(), options("SumRaised"))
+        << remark::add("{0}", matcher.isDistance() ? "adder layer" : "matrix product")
         << remark::add("nodes {0}", nodeNames(sum.getLoc()));
   }
 

@@ -1,5 +1,5 @@
-// RUN: attune-opt %s -split-input-file --attune-raise-distance --canonicalize | FileCheck %s
-// RUN: attune-opt %s -split-input-file --attune-raise-distance --remarks-filter=attune-raise --remark-format=emitRemark 2>&1 >/dev/null | FileCheck %s --check-prefix=REMARK
+// RUN: attune-opt %s -split-input-file --attune-raise-broadcast-sums --canonicalize | FileCheck %s
+// RUN: attune-opt %s -split-input-file --attune-raise-broadcast-sums --remarks-filter=attune-raise --remark-format=emitRemark 2>&1 >/dev/null | FileCheck %s --check-prefix=REMARK
 
 // Loops of the result, then those of the sum; the constant is the weight.
 // CHECK-DAG: #[[$X:.*]] = affine_map<(d0, d1, d2) -> (d0, d2)>
@@ -8,7 +8,7 @@
 // CHECK: attune.contract ins(%{{.*}}, %{{cst.*}} : tensor<?x3xf32>, tensor<2x3xf32>)
 // CHECK-SAME: indexing_maps = [#[[$X]], #[[$W]],
 // CHECK: arith.negf
-// REMARK: [Passed] DistanceRaised
+// REMARK: [Passed] SumRaised
 func.func @rows(%x: tensor<?x3xf32>) -> tensor<?x2xf32> {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
@@ -40,7 +40,7 @@ func.func @rows(%x: tensor<?x3xf32>) -> tensor<?x2xf32> {
 // CHECK-SAME: indexing_maps = [#[[$IMAGE]], #[[$FILTER]],
 // CHECK-NOT: arith.negf
 // CHECK: tensor.collapse_shape %[[y]] {{\[}}[0], [1, 2]]
-// REMARK: [Passed] DistanceRaised
+// REMARK: [Passed] SumRaised
 func.func @unfolded(%x: tensor<4x7x9xf32>, %w: tensor<5x36xf32>) -> tensor<5x35xf32> {
   %zero = arith.constant 0.0 : f32
   %c3 = arith.constant 3 : index
@@ -82,7 +82,7 @@ func.func @unfolded(%x: tensor<4x7x9xf32>, %w: tensor<5x36xf32>) -> tensor<5x35x
 
 // CHECK-LABEL: func @one_result
 // CHECK-NOT: attune.contract
-// REMARK: [Missed] DistanceNotRaised {{.*}}every element of an operand is read for one result only
+// REMARK: [Missed] SumNotRaised {{.*}}every element of an operand is read for one result only
 func.func @one_result(%x: tensor<4x3xf32>, %w: tensor<3xf32>) -> tensor<4xf32> {
   %zero = arith.constant 0.0 : f32
   %e = tensor.empty() : tensor<4xf32>
@@ -97,4 +97,24 @@ func.func @one_result(%x: tensor<4x3xf32>, %w: tensor<3xf32>) -> tensor<4xf32> {
     linalg.yield %s : f32
   } -> tensor<4xf32>
   return %y : tensor<4xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func @products
+// CHECK: linalg.contract
+// REMARK: [Passed] SumRaised {{.*}}matrix product
+func.func @products(%x: tensor<4x3xf32>, %w: tensor<2x3xf32>) -> tensor<4x2xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x2xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x2xf32>) -> tensor<4x2xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>],
+                       iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : tensor<4x3xf32>, tensor<2x3xf32>) outs(%f : tensor<4x2xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %t = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %t : f32
+    linalg.yield %s : f32
+  } -> tensor<4x2xf32>
+  return %y : tensor<4x2xf32>
 }
