@@ -447,3 +447,33 @@ def test_moving_average_in_place(tmp_path):
             want = session.run({"x": x, "past": state})
             got = session.run({"x": x, "past": state}, {"present": state})
             assert np.array_equal(got["y"], want["y"]) and np.array_equal(state, want["present"])
+
+
+def test_keys_by_columns(tmp_path):
+    """Keys [B,H,D,P], which grow along their last axis."""
+    heads, depth, length = 3, 16, 21
+    g = Graph("columns", 24)
+    q, k, v = (g.input(n, "f32", ["batch", heads, "seq", depth]) for n in "qkv")
+    keys = g.input("past_key", "f32", ["batch", heads, depth, "past"])
+    values = g.input("past_value", "f32", ["batch", heads, "past", depth])
+    keys = g.op("Concat", keys, g.op("Transpose", k, perm=[0, 1, 3, 2]), axis=3)
+    values = g.op("Concat", values, v, axis=2)
+    scores = g.op("Mul", g.op("MatMul", q, keys), np.float32(depth**-0.5))
+    g.output(g.op("MatMul", g.op("Softmax", scores, axis=-1), values), "y")
+    g.output(keys, "present_key")
+    g.output(values, "present_value")
+    session = compiled(tmp_path, g.finish().SerializeToString(), 2)
+    assert session.aliases == [("past_key", "present_key", 3), ("past_value", "present_value", 2)]
+    q, k, v = sequence(np.random.default_rng(1), 2, heads, heads, length, depth, "f32")
+    keys = np.full((2, heads, depth, length + 4), np.nan, np.float32)
+    values = np.full((2, heads, length + 4, depth), np.nan, np.float32)
+    found = []
+    for n in range(length):
+        feeds = {name: x[:, :, n : n + 1] for name, x in (("q", q), ("k", k), ("v", v))}
+        feeds |= {"past_key": keys[..., :n], "past_value": values[:, :, :n]}
+        into = {"present_key": keys[..., : n + 1], "present_value": values[:, :, : n + 1]}
+        found.append(session.run(feeds, into)["y"])
+    assert cli.worst(np.concatenate(found, 2).astype(np.float64), causal(q, k, v)) <= 5e-6
+    assert (
+        np.array_equal(keys[..., :length], k.swapaxes(2, 3)) and np.isnan(keys[..., length:]).all()
+    )
