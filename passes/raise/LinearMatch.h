@@ -66,6 +66,8 @@ private:
   std::optional<Table> readTable(Value factor);
   Value constantOfDistance(const Table &table);
   bool splitTable(const Table &table);
+  bool separate(Product product, unsigned depth);
+  bool splitWeight(Value factor);
   void matchPositions();
   std::optional<ElementOf> featureTensor(llvm::ArrayRef<Value> factors);
   std::optional<int64_t> termWidth(const ElementOf &element);

@@ -77,7 +77,7 @@ bool LinearMatch::splitTerms(SmallVector<Value> &factors, Value position, Value 
 }
 
 void LinearMatch::matchPositions() {
-  if (!row || !keyTableValues.empty())
+  if (!row || !keyTable.empty() || !keyTableValues.empty())
     return;
   std::optional<ElementOf> element = featureTensor(keyFactors);
   std::optional<int64_t> width = element ? termWidth(*element) : std::nullopt;

@@ -153,6 +153,8 @@ bool LinearMatch::matchRelative() {
   Value distance = elements.make<arith::SubIOp>(offset, last);
   SmallVector<Value> ofDistances;
   for (Value factor : relative) {
+    if (splitWeight(factor))
+      continue;
     Value found = ofDistance(factor, distance);
     std::optional<Table> table = found ? std::nullopt : readTable(factor);
     if (table)

@@ -132,8 +132,9 @@ def RaiseLinearAttention : Pass<"attune-raise-linear-attention", "::mlir::func::
     makes it causal; a product with a mask of keys becomes `key_mask`; scalar maps of queries and
     keys become regions. Factors that depend on the distance become Toeplitz coefficients, also where
     a table is shifted row by row (padded, reshaped and cut) or a constant matrix is so by its values;
-    a constant matrix of low rank becomes position tables: at most 16 terms and a third of the
-    positions, to 16 units of f32 rounding of each row's largest element.
+    sums of products of functions of the query's and the key's position become position tables, as does
+    a constant matrix of low rank, to 16 units of f32 rounding of each row's largest element: at most 16
+    terms and a third of the positions.
 
     Needs sums on zero-filled inits and `attune.scan`. Guarantees the same results up to rounding.
     Products of three data tensors without a norm are raised if all three share a batch axis, and

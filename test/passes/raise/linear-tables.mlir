@@ -201,3 +201,94 @@ func.func @one_more(%q: tensor<3x6x4xf32>, %k: tensor<3x6x4xf32>) -> tensor<3x6x
   %1 = linalg.contract indexing_maps = [#p, #v, #o] ins(%w, %k : tensor<3x6x6xf32>, tensor<3x6x4xf32>) outs(%f1 : tensor<3x6x4xf32>) -> tensor<3x6x4xf32>
   return %1 : tensor<3x6x4xf32>
 }
+
+// -----
+
+#q = affine_map<(h, n, m, d) -> (h, n, d)>
+#k = affine_map<(h, n, m, d) -> (h, m, d)>
+#s = affine_map<(h, n, m, d) -> (h, n, m)>
+#p = affine_map<(h, n, e, m) -> (h, n, m)>
+#v = affine_map<(h, n, e, m) -> (h, m, e)>
+#o = affine_map<(h, n, e, m) -> (h, n, e)>
+#id = affine_map<(h, n, m) -> (h, n, m)>
+#nm = affine_map<(h, n, m) -> (n, m)>
+
+// Two products in a contraction and one beside it.
+// REMARK: [Passed] LinearAttnRaised
+// REMARK-SAME: position tables
+// CHECK-LABEL: func.func @sum_of_products
+// CHECK: attune.linear_attention
+// CHECK-SAME: pos(%{{.*}}, %{{.*}} : tensor<3x?xf32>, tensor<3x?xf32>)
+func.func @sum_of_products(%q: tensor<3x?x4xf32> {attune.dims = ["", "n", ""]}, %k: tensor<3x?x4xf32> {attune.dims = ["", "n", ""]}, %a: tensor<2x?xf32> {attune.dims = ["", "n"]}, %b: tensor<?xf32> {attune.dims = ["n"]}) -> tensor<3x?x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %q, %c1 : tensor<3x?x4xf32>
+  %te = tensor.empty(%n, %n) : tensor<?x?xf32>
+  %tf = linalg.fill ins(%zero : f32) outs(%te : tensor<?x?xf32>) -> tensor<?x?xf32>
+  %near = linalg.contract indexing_maps = [affine_map<(n, m, r) -> (r, n)>, affine_map<(n, m, r) -> (r, m)>, affine_map<(n, m, r) -> (n, m)>] ins(%a, %a : tensor<2x?xf32>, tensor<2x?xf32>) outs(%tf : tensor<?x?xf32>) -> tensor<?x?xf32>
+  %table = linalg.generic {indexing_maps = [affine_map<(n, m) -> (n, m)>, affine_map<(n, m) -> (n)>, affine_map<(n, m) -> (m)>, affine_map<(n, m) -> (n, m)>], iterator_types = ["parallel", "parallel"]} ins(%near, %b, %b : tensor<?x?xf32>, tensor<?xf32>, tensor<?xf32>) outs(%te : tensor<?x?xf32>) {
+  ^bb0(%x: f32, %y: f32, %z: f32, %out: f32):
+    %t0 = arith.mulf %y, %z : f32
+    %t1 = arith.addf %x, %t0 : f32
+    linalg.yield %t1 : f32
+  } -> tensor<?x?xf32>
+  %e = tensor.empty(%n, %n) : tensor<3x?x?xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<3x?x?xf32>) -> tensor<3x?x?xf32>
+  %0 = linalg.contract indexing_maps = [#q, #k, #s] ins(%q, %k : tensor<3x?x4xf32>, tensor<3x?x4xf32>) outs(%f : tensor<3x?x?xf32>) -> tensor<3x?x?xf32>
+  %w = linalg.generic {indexing_maps = [#id, #nm, #id], iterator_types = ["parallel", "parallel", "parallel"]} ins(%0, %table : tensor<3x?x?xf32>, tensor<?x?xf32>) outs(%e : tensor<3x?x?xf32>) {
+  ^bb0(%x: f32, %t: f32, %out: f32):
+    %r = arith.mulf %x, %t : f32
+    linalg.yield %r : f32
+  } -> tensor<3x?x?xf32>
+  %e1 = tensor.empty(%n) : tensor<3x?x4xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x?x4xf32>) -> tensor<3x?x4xf32>
+  %1 = linalg.contract indexing_maps = [#p, #v, #o] ins(%w, %k : tensor<3x?x?xf32>, tensor<3x?x4xf32>) outs(%f1 : tensor<3x?x4xf32>) -> tensor<3x?x4xf32>
+  return %1 : tensor<3x?x4xf32>
+}
+
+// -----
+
+#q = affine_map<(h, n, m, d) -> (h, n, d)>
+#k = affine_map<(h, n, m, d) -> (h, m, d)>
+#s = affine_map<(h, n, m, d) -> (h, n, m)>
+#p = affine_map<(h, n, e, m) -> (h, n, m)>
+#v = affine_map<(h, n, e, m) -> (h, m, e)>
+#o = affine_map<(h, n, e, m) -> (h, n, e)>
+#id = affine_map<(h, n, m) -> (h, n, m)>
+#nm = affine_map<(h, n, m) -> (n, m)>
+
+// Differences of positions are exact, sums of products with them are not.
+// REMARK: [Passed] LinearAttnRaised
+// REMARK-SAME: relative positions
+// CHECK-LABEL: func.func @difference
+// CHECK: attune.linear_attention
+// CHECK-SAME: toeplitz(
+func.func @difference(%q: tensor<3x?x4xf32> {attune.dims = ["", "n", ""]}, %k: tensor<3x?x4xf32> {attune.dims = ["", "n", ""]}) -> tensor<3x?x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %q, %c1 : tensor<3x?x4xf32>
+  %te = tensor.empty(%n, %n) : tensor<?x?xf32>
+  %table = linalg.generic {indexing_maps = [affine_map<(n, m) -> (n, m)>], iterator_types = ["parallel", "parallel"]} outs(%te : tensor<?x?xf32>) {
+  ^bb0(%out: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %i1 = arith.index_cast %i : index to i64
+    %j1 = arith.index_cast %j : index to i64
+    %x = arith.sitofp %i1 : i64 to f32
+    %y = arith.sitofp %j1 : i64 to f32
+    %t = arith.subf %x, %y : f32
+    linalg.yield %t : f32
+  } -> tensor<?x?xf32>
+  %e = tensor.empty(%n, %n) : tensor<3x?x?xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<3x?x?xf32>) -> tensor<3x?x?xf32>
+  %0 = linalg.contract indexing_maps = [#q, #k, #s] ins(%q, %k : tensor<3x?x4xf32>, tensor<3x?x4xf32>) outs(%f : tensor<3x?x?xf32>) -> tensor<3x?x?xf32>
+  %w = linalg.generic {indexing_maps = [#id, #nm, #id], iterator_types = ["parallel", "parallel", "parallel"]} ins(%0, %table : tensor<3x?x?xf32>, tensor<?x?xf32>) outs(%e : tensor<3x?x?xf32>) {
+  ^bb0(%x: f32, %t: f32, %out: f32):
+    %r = arith.mulf %x, %t : f32
+    linalg.yield %r : f32
+  } -> tensor<3x?x?xf32>
+  %e1 = tensor.empty(%n) : tensor<3x?x4xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x?x4xf32>) -> tensor<3x?x4xf32>
+  %1 = linalg.contract indexing_maps = [#p, #v, #o] ins(%w, %k : tensor<3x?x?xf32>, tensor<3x?x4xf32>) outs(%f1 : tensor<3x?x4xf32>) -> tensor<3x?x4xf32>
+  return %1 : tensor<3x?x4xf32>
+}
