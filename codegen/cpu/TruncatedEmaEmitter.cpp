@@ -12,8 +12,8 @@
 //   what is older:         sum of h[j] x[t-j], up to j = W - 1
 //
 // which is 2 n + n P / T + T + 1 + W mod T multiply-adds for a result instead of W. A task is a
-// batch, one vector of channels and some chunks; its inputs are packed first, zeros before the
-// first position.
+// batch, a block of channels and some chunks; its inputs are packed first, a vector of channels by
+// itself, zeros before the first position.
 //
 //===--------------------------------------------------------------------------------------------===//
 #include "attune/codegen/cpu/Emitter.h"
@@ -28,12 +28,18 @@ namespace {
 constexpr int64_t kMaxStates = 256;
 /// Steps of a task: preparing the tables costs little against them.
 constexpr int64_t kTaskSteps = 1024;
+/// Channels of a task at most: whole cache lines of a row, which are far apart.
+constexpr int64_t kBlockChannels = 64;
+/// Chunks of one vector in a row: its tables stay in the first-level cache, the block's rows are
+/// still there for the next vector.
+constexpr int64_t kStripChunks = 8;
 /// States whose recurrences overlap.
 constexpr int64_t kStateGroup = 8;
 
 struct Plan {
   Plan(KernelOp kernel, const CpuTarget &target)
-      : sizes(kernel), steps(target.registers >= 32 ? 16 : 8) {}
+      : sizes(kernel), steps(target.registers >= 32 ? 16 : 8), lanes(target.lanes(32)),
+        vectors(kBlockChannels / lanes) {}
   bool read();
 
   Sizes sizes;
@@ -45,6 +51,8 @@ struct Plan {
   int64_t whole = 0;  ///< P
   int64_t older = 0;  ///< coefficients behind the whole chunks, W - 1 - P T
   int64_t halo = 0;   ///< packed positions in front of a task's first
+  int64_t lanes;
+  int64_t vectors; ///< of a channel block
 };
 
 bool Plan::read() {
@@ -64,6 +72,10 @@ bool Plan::read() {
       return false;
   }
   epilogue = PointEpilogue::match(sizes, op.getResult());
+  // A few tasks per batch.
+  int64_t channels = op.getInputType().getDimSize(2);
+  while (vectors > 1 && !ShapedType::isDynamic(channels) && channels < 4 * vectors * lanes)
+    vectors /= 2;
   states = op.getNumStates();
   window = *op.getTruncation();
   whole = window / steps - 1;
@@ -102,10 +114,12 @@ private:
     store(arith::AddFOp::create(kb.b, kb.loc, old, value), table, kb.idx(at));
   }
 
-  void divideScratch();
+  void eachVector(llvm::function_ref<void()> body);
+  void divideScratch(Value vector);
   Value coefficient(Value tensor, ArrayRef<Lane> point);
   void prepare();
   void pack(Value from, Value to);
+  void prefetch(Value chunk);
   void states(Value chunk);
   void results(Value chunk);
   Values direct(Values sums, Value start, Table taps, int64_t first, int64_t count);
@@ -117,7 +131,8 @@ private:
   Scope scope;
   Lanes lanes;
   EmaOp op;
-  Value batch, channel, first, last;
+  Value batch, block, count, first, last;
+  Value channel;             ///< first one of the vector at hand, whose tables these are:
   Table decays, chunkDecays; ///< [n]: decay, decay^T
   Table powers;              ///< [n,T]: weight decay^(i+1)
   Table near, far;           ///< [T], [older]: h[j], from 0 and from P T + 1 on
@@ -131,9 +146,25 @@ int64_t Chunks::scratchVectors(const Plan &plan) {
   return plan.states * perState + 2 * plan.steps + plan.older + plan.halo + kTaskSteps;
 }
 
-void Chunks::divideScratch() {
-  Value next = kb.gep(scope.scratch(0),
-                      kb.mul(scope.args.worker, scratchVectors(plan) * lanes.count), kb.f32());
+/// `body` for every vector of the block; the last one may be partial.
+void Chunks::eachVector(llvm::function_ref<void()> body) {
+  auto vector = [&](Value v) {
+    channel = kb.add(block, kb.mul(v, lanes.count));
+    divideScratch(v);
+    body();
+  };
+  Value full = kb.div(count, lanes.count), rest = kb.rem(count, kb.idx(lanes.count));
+  kb.forLoop(kb.idx(0), full, 1, vector);
+  if (int64_t channels = op.getInputType().getDimSize(2);
+      !ShapedType::isDynamic(channels) && channels % lanes.count == 0)
+    return;
+  kb.ifThen(kb.lt(kb.idx(0), rest), [&] { lanes.below(rest, [&] { vector(full); }); });
+}
+
+void Chunks::divideScratch(Value vector) {
+  Value number = kb.add(kb.mul(scope.args.worker, plan.vectors), vector);
+  Value next =
+      kb.gep(scope.scratch(0), kb.mul(number, scratchVectors(plan) * lanes.count), kb.f32());
   auto take = [&](int64_t vectors) {
     Table table{next};
     next = kb.gep(next, kb.idx(vectors * lanes.count), kb.f32());
@@ -190,20 +221,30 @@ void Chunks::prepare() {
 void Chunks::pack(Value from, Value to) {
   View view = *readView(plan.sizes, op.getInput());
   Value base = scope.input(*plan.sizes.inputNumber(view.root));
-  Value zero = kb.constF(0, kb.vec());
-  Value end = kb.min(to, scope.extent(op.getInput(), 1));
+  Value zero = kb.constF(0, kb.vec()), start = kb.sub(first, kb.idx(plan.halo));
+  Value begin = kb.max(from, kb.idx(0)), end = kb.min(to, scope.extent(op.getInput(), 1));
   auto clear = [&](Value low, Value high) {
-    kb.forLoop(low, high, 1, [&](Value t) { store(zero, inputs, kb.sub(t, from)); });
+    kb.forLoop(low, high, 1, [&](Value t) { store(zero, inputs, kb.sub(t, start)); });
   };
-  // Offsets from `from`: loops count from 0 on.
-  Value missing = kb.min(kb.max(kb.sub(kb.idx(0), from), kb.idx(0)), kb.sub(to, from));
-  clear(from, kb.add(from, missing));
-  kb.forLoop(kb.add(from, missing), end, 1, [&](Value t) {
+  clear(from, kb.min(begin, to));
+  kb.forLoop(begin, end, 1, [&](Value t) {
     SmallVector<Lane> point{Lane(batch), Lane(t), Lane::linear(channel)};
     Lane value = lanes.load(kb.f32(), base, lanes.offset(view, point), /*constant=*/true);
-    store(lanes.vector(value), inputs, kb.sub(t, from));
+    store(lanes.vector(value), inputs, kb.sub(t, start));
   });
-  clear(end, to);
+  clear(kb.max(begin, end), to);
+}
+
+/// Fetches the inputs of the chunk in the next strip: rows are far apart, the hardware does not see
+/// them coming.
+void Chunks::prefetch(Value chunk) {
+  View view = *readView(plan.sizes, op.getInput());
+  Value base = scope.input(*plan.sizes.inputNumber(view.root));
+  Value start = kb.add(first, kb.mul(kb.add(chunk, kStripChunks), plan.steps));
+  for (int64_t i = 0; i < plan.steps; ++i) {
+    SmallVector<Lane> point{Lane(batch), Lane(kb.add(start, i)), Lane(channel)};
+    kb.prefetch(base, lanes.offset(view, point).scalar, kb.f32());
+  }
 }
 
 /// The states of one chunk, counted from P chunks before the task's first.
@@ -289,36 +330,37 @@ void Chunks::write(ArrayRef<Value> sums, Value start) {
 }
 
 void Chunks::compute() {
-  prepare();
-  pack(kb.sub(first, kb.idx(plan.halo)), kb.roundUp(last, plan.steps));
-  kb.forLoop(kb.idx(0), kb.idx(plan.whole), 1, [&](Value chunk) { states(chunk); });
-  kb.forLoop(kb.idx(0), kb.ceilDiv(kb.sub(last, first), plan.steps), 1, [&](Value chunk) {
-    results(chunk);
-    states(kb.add(chunk, plan.whole));
+  eachVector([&] {
+    prepare();
+    pack(kb.sub(first, kb.idx(plan.halo)), first);
+    kb.forLoop(kb.idx(0), kb.idx(plan.whole), 1, [&](Value chunk) { states(chunk); });
+  });
+  Value chunks = kb.ceilDiv(kb.sub(last, first), plan.steps);
+  auto position = [&](Value chunk) { return kb.add(first, kb.mul(chunk, plan.steps)); };
+  kb.forLoop(kb.idx(0), chunks, kStripChunks, [&](Value strip) {
+    Value end = kb.min(kb.add(strip, kStripChunks), chunks);
+    eachVector([&] {
+      pack(position(strip), position(end));
+      kb.forLoop(strip, end, 1, [&](Value chunk) {
+        prefetch(chunk);
+        results(chunk);
+        states(kb.add(chunk, plan.whole));
+      });
+    });
   });
 }
 
 Value Chunks::run() {
-  Value length = scope.extent(op.getInput(), 1);
-  Value channels = scope.extent(op.getInput(), 2), vectors = kb.ceilDiv(channels, lanes.count);
-  Value blocks = kb.ceilDiv(length, kTaskSteps);
-  Value column = kb.div(scope.args.task, blocks);
-  batch = kb.div(column, vectors);
-  channel = kb.mul(kb.rem(column, vectors), lanes.count);
-  first = kb.mul(kb.rem(scope.args.task, blocks), kTaskSteps);
+  Value length = scope.extent(op.getInput(), 1), channels = scope.extent(op.getInput(), 2);
+  int64_t width = plan.vectors * lanes.count;
+  Value blocks = kb.ceilDiv(channels, width), parts = kb.ceilDiv(length, kTaskSteps);
+  Value column = kb.div(scope.args.task, parts);
+  batch = kb.div(column, blocks);
+  block = kb.mul(kb.rem(column, blocks), width);
+  count = kb.min(kb.sub(channels, block), kb.idx(width));
+  first = kb.mul(kb.rem(scope.args.task, parts), kTaskSteps);
   last = kb.min(kb.add(first, kTaskSteps), length);
-  divideScratch();
-  Value left = kb.sub(channels, channel);
-  kb.ifElse(
-      kb.lt(left, kb.idx(lanes.count)), TypeRange(),
-      [&] {
-        lanes.below(left, [&] { compute(); });
-        return Values();
-      },
-      [&] {
-        compute();
-        return Values();
-      });
+  compute();
   return lanes.error();
 }
 
@@ -342,16 +384,17 @@ struct TruncatedEmaEmitter final : KernelEmitter {
     });
     kb.kernel(module, symbol, [&](const KernelArgs &args) {
       Scope scope(plan.sizes, kb, args);
-      Value vectors = kb.ceilDiv(scope.extent(plan.op.getInput(), 2), kb.lanes());
-      Value blocks = kb.ceilDiv(scope.extent(plan.op.getInput(), 1), kTaskSteps);
-      Value tasks = kb.mul(kb.mul(scope.extent(plan.op.getInput(), 0), vectors), blocks);
+      Value blocks = kb.ceilDiv(scope.extent(plan.op.getInput(), 2), plan.vectors * plan.lanes);
+      Value parts = kb.ceilDiv(scope.extent(plan.op.getInput(), 1), kTaskSteps);
+      Value tasks = kb.mul(kb.mul(scope.extent(plan.op.getInput(), 0), blocks), parts);
       return kb.parallelFor(args, tasks, task);
     });
     if (broken)
       return op.emitError("internal: the body of an epilogue is not supported");
     EmittedKernel emitted;
     emitted.scratch.push_back(
-        hostExpr(op, Size(4 * kb.lanes() * Chunks::scratchVectors(plan)), /*perWorker=*/true));
+        hostExpr(op, Size(4 * plan.lanes * plan.vectors * Chunks::scratchVectors(plan)),
+                 /*perWorker=*/true));
     return emitted;
   }
 };
