@@ -403,17 +403,14 @@ Value Elements::linear(ArrayRef<Value> parts, ArrayRef<AffineExpr> extents) {
   for (auto [part, extent] : llvm::zip(parts, extents)) {
     if (Sizes::asConstant(extent) == 1)
       continue;
-    // (x div s) * s + x mod s is x.
-    auto quotient = sum.getDefiningOp<arith::DivUIOp>();
-    auto rest = part.getDefiningOp<arith::RemUIOp>();
+    if (matchPattern(sum, m_Zero())) {
+      sum = part;
+      continue;
+    }
     Value size = sizeValue(extent);
     if (!size)
       return {};
-    if (quotient && rest && quotient.getLhs() == rest.getLhs() &&
-        quotient.getRhs() == rest.getRhs() && rest.getRhs() == size)
-      sum = quotient.getLhs();
-    else
-      sum = make<arith::AddIOp>(make<arith::MulIOp>(sum, size), part);
+    sum = make<arith::AddIOp>(make<arith::MulIOp>(sum, size), part);
   }
   return sum;
 }

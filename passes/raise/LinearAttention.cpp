@@ -53,19 +53,22 @@ private:
     // The division nearest to the output first, then the sum alone.
     SmallVector<Value> candidates = roots(sum);
     for (Value root : llvm::reverse(candidates))
-      if (attempt(root, true, reason))
+      if (attempt(root, LinearMatch::Kind::Normalised, reason))
         return;
-    if (attempt(sum, false, reason) || reason.empty())
+    for (Value root : llvm::reverse(candidates))
+      if (attempt(root, LinearMatch::Kind::ChunkedSum, reason))
+        return;
+    if (attempt(sum, LinearMatch::Kind::Sum, reason) || reason.empty())
       return;
     ++numRefused;
     remark::missed(sum.getLoc(), options("LinearAttnNotRaised"))
         << remark::reason("{0}", reason) << remark::add("nodes {0}", nodeNames(sum.getLoc()));
   }
 
-  bool attempt(Value root, bool normalised, std::string &reason) {
+  bool attempt(Value root, LinearMatch::Kind kind, std::string &reason) {
     LinearMatch match(getOperation(), root);
-    if (!match.match(normalised)) {
-      if (!normalised)
+    if (!match.match(kind)) {
+      if (kind != LinearMatch::Kind::Normalised && !match.reason.empty())
         reason = match.reason;
       return false;
     }

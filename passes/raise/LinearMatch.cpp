@@ -38,14 +38,44 @@ static SmallVector<Value> cuts(Value scalar, llvm::function_ref<bool(Value)> isE
   }
 }
 
-bool LinearMatch::match(bool normalised) {
-  needsNorm = normalised;
+bool LinearMatch::match(Kind kind) {
+  needsNorm = kind == Kind::Normalised;
   indices = elements.addIndices(root);
   Product product = products.flatten(elements.at(root, indices));
+  if (!joinChunks(product) && kind == Kind::ChunkedSum)
+    return false;
   for (auto [axis, size] : llvm::enumerate(cast<RankedTensorType>(root.getType()).getShape()))
     if (size == 1)
       indices[axis] = {};
   return search(product, 0);
+}
+
+/// Replaces a factor that sums over the own chunk and earlier ones by one sum over all keys.
+bool LinearMatch::joinChunks(Product &product) {
+  Value scalar = products.multiply(product.factors);
+  for (Value index : indices) {
+    int64_t length = chunkLength(scalar, index);
+    if (length < 2)
+      continue;
+    chunks.emplace(sizes, elements, products, index, length);
+    for (auto [position, factor] : llvm::enumerate(product.factors)) {
+      if (inverted(factor) || !elements.depends(factor, index))
+        continue;
+      std::optional<Product> joined = chunks->join(factor);
+      if (!joined) {
+        reason = chunks->reason;
+        continue;
+      }
+      joined->factor *= product.factor;
+      product.factors.erase(product.factors.begin() + position);
+      llvm::append_range(joined->factors, product.factors);
+      llvm::append_range(joined->conditions, product.conditions);
+      product = *joined;
+      return true;
+    }
+  }
+  chunks.reset();
+  return false;
 }
 
 /// q k^T v can also be read as the transpose of v^T k q^T. The number of features is known.
@@ -360,8 +390,11 @@ bool LinearMatch::matchWeightSum(Value divisor, const Product &product) {
         guard = *constant;
         sum = op->getOperand(1 - n);
       }
-  Product found;
-  if (!matchSum(products.flatten(sum), product, 0, found))
+  Product found, weights = products.flatten(sum);
+  if (chunks)
+    if (std::optional<Product> joined = chunks->join(sum))
+      weights = *joined;
+  if (!matchSum(weights, product, 0, found))
     return false;
   // What only the numerator has belongs to the values.
   SmallVector<Value> rest = weightFactors();

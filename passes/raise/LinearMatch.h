@@ -10,7 +10,7 @@
 #define ATTUNE_PASSES_RAISE_LINEARMATCH_H
 
 #include "attune/dialect/Attune.h"
-#include "attune/passes/raise/LinearProduct.h"
+#include "attune/passes/raise/LinearChunks.h"
 
 namespace attune {
 
@@ -21,8 +21,12 @@ public:
     elements.setBudget(20000);
   }
 
-  /// With `normalised`, only if a denominator belongs to the attention.
-  bool match(bool normalised);
+  enum class Kind {
+    Normalised, ///< a denominator belongs to the attention
+    Sum,        ///< no denominator, or one that stands elsewhere
+    ChunkedSum, ///< the same, in terms for the own chunk and for earlier chunks
+  };
+  bool match(Kind kind);
   /// Builds the op in front of the root's operator; returns the root's new value.
   LinearAttentionOp build(mlir::OpBuilder &builder);
   mlir::Value getReplacement() const { return replacement; }
@@ -39,6 +43,7 @@ private:
     return false;
   }
   bool isLoad(Value scalar) const { return elements.load(scalar).has_value(); }
+  bool joinChunks(Product &product);
   bool search(const Product &product, unsigned depth);
   bool prefersFirstAsKey(const Product &product);
   bool searchState(const Product &product);
@@ -99,6 +104,8 @@ private:
   Sizes sizes;
   Elements elements;
   Products products;
+  /// If the queries are cut into chunks.
+  std::optional<ChunkJoin> chunks;
   Value root, replacement;
   bool needsNorm = false, decided = false;
 

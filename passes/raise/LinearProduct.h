@@ -31,6 +31,8 @@ public:
   Products(Sizes &sizes, Elements &elements) : sizes(sizes), elements(elements) {}
 
   Product flatten(mlir::Value scalar);
+  /// Multiplies the product by a scalar.
+  void flatten(mlir::Value scalar, Product &into);
   /// Extents of the axes that a factor sums over, other than 1; nullopt if it is no sum.
   std::optional<llvm::SmallVector<mlir::AffineExpr>> summed(mlir::Value factor);
   /// The product with one factor replaced by what it sums, at these indices of the summed axes.
@@ -42,7 +44,6 @@ public:
   mlir::Value multiply(llvm::ArrayRef<mlir::Value> factors);
 
 private:
-  void flatten(mlir::Value scalar, Product &into);
   std::optional<llvm::SmallVector<mlir::AffineExpr>> loopExtents(mlir::linalg::LinalgOp op);
 
   Sizes &sizes;

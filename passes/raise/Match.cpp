@@ -140,7 +140,7 @@ static std::optional<Layout> matchLayout(Sizes &sizes, const ElementOf &element,
       int64_t axis = position == element.indices.end() ? -1 : position - element.indices.begin();
       if (axis >= 0) {
         if (llvm::count(element.indices, wanted) != 1 ||
-            !sizes.equal(sizes.of(element.tensor, axis), extentOf(wanted)))
+            !sizes.equalWhereUsed(sizes.of(element.tensor, axis), extentOf(wanted)))
           return std::nullopt;
         used[axis] = true;
       }

@@ -28,9 +28,18 @@ Value Elements::sizeValue(AffineExpr extent) {
     Value rhs = sizeValue(binary.getRHS());
     if (!rhs)
       return {};
-    if (binary.getKind() == AffineExprKind::Add)
+    switch (binary.getKind()) {
+    case AffineExprKind::Add:
       return make<arith::AddIOp>(lhs, rhs);
-    return binary.getKind() == AffineExprKind::Mul ? make<arith::MulIOp>(lhs, rhs) : Value();
+    case AffineExprKind::Mul:
+      return make<arith::MulIOp>(lhs, rhs);
+    case AffineExprKind::FloorDiv:
+      return make<arith::FloorDivSIOp>(lhs, rhs);
+    case AffineExprKind::CeilDiv:
+      return make<arith::CeilDivSIOp>(lhs, rhs);
+    default:
+      return {};
+    }
   }
   Value symbol = sizes.symbolValue(extent);
   return symbol && symbol.getType().isIndex() ? fromOutside(symbol) : Value();

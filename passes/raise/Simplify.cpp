@@ -151,6 +151,14 @@ Value Elements::simplifyInteger(Operation *op) {
   Value a = asIndex(op->getOperand(0)), b = asIndex(op->getOperand(1));
   if (!a || !b)
     return {};
+  // (x div s) * s + x mod s is x.
+  if (isa<arith::AddIOp>(op))
+    if (auto product = a.getDefiningOp<arith::MulIOp>())
+      if (auto quotient = product.getLhs().getDefiningOp<arith::DivUIOp>())
+        if (auto rest = b.getDefiningOp<arith::RemUIOp>();
+            rest && rest.getLhs() == quotient.getLhs() && rest.getRhs() == quotient.getRhs() &&
+            rest.getRhs() == product.getRhs())
+          return fromIndex(rest.getLhs());
   if (isa<arith::MinSIOp, arith::MinUIOp, arith::MaxSIOp, arith::MaxUIOp>(op)) {
     bool isUnsigned = isa<arith::MinUIOp, arith::MaxUIOp>(op);
     bool isMin = isa<arith::MinSIOp, arith::MinUIOp>(op);

@@ -3,6 +3,7 @@
 #include "attune/dialect/Attune.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -38,6 +39,54 @@ bool Sizes::equal(AffineExpr a, AffineExpr b) {
     return true;
   AffineExpr difference = simplifyAffineExpr(a - b, 0, numSymbols());
   return asConstant(difference) == 0;
+}
+
+void Sizes::collectChecks() {
+  checks.emplace();
+  for (auto check : func.getBody().front().getOps<cf::AssertOp>())
+    if (auto compare = check.getArg().getDefiningOp<arith::CmpIOp>();
+        compare && compare.getPredicate() == arith::CmpIPredicate::eq)
+      checks->push_back({of(compare.getLhs()), of(compare.getRhs())});
+}
+
+/// The factors of a product that are no products, and the constant.
+static int64_t flattenProduct(AffineExpr expr, SmallVectorImpl<AffineExpr> &factors) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return constant.getValue();
+  if (auto product = dyn_cast<AffineBinaryOpExpr>(expr);
+      product && product.getKind() == AffineExprKind::Mul)
+    return flattenProduct(product.getLHS(), factors) * flattenProduct(product.getRHS(), factors);
+  factors.push_back(expr);
+  return 1;
+}
+
+bool Sizes::equalWhereUsed(AffineExpr a, AffineExpr b) {
+  if (equal(a, b))
+    return true;
+  if (!checks)
+    collectChecks();
+  // a * rest = b * rest is checked.
+  auto restOf = [&](AffineExpr whole, AffineExpr part, SmallVectorImpl<AffineExpr> &rest) {
+    SmallVector<AffineExpr> factors;
+    int64_t constant = flattenProduct(whole, rest), divisor = flattenProduct(part, factors);
+    for (AffineExpr factor : factors) {
+      auto *found = llvm::find(rest, factor);
+      if (found == rest.end())
+        return int64_t(0);
+      rest.erase(found);
+    }
+    return divisor > 0 && constant % divisor == 0 ? constant / divisor : 0;
+  };
+  return llvm::any_of(*checks, [&](auto check) {
+    for (auto [x, y] : {std::pair(a, b), std::pair(b, a)}) {
+      SmallVector<AffineExpr> left, right;
+      int64_t factor = restOf(check.first, x, left);
+      if (factor > 0 && factor == restOf(check.second, y, right) &&
+          std::is_permutation(left.begin(), left.end(), right.begin(), right.end()))
+        return true;
+    }
+    return false;
+  });
 }
 
 AffineExpr Sizes::of(OpFoldResult size) {

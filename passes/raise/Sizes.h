@@ -33,6 +33,9 @@ public:
   mlir::AffineExpr constant(int64_t value);
 
   bool equal(mlir::AffineExpr a, mlir::AffineExpr b);
+  /// Also true if the function checks it, possibly multiplied by other extents: equal at run time, or
+  /// an extent that the tensor also has is 0.
+  bool equalWhereUsed(mlir::AffineExpr a, mlir::AffineExpr b);
   /// The constant that the expression is, if it is one.
   static std::optional<int64_t> asConstant(mlir::AffineExpr expr);
   unsigned numSymbols() const { return values.size(); }
@@ -47,6 +50,7 @@ private:
   mlir::AffineExpr compute(mlir::Value tensor, int64_t axis);
   mlir::AffineExpr argument(mlir::BlockArgument arg, int64_t axis);
   mlir::AffineExpr symbol(mlir::Value value);
+  void collectChecks();
 
   mlir::func::FuncOp func;
   mlir::MLIRContext *context;
@@ -55,6 +59,8 @@ private:
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, mlir::AffineExpr> known;
   llvm::DenseMap<mlir::Value, mlir::AffineExpr> indices;
   llvm::StringMap<mlir::AffineExpr> named;
+  /// What the function asserts to be equal.
+  std::optional<llvm::SmallVector<std::pair<mlir::AffineExpr, mlir::AffineExpr>>> checks;
 };
 
 } // namespace attune
