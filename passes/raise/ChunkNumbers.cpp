@@ -1,6 +1,5 @@
 #include "attune/passes/raise/ChunkNumbers.h"
 
-#include "attune/passes/raise/ConstantLaws.h"
 #include "attune/passes/raise/Match.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -11,6 +10,9 @@
 using namespace mlir;
 
 namespace attune {
+
+/// Tables of chunks are as long as a sequence divided by its chunk length, twice.
+static constexpr int64_t kMaxTable = 1 << 20;
 
 void Powers::add(Term term) {
   for (Term &own : terms)
@@ -291,27 +293,74 @@ ChunkNumbers::Number ChunkNumbers::computeReal(Operation *op, const Real &a, con
   return {};
 }
 
-/// An element of a constant, at places that are numbers.
+/// An element of a constant, at places that are numbers; a geometric law where they vary.
 ChunkNumbers::Number ChunkNumbers::load(const ElementOf &element) {
   std::optional<ConstantData> data =
       element.tensor ? ConstantData::get(element.tensor) : std::nullopt;
   if (!data)
     return {};
-  int64_t position = 0;
-  for (auto [axis, index] : llvm::enumerate(element.indices)) {
+  SmallVector<Whole> places;
+  bool varies = false;
+  for (Value index : element.indices) {
     Number found = number(index);
     const Whole *place = std::get_if<Whole>(&found);
-    int64_t size = data->getType().getDimSize(axis);
-    if (!place || place->apart != 0 || place->chunk != 0 || place->rest < 0 || place->rest >= size)
+    if (!place || place->apart < 0 || place->chunk < 0)
       return {};
-    position = position * size + place->rest;
+    places.push_back(*place);
+    varies |= place->apart != 0 || place->chunk != 0;
   }
+  auto position = [&](int64_t apart, int64_t chunk) -> std::optional<int64_t> {
+    int64_t result = 0;
+    for (auto [place, size] : llvm::zip(places, data->getType().getShape())) {
+      int64_t at = place.apart * apart + place.chunk * chunk + place.rest;
+      if (at < 0 || at >= size)
+        return std::nullopt;
+      result = result * size + at;
+    }
+    return result;
+  };
   Type type = data->getType().getElementType();
+  if (varies)
+    return isa<FloatType>(type) ? geometric(position, *data) : Number();
+  std::optional<int64_t> only = position(0, 0);
+  if (!only)
+    return {};
   if (isa<FloatType>(type))
-    return Real{Powers(data->getFloat(position))};
+    return Real{Powers(data->getFloat(*only))};
   if (type.isInteger(1))
-    return data->getInt(position) != 0;
-  return Whole{0, 0, data->getInt(position)};
+    return data->getInt(*only) != 0;
+  return Whole{0, 0, data->getInt(*only)};
+}
+
+/// The law of a table's elements scale * ratio^n for all chunks; all positions outside of the table
+/// are out of reach.
+ChunkNumbers::Number
+ChunkNumbers::geometric(llvm::function_ref<std::optional<int64_t>(int64_t, int64_t)> position,
+                        const ConstantData &data) {
+  std::optional<int64_t> origin = position(0, 0);
+  if (!origin || data.size() > kMaxTable)
+    return {};
+  bool onApart = !position(data.size(), 0), onChunk = !position(0, data.size());
+  double first = data.getFloat(*origin);
+  std::optional<int64_t> second = onApart ? position(1, 0) : std::nullopt;
+  double ratio = second && first != 0 ? data.getFloat(*second) / first : 1;
+  if (!(ratio > 0))
+    return {};
+  double limit =
+      std::ldexp(std::abs(first),
+                 3 - int(APFloat::semanticsPrecision(
+                         cast<FloatType>(data.getType().getElementType()).getFloatSemantics())));
+  for (int64_t apart = 0; (onApart || apart == 0) && position(apart, 0); ++apart)
+    for (int64_t chunk = 0; onChunk || chunk == 0; ++chunk) {
+      std::optional<int64_t> at = position(apart, chunk);
+      if (!at)
+        break;
+      if (!(std::abs(data.getFloat(*at) - first * std::pow(ratio, apart)) <= limit))
+        return {};
+    }
+  Real result;
+  result.powers.add({first, ratio});
+  return result;
 }
 
 } // namespace attune

@@ -14,6 +14,7 @@
 #ifndef ATTUNE_PASSES_RAISE_CHUNKNUMBERS_H
 #define ATTUNE_PASSES_RAISE_CHUNKNUMBERS_H
 
+#include "attune/passes/raise/ConstantLaws.h"
 #include "attune/passes/raise/Elements.h"
 #include <variant>
 
@@ -65,6 +66,8 @@ private:
   Number computeWhole(mlir::Operation *op, Whole a, Whole b);
   Number computeReal(mlir::Operation *op, const Real &a, const Real &b);
   Number load(const ElementOf &element);
+  Number geometric(llvm::function_ref<std::optional<int64_t>(int64_t, int64_t)> position,
+                   const ConstantData &data);
 
   Elements &elements;
   mlir::Value row, column;

@@ -68,7 +68,7 @@ private:
   bool attempt(Value root, LinearMatch::Kind kind, std::string &reason) {
     LinearMatch match(getOperation(), root);
     if (!match.match(kind)) {
-      if (kind != LinearMatch::Kind::Normalised && !match.reason.empty())
+      if (kind != LinearMatch::Kind::Normalised && reason.empty())
         reason = match.reason;
       return false;
     }

@@ -130,7 +130,7 @@ Value LinearMatch::materialize(OpBuilder &builder, Location loc, Value scalar,
 
 /// The scalar for all values of the indices it depends on, as one axis per group.
 Value LinearMatch::buildOperand(OpBuilder &builder, Location loc, const Operand &operand) {
-  auto extents = [&](Value index) { return elements.extentOf(index); };
+  auto extents = [&](Value index) { return extentOf(index); };
   if (operand.layout)
     return buildLayout(builder, loc, sizes, *operand.layout, operand.groups, extents);
   SmallVector<Value> own;
@@ -288,6 +288,18 @@ Value LinearMatch::restoreLayout(OpBuilder &builder, Value result) {
   }
   if (groups.size() < indices.size())
     result = expand(result, groups, rootShape);
+  if (splitAxis) {
+    SmallVector<ReassociationIndices> splitRows;
+    SmallVector<OpFoldResult> shape;
+    for (unsigned axis = 0; axis <= indices.size(); ++axis) {
+      if (axis == *splitAxis + 1)
+        splitRows.back().push_back(axis);
+      else
+        splitRows.push_back({axis});
+      shape.push_back(sizes.get(builder, loc, sizes.of(root, axis)));
+    }
+    result = expand(result, splitRows, shape);
+  }
   if (result.getType() != root.getType())
     result = tensor::CastOp::create(builder, loc, root.getType(), result);
   return result;

@@ -1,10 +1,8 @@
 #include "attune/passes/raise/LinearChunks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
-#include <cmath>
 
 using namespace mlir;
 
@@ -39,6 +37,27 @@ ChunkJoin::ChunkJoin(Sizes &sizes, Elements &elements, Products &products, Value
   rowPlace = elements.make<arith::RemUIOp>(row, size);
   columnChunk = elements.make<arith::DivUIOp>(column, size);
   columnPlace = elements.make<arith::RemUIOp>(column, size);
+}
+
+SmallVector<Value> ChunkJoin::inChunks(ArrayRef<Value> group) {
+  SmallVector<Value> result;
+  for (Value index : group) {
+    if (index == row)
+      result.append({rowChunk, rowPlace});
+    else if (index == column)
+      result.append({columnChunk, columnPlace});
+    else
+      result.push_back(index);
+  }
+  return result;
+}
+
+AffineExpr ChunkJoin::extentOf(Value index) {
+  if (index == rowChunk || index == columnChunk)
+    return elements.extentOf(row).floorDiv(length);
+  if (index == rowPlace || index == columnPlace)
+    return sizes.constant(length);
+  return elements.extentOf(index);
 }
 
 std::optional<Product> ChunkJoin::join(Value scalar) {
@@ -156,28 +175,34 @@ std::optional<unsigned> ChunkJoin::unfinished(const Term &term) {
     bool onRow = elements.depends(scalar, row), onColumn = elements.depends(scalar, column);
     if (onRow && onColumn)
       return position;
-    if (onRow && (!term.feature || !onIndex(scalar, row, rowChunk, rowPlace)))
+    if (onRow && !inverted(factor) && (!term.feature || !isDatum(scalar, row, rowChunk, rowPlace)))
       return position;
-    if (onColumn && !onIndex(scalar, column, columnChunk, columnPlace))
+    if (onColumn && !isDatum(scalar, column, columnChunk, columnPlace))
       return position;
   }
   return std::nullopt;
 }
 
-/// True if the scalar depends on the index itself, not only on its chunk or place.
-bool ChunkJoin::onIndex(Value scalar, Value index, Value chunk, Value place) {
+/// True if the scalar depends on the index by other ways than these scalars.
+bool ChunkJoin::depends(Value scalar, Value index, ArrayRef<Value> except) {
   SmallVector<Value> pending{scalar};
   llvm::SmallDenseSet<Value> seen;
   while (!pending.empty()) {
     Value value = pending.pop_back_val();
     if (value == index)
       return true;
-    if (value == chunk || value == place || !seen.insert(value).second)
+    if (llvm::is_contained(except, value) || !seen.insert(value).second)
       continue;
     if (Operation *op = value.getDefiningOp())
       llvm::append_range(pending, op->getOperands());
   }
   return false;
+}
+
+/// True if the scalar differs between all queries or keys, not only between chunks or places.
+bool ChunkJoin::isDatum(Value scalar, Value index, Value chunk, Value place) {
+  return depends(scalar, index, {chunk, place}) ||
+         (elements.depends(scalar, chunk) && elements.depends(scalar, place));
 }
 
 /// An element of a tensor with zeros in front of or behind the rest, as a condition on its index.
@@ -188,32 +213,31 @@ std::optional<ChunkJoin::Term> ChunkJoin::withoutZeros(const Term &term, unsigne
   Value inner;
   uint64_t axis = 0;
   AffineExpr first;
+  bool isLast = true;
   if (auto concat = load->tensor.getDefiningOp<tensor::ConcatOp>()) {
     axis = concat.getDim();
     AffineExpr begin = sizes.constant(0);
     for (Value input : concat.getInputs()) {
-      if (!isZeroTensor(input)) {
-        if (inner)
-          return std::nullopt;
+      if (asFloat(elements.at(input, load->indices)) == 0.0) {
+        isLast = false;
+      } else if (inner) {
+        return std::nullopt;
+      } else {
         inner = input;
         first = begin;
+        isLast = true;
       }
       begin = begin + sizes.of(input, axis);
     }
   } else if (auto pad = load->tensor.getDefiningOp<tensor::PadOp>()) {
     Value filler = pad.getConstantPaddingValue();
-    if (!filler || !matchPattern(filler, m_AnyZeroFloat()))
+    llvm::SmallBitVector padded = pad.getPaddedDims();
+    if (!filler || !matchPattern(filler, m_AnyZeroFloat()) || padded.count() != 1)
       return std::nullopt;
-    unsigned padded = 0;
-    for (auto [n, low, high] : llvm::enumerate(pad.getMixedLowPad(), pad.getMixedHighPad()))
-      if (!isZeroInteger(low) || !isZeroInteger(high)) {
-        axis = n;
-        ++padded;
-      }
-    if (padded != 1)
-      return std::nullopt;
+    axis = padded.find_first();
     inner = pad.getSource();
     first = sizes.of(pad.getMixedLowPad()[axis]);
+    isLast = isZeroInteger(pad.getMixedHighPad()[axis]);
   }
   Value offset = inner ? elements.sizeValue(first) : Value();
   Value extent = offset ? elements.sizeValue(sizes.of(inner, axis)) : Value();
@@ -223,12 +247,14 @@ std::optional<ChunkJoin::Term> ChunkJoin::withoutZeros(const Term &term, unsigne
   indices[axis] = elements.make<arith::SubIOp>(indices[axis], offset);
   Term next = term;
   next.product.factors.erase(next.product.factors.begin() + position);
-  using Predicate = arith::CmpIPredicate;
-  Value zero = elements.constantIndex(0);
-  for (Value condition : {elements.make<arith::CmpIOp>(Predicate::sge, indices[axis], zero),
-                          elements.make<arith::CmpIOp>(Predicate::slt, indices[axis], extent)})
+  auto require = [&](arith::CmpIPredicate predicate, Value bound) {
+    Value condition = elements.make<arith::CmpIOp>(predicate, indices[axis], bound);
     if (!matchPattern(condition, m_One()))
       next.product.conditions.push_back(condition);
+  };
+  require(arith::CmpIPredicate::sge, elements.constantIndex(0));
+  if (!isLast)
+    require(arith::CmpIPredicate::slt, extent);
   products.flatten(elements.at(inner, indices), next.product);
   return next;
 }
@@ -243,7 +269,11 @@ bool ChunkJoin::isNumber(Value scalar) {
          });
 }
 
+/// Keys are said to be of the query's chunk by its index, as far as no sum over chunks was
+/// expanded.
 Value ChunkJoin::inOneChunk(Value scalar) {
+  if (!elements.depends(scalar, columnPlace))
+    return scalar;
   return substitute(elements, scalar, rowChunk, columnChunk);
 }
 
@@ -267,135 +297,6 @@ bool ChunkJoin::settle(Term &term) {
                         return !elements.depends(factor, row) || !elements.depends(factor, column);
                       }) &&
          llvm::all_of(product.conditions, [&](Value condition) { return isNumber(condition); });
-}
-
-std::optional<Powers> ChunkJoin::numberAt(Value scalar, ChunkOrder order, int64_t rowAt,
-                                          int64_t columnAt) {
-  // Most numbers depend on one of the places, or on none.
-  if (!onIndex(scalar, row, rowChunk, {}))
-    rowAt = 0;
-  if (!onIndex(scalar, column, columnChunk, {}))
-    columnAt = 0;
-  auto [entry, fresh] =
-      known[unsigned(order)].try_emplace({scalar, {rowAt, columnAt}}, std::nullopt);
-  if (!fresh)
-    return entry->second;
-  if (isa<FloatType>(scalar.getType())) {
-    entry->second = numbers.value(scalar, order, rowAt, columnAt);
-  } else if (std::optional<bool> truth = numbers.holds(scalar, order, rowAt, columnAt)) {
-    entry->second = Powers(*truth);
-  }
-  return entry->second;
-}
-
-/// What the terms add up to for the places of query and key, in this order of their chunks.
-std::optional<Powers> ChunkJoin::weight(const Terms &terms, ChunkOrder order, int64_t rowAt,
-                                        int64_t columnAt) {
-  Powers sum;
-  for (const Term &term : terms) {
-    if (!term.chunk && order != ChunkOrder::Same)
-      continue;
-    Powers product(term.product.factor);
-    bool counts = true;
-    for (Value condition : term.product.conditions) {
-      std::optional<Powers> truth = numberAt(condition, order, rowAt, columnAt);
-      if (!truth)
-        return std::nullopt;
-      counts &= truth->constant() == 1;
-    }
-    if (!counts)
-      continue;
-    for (Value number : term.numbers) {
-      std::optional<Powers> value = numberAt(number, order, rowAt, columnAt);
-      if (!value)
-        return std::nullopt;
-      product = product * *value;
-    }
-    for (Powers::Term part : product.terms)
-      sum.add(part);
-  }
-  return sum;
-}
-
-/// How far weights may be from their law, relative to the largest: tables and powers are rounded.
-static double tolerance(Type type) {
-  const llvm::fltSemantics &semantics = cast<FloatType>(type).getFloatSemantics();
-  return std::ldexp(32, -int(APFloat::semanticsPrecision(semantics)));
-}
-
-/// The terms have the same data, and their weights follow a law of i - j: constant, or that of
-/// momentum, g (1 - mu^(i - j + 1)).
-bool ChunkJoin::findLaw(const Terms &terms) {
-  Product result = terms.front().product;
-  for (const Term &term : ArrayRef(terms).drop_front()) {
-    SmallVector<Value> rest(result.factors);
-    if (term.feature != terms.front().feature ||
-        term.product.factors.size() != rest.size() || !removeAll(rest, term.product.factors))
-      return false;
-    llvm::append_range(result.expanded, term.product.expanded);
-    llvm::append_range(result.loads, term.product.loads);
-  }
-  Type type = result.factors.empty() ? Type() : result.factors.front().getType();
-  auto refuse = [&](const char *why) {
-    reason = why;
-    return false;
-  };
-  std::optional<Powers> far = weight(terms, ChunkOrder::Before, 0, 0);
-  if (!far || !type)
-    return refuse("the weights of earlier chunks are not known");
-  double gain = 0, fade = 0, ratio = 1;
-  for (Powers::Term term : far->terms) {
-    if (term.ratio == 1)
-      gain = term.scale;
-    else if (fade == 0)
-      std::tie(fade, ratio) = std::pair(term.scale, term.ratio);
-    else
-      return refuse("the weights fade at different rates");
-  }
-  double mu = fade == 0 ? 0 : std::pow(ratio, 1.0 / length);
-  if (gain == 0 || (fade != 0 && !(mu > 0 && mu < 1)))
-    return refuse("the weights of earlier chunks fade to nothing");
-  double limit = std::abs(gain) * tolerance(type);
-  auto isClose = [&](const std::optional<Powers> &found, double constant, double faded) {
-    if (!found)
-      return false;
-    for (Powers::Term term : found->terms) {
-      if (term.ratio == 1)
-        constant -= term.scale;
-      else if (std::abs(term.ratio - ratio) <= 1e-12)
-        faded -= term.scale;
-      else if (term.scale != 0)
-        return false;
-    }
-    return std::abs(constant) <= limit && std::abs(faded) <= limit;
-  };
-  for (int64_t rowAt = 0; rowAt < length; ++rowAt)
-    for (int64_t columnAt = 0; columnAt < length; ++columnAt) {
-      int64_t distance = rowAt - columnAt;
-      auto faded = [&](int64_t steps) { return fade == 0 ? 0 : -gain * std::pow(mu, steps + 1); };
-      double near = distance < 0 ? 0 : gain + faded(distance);
-      if (!isClose(weight(terms, ChunkOrder::Same, rowAt, columnAt), near, 0))
-        return refuse("the weights in a chunk do not continue those of earlier chunks");
-      if (!isClose(weight(terms, ChunkOrder::Before, rowAt, columnAt), gain,
-                   faded(distance + length)))
-        return refuse("the weights of earlier chunks depend on more than the distance");
-      if (!isClose(weight(terms, ChunkOrder::After, rowAt, columnAt), 0, 0))
-        return refuse("later chunks have weights");
-    }
-  Value distance = elements.make<arith::SubIOp>(row, column);
-  if (fade != 0) {
-    Value steps = elements.make<arith::AddIOp>(distance, elements.constantIndex(1));
-    steps = elements.make<arith::IndexCastOp>(IntegerType::get(sizes.getContext(), 64), steps);
-    Value power = elements.make<math::PowFOp>(elements.constantFloat(type, mu),
-                                              elements.make<arith::SIToFPOp>(type, steps));
-    result.factors.push_back(
-        elements.make<arith::SubFOp>(elements.constantFloat(type, 1), power));
-  }
-  result.factor = gain;
-  result.sums = {column, terms.front().feature};
-  result.conditions = {elements.make<arith::CmpIOp>(arith::CmpIPredicate::sle, column, row)};
-  joined = result;
-  return true;
 }
 
 } // namespace attune

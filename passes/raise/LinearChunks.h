@@ -3,9 +3,9 @@
 //
 // Joins a sum of products over the keys of the query's chunk and over earlier chunks to one product
 // over all keys. Every term is expanded over one key j and one feature f, where the key at place u
-// of a chunk c' is j = c' T + u; what is left besides the data are numbers of the two positions, and
-// these must add up, for every pair of places and any distance of chunks, to a law of i - j that is
-// 0 for j > i.
+// of a chunk c' is j = c' T + u; what is left besides the data are numbers of the two positions,
+// and these must add up, for every pair of places and any distance of chunks, to a law of i - j
+// that is 0 for j > i.
 //
 //   ChunkJoin chunks(sizes, elements, products, i, 64);
 //   chunks.join(scalar);         // q(i,f) k(j,f) v(j,e) where j <= i, sum over j, f
@@ -32,6 +32,10 @@ public:
   /// The scalar as one product over a key and a feature, or nullopt. Keys, and features of the same
   /// number, have the same index for all scalars.
   std::optional<Product> join(mlir::Value scalar);
+  /// The group with its query or key index as chunk and place.
+  llvm::SmallVector<mlir::Value> inChunks(llvm::ArrayRef<mlir::Value> group);
+  /// The extent of a free index, a chunk or a place.
+  mlir::AffineExpr extentOf(mlir::Value index);
   /// Why sums that were expanded do not join; empty if they were not.
   std::string reason;
 
@@ -53,7 +57,8 @@ private:
   std::optional<Term> withoutZeros(const Term &term, unsigned position);
   bool settle(Term &term);
   bool isNumber(Value scalar);
-  bool onIndex(Value scalar, Value index, Value chunk, Value place);
+  bool depends(Value scalar, Value index, llvm::ArrayRef<Value> except);
+  bool isDatum(Value scalar, Value index, Value chunk, Value place);
   Value inOneChunk(Value scalar);
   Value featureOf(mlir::AffineExpr extent);
 

@@ -42,16 +42,46 @@ bool LinearMatch::match(Kind kind) {
   needsNorm = kind == Kind::Normalised;
   indices = elements.addIndices(root);
   Product product = products.flatten(elements.at(root, indices));
-  if (!joinChunks(product) && kind == Kind::ChunkedSum)
+  if (!joinChunks(product) && !joinSplitRows(product) && kind == Kind::ChunkedSum)
     return false;
-  for (auto [axis, size] : llvm::enumerate(cast<RankedTensorType>(root.getType()).getShape()))
-    if (size == 1)
-      indices[axis] = {};
+  for (Value &index : indices)
+    if (Sizes::asConstant(elements.extentOf(index)) == 1)
+      index = {};
   return search(product, 0);
+}
+
+/// Joins chunks where the root has one axis for the chunk and the next for the place in it.
+bool LinearMatch::joinSplitRows(Product &product) {
+  SmallVector<Value> own(indices);
+  for (unsigned axis = 0; axis + 1 < own.size(); ++axis) {
+    auto length = Sizes::asConstant(elements.extentOf(own[axis + 1]));
+    if (!length || *length < 2)
+      continue;
+    Value position = elements.addIndex(elements.extentOf(own[axis]) * *length);
+    Value size = elements.constantIndex(*length);
+    indices[axis] = elements.make<arith::DivUIOp>(position, size);
+    indices[axis + 1] = elements.make<arith::RemUIOp>(position, size);
+    Product split = products.flatten(elements.at(root, indices));
+    indices[axis] = position;
+    indices.erase(indices.begin() + axis + 1);
+    if (joinChunks(split)) {
+      product = split;
+      splitAxis = axis;
+      return true;
+    }
+    indices = own;
+  }
+  return false;
 }
 
 /// Replaces a factor that sums over the own chunk and earlier ones by one sum over all keys.
 bool LinearMatch::joinChunks(Product &product) {
+  // There are at least two terms.
+  auto isSum = [](Value factor) {
+    return isa_and_nonnull<arith::AddFOp, arith::SubFOp>(factor.getDefiningOp());
+  };
+  if (llvm::none_of(product.factors, isSum))
+    return false;
   Value scalar = products.multiply(product.factors);
   for (Value index : indices) {
     int64_t length = chunkLength(scalar, index);
@@ -59,11 +89,12 @@ bool LinearMatch::joinChunks(Product &product) {
       continue;
     chunks.emplace(sizes, elements, products, index, length);
     for (auto [position, factor] : llvm::enumerate(product.factors)) {
-      if (inverted(factor) || !elements.depends(factor, index))
+      if (!isSum(factor) || !elements.depends(factor, index))
         continue;
       std::optional<Product> joined = chunks->join(factor);
       if (!joined) {
-        reason = chunks->reason;
+        if (!chunks->reason.empty())
+          reason = chunks->reason;
         continue;
       }
       joined->factor *= product.factor;
@@ -507,13 +538,20 @@ void LinearMatch::matchOperand(Operand &operand, ArrayRef<Value> factors, bool w
   SmallVector<Value> candidates{operand.scalar};
   if (withMap)
     candidates = cuts(operand.scalar, [&](Value value) { return isLoad(value); });
-  for (Value candidate : llvm::reverse(candidates)) {
-    operand.base = candidate;
-    operand.layout = findLayout(elements, sizes, candidate, operand.groups,
-                                [&](Value index) { return elements.extentOf(index); });
-    if (operand.layout)
-      return;
-  }
+  SmallVector<IndexGroups, 1> spellings{operand.groups};
+  if (chunks)
+    spellings.push_back(llvm::map_to_vector(
+        operand.groups, [&](const auto &group) { return chunks->inChunks(group); }));
+  for (Value candidate : llvm::reverse(candidates))
+    for (const IndexGroups &groups : spellings) {
+      operand.layout = findLayout(elements, sizes, candidate, groups,
+                                  [&](Value index) { return extentOf(index); });
+      if (operand.layout) {
+        operand.base = candidate;
+        operand.groups = groups;
+        return;
+      }
+    }
   operand.base = operand.scalar;
 }
 

@@ -42,8 +42,12 @@ private:
     reason = why.str();
     return false;
   }
+  mlir::AffineExpr extentOf(Value index) {
+    return chunks ? chunks->extentOf(index) : elements.extentOf(index);
+  }
   bool isLoad(Value scalar) const { return elements.load(scalar).has_value(); }
   bool joinChunks(Product &product);
+  bool joinSplitRows(Product &product);
   bool search(const Product &product, unsigned depth);
   bool prefersFirstAsKey(const Product &product);
   bool searchState(const Product &product);
@@ -109,8 +113,10 @@ private:
   Value root, replacement;
   bool needsNorm = false, decided = false;
 
-  /// Free indices, one per axis of the root; null for unit axes.
+  /// Free indices, one per axis of the root; null for unit axes. `splitAxis` of the root and the
+  /// next share an index.
   llvm::SmallVector<Value> indices;
+  std::optional<unsigned> splitAxis;
   Value row, column, feature, valueDepth;
   /// Position in the Toeplitz coefficients.
   Value offset;

@@ -139,8 +139,12 @@ static std::optional<Layout> matchLayout(Sizes &sizes, const ElementOf &element,
       auto position = llvm::find(element.indices, wanted);
       int64_t axis = position == element.indices.end() ? -1 : position - element.indices.begin();
       if (axis >= 0) {
-        if (llvm::count(element.indices, wanted) != 1 ||
-            !sizes.equalWhereUsed(sizes.of(element.tensor, axis), extentOf(wanted)))
+        AffineExpr own = sizes.of(element.tensor, axis), extent = extentOf(wanted);
+        // Tensors are built with the extent of the index: both static, or both dynamic.
+        bool isSame = Sizes::asConstant(own) || Sizes::asConstant(extent)
+                          ? sizes.equal(own, extent)
+                          : sizes.equalWhereUsed(own, extent);
+        if (llvm::count(element.indices, wanted) != 1 || !isSame)
           return std::nullopt;
         used[axis] = true;
       }

@@ -33,8 +33,8 @@ public:
   mlir::AffineExpr constant(int64_t value);
 
   bool equal(mlir::AffineExpr a, mlir::AffineExpr b);
-  /// Also true if the function checks it, possibly multiplied by other extents: equal at run time, or
-  /// an extent that the tensor also has is 0.
+  /// Also true if the function checks it, possibly multiplied by other extents: equal at run time,
+  /// or an extent that the tensor also has is 0.
   bool equalWhereUsed(mlir::AffineExpr a, mlir::AffineExpr b);
   /// The constant that the expression is, if it is one.
   static std::optional<int64_t> asConstant(mlir::AffineExpr expr);
