@@ -42,6 +42,8 @@ public:
 
   /// A new free index with 0 <= index < extent.
   mlir::Value addIndex(mlir::AffineExpr extent);
+  /// A scalar of which nothing is known.
+  mlir::Value addUnknown(mlir::Type type) { return block.addArgument(type, loc); }
   bool isIndex(mlir::Value scalar) const { return extents.contains(scalar); }
   mlir::AffineExpr extentOf(mlir::Value index) const { return extents.lookup(index); }
 

@@ -35,6 +35,10 @@ struct RaiseLinearAttention : impl::RaiseLinearAttentionBase<RaiseLinearAttentio
 
   void runOnOperation() override {
     erased.clear();
+    // Steps written one by one, first: each has sums.
+    for (auto steps : llvm::to_vector(getOperation().getBody().front().getOps<tensor::ConcatOp>()))
+      if (!erased.contains(steps))
+        raiseSteps(steps);
     SmallVector<Operation *> sums;
     getOperation().walk([&](linalg::LinalgOp op) {
       bool isSum = op.getNumReductionLoops() > 0 && op->getNumResults() == 1 &&
@@ -48,6 +52,15 @@ struct RaiseLinearAttention : impl::RaiseLinearAttentionBase<RaiseLinearAttentio
   }
 
 private:
+  void raiseSteps(Value steps) {
+    std::string reason;
+    SmallVector<Value> candidates = roots(steps);
+    for (Value root : llvm::reverse(candidates))
+      if (attempt(root, LinearMatch::Kind::Steps, reason))
+        return;
+    refuse(steps, reason);
+  }
+
   void raise(Value sum) {
     std::string reason;
     // The division nearest to the output first, then the sum alone.
@@ -58,7 +71,12 @@ private:
     for (Value root : llvm::reverse(candidates))
       if (attempt(root, LinearMatch::Kind::ChunkedSum, reason))
         return;
-    if (attempt(sum, LinearMatch::Kind::Sum, reason) || reason.empty())
+    if (!attempt(sum, LinearMatch::Kind::Sum, reason))
+      refuse(sum, reason);
+  }
+
+  void refuse(Value sum, StringRef reason) {
+    if (reason.empty())
       return;
     ++numRefused;
     remark::missed(sum.getLoc(), options("LinearAttnNotRaised"))

@@ -2,7 +2,6 @@
 #include "attune/passes/raise/LinearChunks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include <cmath>
 
 using namespace mlir;
@@ -58,12 +57,6 @@ std::optional<Powers> ChunkJoin::weight(const Terms &terms, ChunkOrder order, in
   return sum;
 }
 
-/// How far weights may be from their law, relative to the largest: tables and powers are rounded.
-static double tolerance(Type type) {
-  const llvm::fltSemantics &semantics = cast<FloatType>(type).getFloatSemantics();
-  return std::ldexp(32, -int(APFloat::semanticsPrecision(semantics)));
-}
-
 /// The terms have the same data, and their weights follow a law of i - j: constant, or that of
 /// momentum, g (1 - mu^(i - j + 1)).
 bool ChunkJoin::findLaw(const Terms &terms) {
@@ -96,7 +89,7 @@ bool ChunkJoin::findLaw(const Terms &terms) {
   double mu = fade == 0 ? 0 : std::pow(ratio, 1.0 / length);
   if (gain == 0 || (fade != 0 && !(mu > 0 && mu < 1)))
     return refuse("the weights of earlier chunks fade to nothing");
-  double limit = std::abs(gain) * tolerance(type);
+  double limit = std::abs(gain) * rounding(type);
   auto isClose = [&](const std::optional<Powers> &found, double constant, double faded) {
     if (!found)
       return false;
@@ -123,14 +116,8 @@ bool ChunkJoin::findLaw(const Terms &terms) {
       if (!isClose(weight(terms, ChunkOrder::After, rowAt, columnAt), 0, 0))
         return refuse("later chunks have weights");
     }
-  Value distance = elements.make<arith::SubIOp>(row, column);
-  if (fade != 0) {
-    Value steps = elements.make<arith::AddIOp>(distance, elements.constantIndex(1));
-    steps = elements.make<arith::IndexCastOp>(IntegerType::get(sizes.getContext(), 64), steps);
-    Value power = elements.make<math::PowFOp>(elements.constantFloat(type, mu),
-                                              elements.make<arith::SIToFPOp>(type, steps));
-    result.factors.push_back(elements.make<arith::SubFOp>(elements.constantFloat(type, 1), power));
-  }
+  if (fade != 0)
+    result.factors.push_back(momentumFactor(elements, type, mu, row, column));
   result.factor = gain;
   result.sums = {column, terms.front().feature};
   result.conditions = {elements.make<arith::CmpIOp>(arith::CmpIPredicate::sle, column, row)};

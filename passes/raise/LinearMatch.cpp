@@ -41,8 +41,11 @@ static SmallVector<Value> cuts(Value scalar, llvm::function_ref<bool(Value)> isE
 bool LinearMatch::match(Kind kind) {
   needsNorm = kind == Kind::Normalised;
   indices = elements.addIndices(root);
-  Product product = products.flatten(elements.at(root, indices));
-  if (!joinChunks(product) && !joinSplitRows(product) && kind == Kind::ChunkedSum)
+  Value scalar = elements.at(root, indices);
+  Product product = products.flatten(scalar);
+  if (kind == Kind::Steps
+          ? !rollSteps(scalar, product)
+          : !joinChunks(product) && !joinSplitRows(product) && kind == Kind::ChunkedSum)
     return false;
   for (Value &index : indices)
     if (Sizes::asConstant(elements.extentOf(index)) == 1)
@@ -70,6 +73,30 @@ bool LinearMatch::joinSplitRows(Product &product) {
       return true;
     }
     indices = own;
+  }
+  return false;
+}
+
+/// Replaces what steps sum up, where the queries are steps that are written one by one.
+bool LinearMatch::rollSteps(Value scalar, Product &product) {
+  Value rolled = unrolled.roll(scalar);
+  reason = unrolled.reason;
+  if (!rolled)
+    return false;
+  Product steps = products.flatten(rolled);
+  for (auto [position, factor] : llvm::enumerate(steps.factors)) {
+    if (!unrolled.isUnknown(factor))
+      continue;
+    std::optional<Product> sum = unrolled.product(factor);
+    reason = unrolled.reason;
+    if (!sum)
+      return false;
+    steps.factors.erase(steps.factors.begin() + position);
+    llvm::append_range(sum->factors, steps.factors);
+    llvm::append_range(sum->conditions, steps.conditions);
+    sum->factor *= steps.factor;
+    product = *sum;
+    return true;
   }
   return false;
 }
@@ -397,6 +424,9 @@ bool LinearMatch::matchDivisors(const Product &product) {
       return refuse("the weights are divided twice");
     norm = counts ? Weighting::Count : Weighting::Sum;
   }
+  for (ArrayRef<Value> factors : {ArrayRef(queryFactors), ArrayRef(valueFactors)})
+    if (llvm::any_of(factors, [&](Value factor) { return unrolled.hasUnknown(factor); }))
+      return refuse("a step divides by what is no sum of the weights");
   if (norm == Weighting::None && needsNorm)
     return reason.empty() ? refuse("no divisor is the sum of the weights") : false;
   return true;
@@ -422,9 +452,13 @@ bool LinearMatch::matchWeightSum(Value divisor, const Product &product) {
         sum = op->getOperand(1 - n);
       }
   Product found, weights = products.flatten(sum);
-  if (chunks)
+  if (chunks) {
     if (std::optional<Product> joined = chunks->join(sum))
       weights = *joined;
+  } else if (unrolled.isUnknown(sum)) {
+    if (std::optional<Product> steps = unrolled.product(sum))
+      weights = *steps;
+  }
   if (!matchSum(weights, product, 0, found))
     return false;
   // What only the numerator has belongs to the values.

@@ -11,13 +11,15 @@
 
 #include "attune/dialect/Attune.h"
 #include "attune/passes/raise/LinearChunks.h"
+#include "attune/passes/raise/Unrolled.h"
 
 namespace attune {
 
 class LinearMatch {
 public:
   LinearMatch(mlir::func::FuncOp func, mlir::Value root)
-      : sizes(func), elements(sizes), products(sizes, elements), root(root) {
+      : sizes(func), elements(sizes), products(sizes, elements),
+        unrolled(sizes, elements, products), root(root) {
     elements.setBudget(20000);
   }
 
@@ -25,6 +27,7 @@ public:
     Normalised, ///< a denominator belongs to the attention
     Sum,        ///< no denominator, or one that stands elsewhere
     ChunkedSum, ///< the same, in terms for the own chunk and for earlier chunks
+    Steps,      ///< a concatenation of steps, with or without denominators
   };
   bool match(Kind kind);
   /// Builds the op in front of the root's operator; returns the root's new value.
@@ -46,6 +49,7 @@ private:
     return chunks ? chunks->extentOf(index) : elements.extentOf(index);
   }
   bool isLoad(Value scalar) const { return elements.load(scalar).has_value(); }
+  bool rollSteps(Value scalar, Product &product);
   bool joinChunks(Product &product);
   bool joinSplitRows(Product &product);
   bool search(const Product &product, unsigned depth);
@@ -108,6 +112,7 @@ private:
   Sizes sizes;
   Elements elements;
   Products products;
+  Unrolled unrolled;
   /// If the queries are cut into chunks.
   std::optional<ChunkJoin> chunks;
   Value root, replacement;

@@ -2,6 +2,7 @@
 
 #include "attune/dialect/Attune.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include <cmath>
 
@@ -17,6 +18,20 @@ bool removeAll(SmallVectorImpl<Value> &all, ArrayRef<Value> part) {
     all.erase(found);
   }
   return true;
+}
+
+Value momentumFactor(Elements &elements, Type type, double mu, Value row, Value column) {
+  Value steps = elements.make<arith::AddIOp>(elements.make<arith::SubIOp>(row, column),
+                                             elements.constantIndex(1));
+  steps = elements.make<arith::IndexCastOp>(IntegerType::get(type.getContext(), 64), steps);
+  Value power = elements.make<math::PowFOp>(elements.constantFloat(type, mu),
+                                            elements.make<arith::SIToFPOp>(type, steps));
+  return elements.make<arith::SubFOp>(elements.constantFloat(type, 1), power);
+}
+
+double rounding(Type type) {
+  const llvm::fltSemantics &semantics = cast<FloatType>(type).getFloatSemantics();
+  return std::ldexp(32, -int(APFloat::semanticsPrecision(semantics)));
 }
 
 Value inverted(Value scalar) {
@@ -115,6 +130,22 @@ std::optional<SmallVector<AffineExpr>> Products::loopExtents(linalg::LinalgOp li
   return extents;
 }
 
+std::optional<Value> Products::summand(Value factor, ArrayRef<Value> inner) {
+  std::optional<ElementOf> load = elements.load(factor);
+  auto op = load && load->tensor ? load->tensor.getDefiningOp<linalg::LinalgOp>() : nullptr;
+  auto extents = op ? loopExtents(op) : std::nullopt;
+  if (!extents)
+    return std::nullopt;
+  SmallVector<Value> loops;
+  const Value *next = inner.begin();
+  for (AffineExpr extent : *extents)
+    loops.push_back(Sizes::asConstant(extent) == 1 ? elements.constantIndex(0) : *next++);
+  std::optional<Elements::Reduced> reduced = elements.reduced(*load, loops);
+  if (!reduced || !reduced->isSum)
+    return std::nullopt;
+  return reduced->element;
+}
+
 std::optional<Product> Products::expand(const Product &product, unsigned factor,
                                         ArrayRef<Value> inner) {
   std::optional<ElementOf> load = elements.load(product.factors[factor]);
@@ -128,18 +159,10 @@ std::optional<Product> Products::expand(const Product &product, unsigned factor,
     SmallVector<Value> indices = load->indices;
     indices[scan.getAxis()] = inner[0];
     element = elements.at(scan.getInput(), indices);
+  } else if (std::optional<Value> added = summand(product.factors[factor], inner)) {
+    element = *added;
   } else {
-    SmallVector<Value> loops;
-    const Value *next = inner.begin();
-    auto extents = loopExtents(load->tensor.getDefiningOp<linalg::LinalgOp>());
-    if (!extents)
-      return std::nullopt;
-    for (AffineExpr extent : *extents)
-      loops.push_back(Sizes::asConstant(extent) == 1 ? elements.constantIndex(0) : *next++);
-    std::optional<Elements::Reduced> reduced = elements.reduced(*load, loops);
-    if (!reduced || !reduced->isSum)
-      return std::nullopt;
-    element = reduced->element;
+    return std::nullopt;
   }
   Product result = product;
   result.factors.erase(result.factors.begin() + factor);

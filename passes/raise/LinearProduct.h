@@ -38,6 +38,8 @@ public:
   /// The product with one factor replaced by what it sums, at these indices of the summed axes.
   std::optional<Product> expand(const Product &product, unsigned factor,
                                 llvm::ArrayRef<mlir::Value> inner);
+  /// What a sum without a condition adds up at these indices of the summed axes.
+  std::optional<mlir::Value> summand(mlir::Value factor, llvm::ArrayRef<mlir::Value> inner);
   /// A scalar held by some tensor whose factors are these, with the constant it also has.
   std::optional<std::pair<mlir::Value, double>> whole(llvm::ArrayRef<mlir::Value> factors);
   /// The product of the factors as one scalar.
@@ -52,6 +54,11 @@ private:
   llvm::SetVector<mlir::Value> split;
 };
 
+/// 1 - mu^(row - column + 1): what a key counts with momentum, but for a factor.
+mlir::Value momentumFactor(Elements &elements, mlir::Type type, double mu, mlir::Value row,
+                           mlir::Value column);
+/// How far weights may be from a law, relative to the largest: tables and powers are rounded.
+double rounding(mlir::Type type);
 /// x if the scalar is 1/x, or null.
 mlir::Value inverted(mlir::Value scalar);
 /// Removes the elements of `part` from `all`, each once; false if one is missing.
