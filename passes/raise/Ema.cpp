@@ -1,6 +1,7 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/canonicalize/ConstantEval.h"
 #include "attune/passes/raise/ConstantLaws.h"
+#include "attune/passes/raise/EmaSteps.h"
 #include "attune/passes/raise/Exponentials.h"
 #include "attune/passes/raise/FitExponentials.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -27,6 +28,8 @@ struct RaiseEma : impl::RaiseEmaBase<RaiseEma> {
     SmallVector<ToeplitzOp> products(getOperation().getOps<ToeplitzOp>());
     for (ToeplitzOp op : products)
       raise(op);
+    for (auto steps : llvm::to_vector(getOperation().getOps<tensor::ConcatOp>()))
+      raise(steps);
     getOperation().walk<WalkOrder::PostOrder, ReverseIterator>([](Operation *op) {
       if (isOpTriviallyDead(op))
         op->erase();
@@ -87,10 +90,29 @@ private:
     replace(op, decay, input, output, window);
   }
 
-  void refuse(ToeplitzOp op, StringRef reason) {
+  void raise(tensor::ConcatOp steps) {
+    EmaSteps match(getOperation(), steps);
+    if (!match.match()) {
+      if (!match.reason.empty())
+        refuse(steps, match.reason);
+      return;
+    }
+    OpBuilder builder(steps);
+    auto [ema, result] = match.build(builder);
+    if (!isBounded(ema.getDecay()))
+      return refuse(steps, "an exponential grows");
+    steps.getResult().replaceAllUsesWith(result);
+    ++numRaised;
+    remark::passed(steps.getLoc(), options("EmaRaised"))
+        << remark::add("{0} steps with {1} exponentials as moving average",
+                       steps.getInputs().size(), ema.getNumStates())
+        << remark::add("nodes {0}", nodeNames(steps.getLoc()));
+  }
+
+  void refuse(Operation *op, StringRef reason) {
     ++numRefused;
-    remark::missed(op.getLoc(), options("EmaNotRaised"))
-        << remark::reason("{0}", reason) << remark::add("nodes {0}", nodeNames(op.getLoc()));
+    remark::missed(op->getLoc(), options("EmaNotRaised"))
+        << remark::reason("{0}", reason) << remark::add("nodes {0}", nodeNames(op->getLoc()));
   }
 
   void replace(ToeplitzOp op, Value decay, Value input, Value output,

@@ -79,8 +79,9 @@ bool LinearMatch::joinSplitRows(Product &product) {
 
 /// Replaces what steps sum up, where the queries are steps that are written one by one.
 bool LinearMatch::rollSteps(Value scalar, Product &product) {
+  // Recurrences that are not understood are said to be so by the raise of moving averages.
   Value rolled = unrolled.roll(scalar);
-  reason = unrolled.reason;
+  unrolled.reason.clear();
   if (!rolled)
     return false;
   Product steps = products.flatten(rolled);

@@ -409,6 +409,9 @@ std::optional<Product> Unrolled::product(Value unknown) {
   if (!found || !found->inner)
     return std::nullopt;
   const std::vector<double> &weights = found->history.weights;
+  // Without queries it is no attention.
+  if (llvm::none_of(found->factors, [&](Value factor) { return elements.depends(factor, step); }))
+    return std::nullopt;
   Product result;
   result.factors = found->factors;
   products.flatten(found->history.unit, result);

@@ -36,7 +36,7 @@ def one_style_each():
 
 
 ONE_EACH = list(one_style_each())
-# Unrolled and not raised: one very large kernel.
+# Unrolled: one very large kernel where it is not raised.
 SLOW = set() if ALL else {"momentum/recurrent"}
 QUICK = [g for g in zoo.GRAPHS if g.name not in SLOW]
 by_id = dict(ids=lambda g: g.id)
@@ -57,8 +57,6 @@ def test_raised(graph):
 
 @pytest.mark.parametrize("graph", zoo.GRAPHS if ALL else ONE_EACH, **by_id)
 def test_equal_to_pytorch(graph, tmp_path):
-    if graph.name in SLOW:
-        pytest.skip("slow to compile; ATTUNE_ZOO=all runs it")
     compare(graph.path, list(graph.data()), tmp_path)
 
 
