@@ -81,6 +81,7 @@ public:
                        mlir::RankedTensorType type);
   /// At most this many scalar operators are made; then elements stay loads.
   void setBudget(unsigned operators) { budget = operators; }
+  void addBudget(unsigned operators) { budget += operators; }
 
   bool depends(mlir::Value scalar, mlir::Value on);
   /// Loads below a scalar (and the scalar itself), those of indices included, each once.

@@ -35,6 +35,7 @@ struct RaiseLinearAttention : impl::RaiseLinearAttentionBase<RaiseLinearAttentio
 
   void runOnOperation() override {
     erased.clear();
+    ofSteps.clear();
     // Steps written one by one, first: each has sums.
     for (auto steps : llvm::to_vector(getOperation().getBody().front().getOps<tensor::ConcatOp>()))
       if (!erased.contains(steps))
@@ -47,7 +48,7 @@ struct RaiseLinearAttention : impl::RaiseLinearAttentionBase<RaiseLinearAttentio
         sums.push_back(op);
     });
     for (Operation *op : sums)
-      if (!erased.contains(op))
+      if (!erased.contains(op) && !ofSteps.contains(op))
         raise(op->getResult(0));
   }
 
@@ -59,6 +60,21 @@ private:
       if (attempt(root, LinearMatch::Kind::Steps, reason))
         return;
     refuse(steps, reason);
+    if (!sawState)
+      return;
+    // The sums of single steps are no attention, and there are many.
+    SmallVector<Value> pending{steps};
+    llvm::SmallDenseSet<Value> seen;
+    while (!pending.empty()) {
+      Operation *op = pending.pop_back_val().getDefiningOp();
+      if (!op || !seen.insert(op->getResult(0)).second)
+        continue;
+      auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+      if (linalgOp && linalgOp.getNumReductionLoops() > 0)
+        ofSteps.insert(op);
+      else if (linalgOp || isa<tensor::TensorDialect>(op->getDialect()))
+        llvm::append_range(pending, op->getOperands());
+    }
   }
 
   void raise(Value sum) {
@@ -86,6 +102,7 @@ private:
   bool attempt(Value root, LinearMatch::Kind kind, std::string &reason) {
     LinearMatch match(getOperation(), root);
     if (!match.match(kind)) {
+      sawState = match.hasState();
       if (kind != LinearMatch::Kind::Normalised && reason.empty())
         reason = match.reason;
       return false;
@@ -120,7 +137,9 @@ private:
     }
   }
 
-  llvm::DenseSet<Operation *> erased;
+  llvm::DenseSet<Operation *> erased, ofSteps;
+  /// Whether what was matched last carries a state from step to step.
+  bool sawState = false;
 
   static std::string describe(LinearAttentionOp op) {
     std::string text = "linear attention, ";

@@ -116,7 +116,7 @@ Value LinearMatch::materialize(OpBuilder &builder, Location loc, Value scalar,
                                ArrayRef<std::pair<Value, StringAttr>> checks) {
   SmallVector<OpFoldResult> shape;
   for (Value index : indices) {
-    OpFoldResult size = sizes.get(builder, loc, elements.extentOf(index));
+    OpFoldResult size = sizes.get(builder, loc, extentOf(index));
     // N + M - 1 of empty sequences.
     if (index == offset && isa<Value>(size))
       size = arith::MaxSIOp::create(builder, loc, cast<Value>(size),
@@ -229,13 +229,25 @@ LinearAttentionOp LinearMatch::build(OpBuilder &builder) {
 /// [B,H,N,E] as the root that it replaces.
 Value LinearMatch::restoreLayout(OpBuilder &builder, Value result) {
   Location loc = result.getLoc();
+  const SmallVector<Value> axesOf[] = {
+      batch, heads, row ? SmallVector<Value>{row} : SmallVector<Value>{}, {valueDepth}};
+  // Extents that are constant, but not to the types of the operands.
+  SmallVector<int64_t> extents(cast<RankedTensorType>(result.getType()).getShape());
+  for (auto [extent, group] : llvm::zip(extents, axesOf)) {
+    AffineExpr product = sizes.constant(1);
+    for (Value index : group)
+      product = product * elements.extentOf(index);
+    extent = Sizes::asConstant(product).value_or(extent);
+  }
+  auto known = RankedTensorType::get(extents, elementType(result));
+  if (known != result.getType())
+    result = tensor::CastOp::create(builder, loc, known, result);
   // One axis per index.
   SmallVector<Value> order;
   SmallVector<ReassociationIndices> split, joined(1);
   SmallVector<OpFoldResult> shape;
   SmallVector<bool> present;
-  for (const auto &group : {batch, heads, row ? SmallVector<Value>{row} : SmallVector<Value>{},
-                            SmallVector<Value>{valueDepth}}) {
+  for (const auto &group : axesOf) {
     auto &axes = split.emplace_back();
     for (Value index : group) {
       axes.push_back(shape.size());

@@ -294,6 +294,38 @@ bool LinearMatch::assignRoles(const Product &product, Value keyIndex, Value feat
   return true;
 }
 
+/// True if the maximum runs over scores of data and data, or, head by head, of data and weights; a
+/// softmax of projected data is a feature map (efficient attention).
+static bool isOverScores(linalg::SoftmaxOp softmax) {
+  SmallVector<Value> pending{softmax.getInput()};
+  llvm::SmallDenseSet<Value> seen;
+  while (!pending.empty()) {
+    Value tensor = pending.pop_back_val();
+    Operation *op = tensor.getDefiningOp();
+    if (!op || !seen.insert(tensor).second)
+      continue;
+    if (std::optional<Contraction> product = matchContraction(op)) {
+      unsigned constants = 0, common = 0;
+      for (Value operand : product->operands)
+        constants += matchPattern(operand, m_Constant());
+      for (AffineExpr axis : product->resultMap.getResults())
+        common += llvm::is_contained(product->maps[0].getResults(), axis) &&
+                  llvm::is_contained(product->maps[1].getResults(), axis);
+      if (constants == 0 || common > 0)
+        return true;
+      continue;
+    }
+    auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+    if (linalgOp && linalgOp.getNumReductionLoops() == 0)
+      llvm::append_range(pending, linalgOp.getDpsInputs());
+    else if (isa<tensor::TensorDialect>(op->getDialect()))
+      llvm::append_range(pending, llvm::make_filter_range(op->getOperands(), [](Value operand) {
+                           return isa<RankedTensorType>(operand.getType());
+                         }));
+  }
+  return false;
+}
+
 /// Softmax of scores applied to a product with another softmax of scores is two attentions; so is a
 /// product with values that are the map of another attention over the same keys.
 bool LinearMatch::isNestedSoftmax() {
@@ -309,8 +341,9 @@ bool LinearMatch::isNestedSoftmax() {
   };
   return anyLoad(weightFactors(),
                  [](const ElementOf &element) {
-                   return isa_and_nonnull<linalg::SoftmaxOp, AttentionOp>(
-                       element.tensor.getDefiningOp());
+                   Operation *op = element.tensor.getDefiningOp();
+                   auto softmax = dyn_cast_or_null<linalg::SoftmaxOp>(op);
+                   return isa_and_nonnull<AttentionOp>(op) || (softmax && isOverScores(softmax));
                  }) ||
          anyLoad(valueFactors, [&](const ElementOf &element) {
            auto softmax = element.tensor.getDefiningOp<linalg::SoftmaxOp>();
@@ -515,6 +548,23 @@ bool LinearMatch::matchSum(const Product &sum, const Product &whole, unsigned de
   return false;
 }
 
+/// True if keys and values depend on the head by its quotient with a constant alone.
+bool LinearMatch::findHeadGroups() {
+  SmallVector<Value> all(keyFactors);
+  llvm::append_range(all, valueFactors);
+  Value head = heads.back();
+  int64_t size = chunkLength(products.multiply(all), head);
+  std::optional<int64_t> count = Sizes::asConstant(elements.extentOf(head));
+  if (size < 2 || !count || *count % size != 0)
+    return false;
+  headGroup = elements.make<arith::DivUIOp>(head, elements.constantIndex(size));
+  headGroups = sizes.constant(*count / size);
+  return llvm::all_of(all, [&](Value factor) {
+    return !elements.depends(substitute(elements, factor, headGroup, elements.constantIndex(0)),
+                             head);
+  });
+}
+
 bool LinearMatch::matchOperands() {
   query = key = value = mask = {};
   key.factor = keyFactor;
@@ -546,6 +596,8 @@ bool LinearMatch::matchOperands() {
   SmallVector<Value> keyHeads(heads);
   if (shared(keyFactors) && shared(valueFactors))
     keyHeads.clear();
+  else if (findHeadGroups())
+    keyHeads = {headGroup};
   query.groups = {batch, heads, one(row), one(feature)};
   key.groups = {batch, keyHeads, one(column), one(feature)};
   value.groups = {batch, keyHeads, one(column), one(valueDepth)};

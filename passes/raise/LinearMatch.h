@@ -34,6 +34,9 @@ public:
   LinearAttentionOp build(mlir::OpBuilder &builder);
   mlir::Value getReplacement() const { return replacement; }
 
+  /// Whether there are steps, written one by one, that carry a state.
+  bool hasState() const { return unrolled.foundState(); }
+
   /// Why something that looked like attention does not match; empty if nothing did.
   std::string reason;
   /// The sums that the op stands for.
@@ -46,6 +49,8 @@ private:
     return false;
   }
   mlir::AffineExpr extentOf(Value index) {
+    if (index == headGroup)
+      return headGroups;
     return chunks ? chunks->extentOf(index) : elements.extentOf(index);
   }
   bool isLoad(Value scalar) const { return elements.load(scalar).has_value(); }
@@ -86,6 +91,7 @@ private:
   std::optional<int64_t> termWidth(const ElementOf &element);
   bool splitTerms(llvm::SmallVector<Value> &factors, Value position, Value inner, int64_t numTerms,
                   int64_t width, llvm::SmallVector<Value> &table);
+  bool findHeadGroups();
   bool matchOperands();
 
   /// A tensor operand, and the scalar map that gives the feature of its elements.
@@ -128,6 +134,10 @@ private:
   /// Conditions, on that position, that the coefficients' computation checks.
   llvm::SmallVector<std::pair<Value, mlir::StringAttr>> checks;
   llvm::SmallVector<Value> batch, heads;
+  /// The quotient of the head that keys and values depend on, if they are shared by groups of
+  /// heads.
+  Value headGroup;
+  mlir::AffineExpr headGroups;
   llvm::SmallVector<Value> queryFactors, keyFactors, valueFactors, keyScale, keyMasks, relative;
   /// Per term, a scalar of the position.
   llvm::SmallVector<Value> queryTable, keyTable;

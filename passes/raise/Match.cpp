@@ -1,6 +1,7 @@
 #include "attune/passes/raise/Match.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include <cmath>
@@ -193,8 +194,12 @@ static Value transposed(OpBuilder &builder, Location loc, Sizes &sizes, Value te
     return tensor;
   auto type = cast<RankedTensorType>(tensor.getType());
   SmallVector<OpFoldResult> shape;
-  for (int64_t axis : order)
+  for (int64_t axis : order) {
     shape.push_back(sizes.get(builder, loc, sizes.of(tensor, axis)));
+    // Known to be constant, but not to the type.
+    if (type.isDynamicDim(axis))
+      shape.back() = getValueOrCreateConstantIndexOp(builder, loc, shape.back());
+  }
   Value init = tensor::EmptyOp::create(builder, loc, shape, type.getElementType());
   return linalg::TransposeOp::create(builder, loc, tensor, init, order)->getResult(0);
 }
@@ -242,6 +247,8 @@ Value buildLayout(OpBuilder &builder, Location loc, Sizes &sizes, const Layout &
       shape.push_back(sizes.get(builder, loc, extentOf(index)));
       if (!llvm::is_contained(present, index))
         added.push_back(position);
+      else if (cast<RankedTensorType>(tensor.getType()).isDynamicDim(position - added.size()))
+        shape.back() = getValueOrCreateConstantIndexOp(builder, loc, shape.back());
     }
     Value init = tensor::EmptyOp::create(builder, loc, shape, element);
     tensor = linalg::BroadcastOp::create(builder, loc, tensor, init, added)->getResult(0);

@@ -103,6 +103,10 @@ def RaiseEma : Pass<"attune-raise-ema", "::mlir::func::FuncOp"> {
     if a constant decay is beyond 1 in magnitude. With more decays than a third of the taps there would
     be nothing to win.
 
+    A concatenation of steps `h_t = a h_{t-1} + b x_t`, each read as a sum over states `c h_t` and perhaps
+    plus a table times x_t, as exporters unroll loops, is the same op: if all steps are the same but
+    for their number and start from 0.
+
     Before, with `%k[t, c] = sum_n %w[c, n] * exp(t * %l[c, n])` and generics written as expressions:
     ```mlir
     %y = attune.toeplitz ins(%k, %x : tensor<?x8xf32>, tensor<2x?x8xf32>) -> tensor<2x?x8xf32>
@@ -135,6 +139,11 @@ def RaiseLinearAttention : Pass<"attune-raise-linear-attention", "::mlir::func::
     sums of products of functions of the query's and the key's position become position tables, as does
     a constant matrix of low rank, to 16 units of f32 rounding of each row's largest element: at most 16
     terms and a third of the positions.
+
+    Terms for the keys of the query's own chunk and for the states of earlier chunks are joined where
+    their weights add up, for every pair of places in chunks of constant length and any distance of
+    chunks, to a constant or to momentum's `g (1 - mu^(i-j+1))` for `j <= i`, and to 0 otherwise. So are
+    steps that an exporter unrolled, each adding to a state, up to 4,096 of them.
 
     Needs sums on zero-filled inits and `attune.scan`. Guarantees the same results up to rounding.
     Products of three data tensors without a norm are raised if all three share a batch axis, and

@@ -11,6 +11,8 @@ namespace attune {
 
 /// The weights of all pairs of steps are computed; fewer steps are left as they are.
 static constexpr size_t kMinSteps = 3, kMaxSteps = 4096;
+/// Scalars that are made for a step: its features, its state, its sums.
+static constexpr unsigned kOperatorsPerStep = 200;
 
 static tensor::ConcatOp stepsOf(const std::optional<ElementOf> &element) {
   auto concat = element && element->tensor ? element->tensor.getDefiningOp<tensor::ConcatOp>()
@@ -44,6 +46,7 @@ Value Unrolled::roll(Value scalar) {
       step = position;
       earlier = elements.addIndex(elements.extentOf(step));
     }
+    elements.addBudget(kOperatorsPerStep * concat.getInputs().size());
     SmallVector<Value> steps, indices(element->indices);
     indices[axis] = elements.constantIndex(0);
     for (Value input : concat.getInputs())
@@ -334,8 +337,11 @@ Value Unrolled::rollHistory(ArrayRef<Value> values) {
   Type unitType = values.back().getType();
   if (!carries(steps, values.back()))
     return {};
+  state = true;
+  // The first reason is the one of the whole state.
   auto refuse = [&](const char *why) {
-    reason = why;
+    if (reason.empty())
+      reason = why;
     return Value();
   };
   Shares before;

@@ -53,6 +53,8 @@ public:
   /// The sum as a product over `earlier` and `inner`, if its weights are constant or follow
   /// momentum.
   std::optional<Product> product(mlir::Value unknown);
+  /// Whether steps take something over from earlier ones.
+  bool foundState() const { return state; }
   std::string reason;
 
 private:
@@ -95,6 +97,7 @@ private:
   /// The reduced scalar and its index.
   llvm::DenseMap<Value, std::pair<Value, Value>> sums;
   llvm::SmallVector<Value> inner;
+  bool state = false;
 };
 
 } // namespace attune

@@ -102,3 +102,64 @@ func.func @cumulative(%q: tensor<3x7x8xf32>, %k: tensor<3x7x8xf32>, %v: tensor<3
   } -> tensor<3x7x5xf32>
   return %2 : tensor<3x7x5xf32>
 }
+
+// -----
+
+#state_k = affine_map<(h, f, e, m) -> (h, m, f)>
+#state_v = affine_map<(h, f, e, m) -> (h, m, e)>
+#state = affine_map<(h, f, e, m) -> (h, f, e)>
+#out_q = affine_map<(h, n, e, f) -> (h, n, f)>
+#out_s = affine_map<(h, n, e, f) -> (h, f, e)>
+#out = affine_map<(h, n, e, f) -> (h, n, e)>
+
+// Keys and values that groups of heads share are not copied.
+// CHECK-LABEL: func.func @shared_heads
+// CHECK-NOT: linalg.broadcast
+// CHECK: attune.linear_attention ins({{.*}} : tensor<1x4x?x8xf32>, tensor<1x2x?x8xf32>, tensor<1x2x?x5xf32>)
+func.func @shared_heads(%q: tensor<4x?x8xf32> {attune.dims = ["", "n", ""]}, %k: tensor<2x?x8xf32> {attune.dims = ["", "m", ""]}, %v: tensor<2x?x5xf32> {attune.dims = ["", "m", ""]}) -> tensor<4x?x5xf32> {
+  %zero = arith.constant 0.0 : f32
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %q, %c1 : tensor<4x?x8xf32>
+  %m = tensor.dim %k, %c1 : tensor<2x?x8xf32>
+  %ek = tensor.empty(%m) : tensor<2x2x?x8xf32>
+  %k4 = linalg.broadcast ins(%k : tensor<2x?x8xf32>) outs(%ek : tensor<2x2x?x8xf32>) dimensions = [1]
+  %kh = tensor.collapse_shape %k4 [[0, 1], [2], [3]] : tensor<2x2x?x8xf32> into tensor<4x?x8xf32>
+  %ev = tensor.empty(%m) : tensor<2x2x?x5xf32>
+  %v4 = linalg.broadcast ins(%v : tensor<2x?x5xf32>) outs(%ev : tensor<2x2x?x5xf32>) dimensions = [1]
+  %vh = tensor.collapse_shape %v4 [[0, 1], [2], [3]] : tensor<2x2x?x5xf32> into tensor<4x?x5xf32>
+  %es = tensor.empty() : tensor<4x8x5xf32>
+  %fs = linalg.fill ins(%zero : f32) outs(%es : tensor<4x8x5xf32>) -> tensor<4x8x5xf32>
+  %s = linalg.contract indexing_maps = [#state_k, #state_v, #state] ins(%kh, %vh : tensor<4x?x8xf32>, tensor<4x?x5xf32>) outs(%fs : tensor<4x8x5xf32>) -> tensor<4x8x5xf32>
+  %eo = tensor.empty(%n) : tensor<4x?x5xf32>
+  %fo = linalg.fill ins(%zero : f32) outs(%eo : tensor<4x?x5xf32>) -> tensor<4x?x5xf32>
+  %o = linalg.contract indexing_maps = [#out_q, #out_s, #out] ins(%q, %s : tensor<4x?x8xf32>, tensor<4x8x5xf32>) outs(%fo : tensor<4x?x5xf32>) -> tensor<4x?x5xf32>
+  return %o : tensor<4x?x5xf32>
+}
+
+// -----
+
+#state_k = affine_map<(h, f, e, m) -> (h, m, f)>
+#state_v = affine_map<(h, f, e, m) -> (h, m, e)>
+#state = affine_map<(h, f, e, m) -> (h, f, e)>
+#out_q = affine_map<(h, n, e, f) -> (h, n, f)>
+#out_s = affine_map<(h, n, e, f) -> (h, f, e)>
+#out = affine_map<(h, n, e, f) -> (h, n, e)>
+
+// Efficient attention: features are a softmax over themselves, and over the keys.
+// CHECK-LABEL: func.func @softmax_features
+// CHECK-COUNT-2: linalg.softmax
+// CHECK: attune.linear_attention {{.*}} {direction = #attune.direction<bidirectional>}
+func.func @softmax_features(%q: tensor<4x6x8xf32>, %k: tensor<4x7x8xf32>, %v: tensor<4x7x5xf32>) -> tensor<4x6x5xf32> {
+  %zero = arith.constant 0.0 : f32
+  %eq = tensor.empty() : tensor<4x6x8xf32>
+  %qf = linalg.softmax dimension(2) ins(%q : tensor<4x6x8xf32>) outs(%eq : tensor<4x6x8xf32>) -> tensor<4x6x8xf32>
+  %ek = tensor.empty() : tensor<4x7x8xf32>
+  %kf = linalg.softmax dimension(1) ins(%k : tensor<4x7x8xf32>) outs(%ek : tensor<4x7x8xf32>) -> tensor<4x7x8xf32>
+  %es = tensor.empty() : tensor<4x8x5xf32>
+  %fs = linalg.fill ins(%zero : f32) outs(%es : tensor<4x8x5xf32>) -> tensor<4x8x5xf32>
+  %s = linalg.contract indexing_maps = [#state_k, #state_v, #state] ins(%kf, %v : tensor<4x7x8xf32>, tensor<4x7x5xf32>) outs(%fs : tensor<4x8x5xf32>) -> tensor<4x8x5xf32>
+  %eo = tensor.empty() : tensor<4x6x5xf32>
+  %fo = linalg.fill ins(%zero : f32) outs(%eo : tensor<4x6x5xf32>) -> tensor<4x6x5xf32>
+  %o = linalg.contract indexing_maps = [#out_q, #out_s, #out] ins(%qf, %s : tensor<4x6x8xf32>, tensor<4x8x5xf32>) outs(%fo : tensor<4x6x5xf32>) -> tensor<4x6x5xf32>
+  return %o : tensor<4x6x5xf32>
+}
