@@ -1,6 +1,7 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/raise/Elements.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/IR/Iterators.h"
 #include "mlir/IR/Matchers.h"
@@ -102,8 +103,13 @@ private:
         continue;
       OpBuilder builder(op);
       SmallVector<OpFoldResult> shape;
-      for (Value index : indices)
+      auto sourceType = cast<RankedTensorType>(source.tensor.getType());
+      for (auto [index, axis] : llvm::zip(indices, order)) {
         shape.push_back(sizes.get(builder, op->getLoc(), elements.extentOf(index)));
+        // Known to be constant, but not to the type of the source.
+        if (sourceType.isDynamicDim(axis))
+          shape.back() = getValueOrCreateConstantIndexOp(builder, op->getLoc(), shape.back());
+      }
       Value init = tensor::EmptyOp::create(builder, op->getLoc(), shape, type.getElementType());
       Value transposed =
           linalg::TransposeOp::create(builder, op->getLoc(), source.tensor, init, order)

@@ -80,6 +80,7 @@ func.func @slices(%x: tensor<4x?xf32> {attune.dims = ["", "s"]}, %y: tensor<?xf3
 
 // -----
 
+#cube = affine_map<(i, j, k) -> (i, j, k)>
 #vec = affine_map<(i) -> (i)>
 // The check of an index that counts positions always holds; the one of data does not.
 // CHECK-LABEL: func.func @checks
@@ -111,4 +112,27 @@ func.func @checks(%table: tensor<?xf32>, %ids: tensor<?xi64>) -> (tensor<?xf32>,
     linalg.yield %x : f32
   } -> tensor<?xf32>
   return %0, %1 : tensor<?xf32>, tensor<?xf32>
+}
+
+// An extent that is constant, but not to the type.
+// CHECK-LABEL: func.func @constant_extent
+// CHECK: %[[G:.*]] = linalg.generic
+// CHECK: linalg.transpose ins(%[[G]] : tensor<?x?x?xf32>) outs(%{{.*}} : tensor<?x?x?xf32>) permutation = [1, 2, 0]
+func.func @constant_extent(%x: tensor<4x?x?xf32>) -> tensor<?x?x?xf32> {
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c4 = arith.constant 4 : index
+  %n = tensor.dim %x, %c1 : tensor<4x?x?xf32>
+  %m = tensor.dim %x, %c2 : tensor<4x?x?xf32>
+  %e = tensor.empty(%c4, %n, %m) : tensor<?x?x?xf32>
+  %g = linalg.generic {indexing_maps = [#cube, #cube], iterator_types = ["parallel", "parallel", "parallel"]} ins(%x : tensor<4x?x?xf32>) outs(%e : tensor<?x?x?xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %y = math.exp %a : f32
+    linalg.yield %y : f32
+  } -> tensor<?x?x?xf32>
+  %e1 = tensor.empty(%n, %c4, %m) : tensor<?x?x?xf32>
+  %t1 = linalg.transpose ins(%g : tensor<?x?x?xf32>) outs(%e1 : tensor<?x?x?xf32>) permutation = [1, 0, 2]
+  %e2 = tensor.empty(%n, %m, %c4) : tensor<?x?x?xf32>
+  %t2 = linalg.transpose ins(%t1 : tensor<?x?x?xf32>) outs(%e2 : tensor<?x?x?xf32>) permutation = [0, 2, 1]
+  return %t2 : tensor<?x?x?xf32>
 }
