@@ -395,6 +395,42 @@ def relative_positions(g, q, k, v, bias, spell):
     return spell.apply(g, g.op("Div", w, g.op("Add", row_sum(g, w), EPS)), v)
 
 
+DISTANCES = ("bias", [HEADS, 127], lambda rng, b, n, m: 0.5 * rng.normal(size=(HEADS, 127)))
+
+
+@case(square=True, raised=0, inputs=[DISTANCES])
+def skewed_positions(g, q, k, v, bias):
+    """The same without an index: rows of distances, padded and cut to start one earlier each.
+
+    That the table has all of them is not known before the run.
+    """
+    n = g.op("Shape", q, start=2, end=3)
+    wide = g.op("Sub", g.op("Mul", n, np.array([2])), np.array([1]))
+    first = g.op("Sub", np.array([64]), n)
+    near = g.op("Slice", bias, first, g.op("Add", first, wide), np.array([1]))
+    heads = np.array([HEADS])
+    rows = g.op("Unsqueeze", g.op("Exp", near), np.array([1]))
+    rows = g.op("Expand", rows, g.op("Concat", heads, n, wide, axis=0))
+    rows = g.op("Reshape", g.op("Pad", rows, np.array([0, 0, 0, 0, 0, 1])), np.array([HEADS, -1]))
+    rows = g.op("Slice", rows, np.array([0]), g.op("Mul", n, wide), np.array([1]))
+    rows = g.op("Reshape", rows, g.op("Concat", heads, n, wide, axis=0))
+    c = g.op("Slice", rows, g.op("Sub", n, np.array([1])), wide, np.array([2]))
+    w = g.op("Mul", MatMuls.scores(g, elu1(g, q), elu1(g, k)), c)
+    return MatMuls.apply(g, g.op("Div", w, g.op("Add", row_sum(g, w), EPS)), v)
+
+
+ROWS = ("rows", ["n", 2], lambda rng, b, n, m: rng.random((n, 2)))
+COLUMNS = ("columns", [2, "m"], lambda rng, b, n, m: rng.random((2, m)))
+
+
+@spellings(inputs=[ROWS, COLUMNS])
+def weighted_by_products(g, q, k, v, rows, columns, spell):
+    """Weights (sum_r rows[i, r] columns[r, j] + 0.5) phi(q).phi(k)."""
+    near = g.op("Add", g.op("MatMul", rows, columns), np.float32(0.5))
+    w = g.op("Mul", spell.scores(g, elu1(g, q), elu1(g, k)), near)
+    return spell.apply(g, g.op("Div", w, g.op("Add", row_sum(g, w), EPS)), v)
+
+
 # Near misses: refused, or raised to something that gives the graph's own result.
 
 
