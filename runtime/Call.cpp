@@ -245,6 +245,10 @@ void Call::failKernel(const Kernel &kernel, int32_t code) const {
     fail(ATTUNE_ERROR_KERNEL, where, ": integer division by zero");
   case ATTUNE_KERNEL_BAD_SHAPE:
     fail(ATTUNE_ERROR_KERNEL, where, ": the sizes contradict what the model promises");
+  case ATTUNE_KERNEL_TOO_LARGE:
+    fail(ATTUNE_ERROR_KERNEL, where,
+         ": a tensor has more elements than this kernel can address; "
+         "compile with --backend=mlir");
   }
   fail(ATTUNE_ERROR_INTERNAL, where, ": unknown error ", code);
 }

@@ -41,7 +41,8 @@ enum {
   ATTUNE_KERNEL_OK = 0,
   ATTUNE_KERNEL_INDEX_OUT_OF_RANGE = 1, /* Gather and friends: an index outside its axis */
   ATTUNE_KERNEL_DIVISION_BY_ZERO = 2,   /* integer division */
-  ATTUNE_KERNEL_BAD_SHAPE = 3           /* sizes that contradict what the model promised */
+  ATTUNE_KERNEL_BAD_SHAPE = 3,          /* sizes that contradict what the model promised */
+  ATTUNE_KERNEL_TOO_LARGE = 4           /* a tensor of more elements than the kernel can address */
 };
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 #include "attune/codegen/cpu/Emit.h"
 
+#include "attune/codegen/cpu/Bitcode.h"
 #include "attune/codegen/cpu/Math.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
@@ -116,7 +117,7 @@ llvm::Error optimise(llvm::Module &module, const CpuTarget &target) {
 }
 
 llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::LLVMContext &context,
-                                                        const CpuTarget &target) {
+                                                        const CpuTarget &target, Bitcodes bitcode) {
   auto machine = makeMachine(target);
   if (!machine)
     return machine.takeError();
@@ -132,6 +133,8 @@ llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::L
     return internalError("kernels do not translate to LLVM IR", messages);
   llvmModule->setDataLayout((*machine)->createDataLayout());
   llvmModule->setTargetTriple((*machine)->getTargetTriple());
+  if (llvm::Error error = linkBitcode(*llvmModule, bitcode))
+    return error;
   if (llvm::Error error = optimise(*llvmModule, target))
     return error;
   return llvmModule;
@@ -155,17 +158,19 @@ llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const C
   return emitFile(module, target, llvm::CodeGenFileType::ObjectFile);
 }
 
-llvm::Expected<llvm::SmallVector<char>> emitObject(ModuleOp module, const CpuTarget &target) {
+llvm::Expected<llvm::SmallVector<char>> emitObject(ModuleOp module, const CpuTarget &target,
+                                                   Bitcodes bitcode) {
   llvm::LLVMContext context;
-  auto llvmModule = translate(module, context, target);
+  auto llvmModule = translate(module, context, target, bitcode);
   if (!llvmModule)
     return llvmModule.takeError();
   return emitObject(**llvmModule, target);
 }
 
-llvm::Expected<std::string> emitAssembly(ModuleOp module, const CpuTarget &target) {
+llvm::Expected<std::string> emitAssembly(ModuleOp module, const CpuTarget &target,
+                                         Bitcodes bitcode) {
   llvm::LLVMContext context;
-  auto llvmModule = translate(module, context, target);
+  auto llvmModule = translate(module, context, target, bitcode);
   if (!llvmModule)
     return llvmModule.takeError();
   auto text = emitFile(**llvmModule, target, llvm::CodeGenFileType::AssemblyFile);
@@ -174,9 +179,9 @@ llvm::Expected<std::string> emitAssembly(ModuleOp module, const CpuTarget &targe
   return std::string(text->begin(), text->end());
 }
 
-llvm::Expected<std::string> emitLLVMIR(ModuleOp module, const CpuTarget &target) {
+llvm::Expected<std::string> emitLLVMIR(ModuleOp module, const CpuTarget &target, Bitcodes bitcode) {
   llvm::LLVMContext context;
-  auto llvmModule = translate(module, context, target);
+  auto llvmModule = translate(module, context, target, bitcode);
   if (!llvmModule)
     return llvmModule.takeError();
   std::string text;

@@ -17,9 +17,11 @@
 
 #include "attune/codegen/cpu/Target.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <memory>
+#include <string>
 
 namespace llvm {
 class LLVMContext;
@@ -32,17 +34,23 @@ namespace attune::codegen {
 /// become polynomials (Math.h), so that no call into libm is left in vector code.
 llvm::Error lowerToLLVM(mlir::ModuleOp module, const CpuTarget &target);
 
-/// LLVM IR of a lowered module, optimised for `target`. Other producers of bitcode may link
-/// theirs into it and call `optimise` again.
-llvm::Expected<std::unique_ptr<llvm::Module>>
-translate(mlir::ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target);
+/// LLVM IR of a lowered module, with the functions of `bitcode` that it calls (Bitcode.h),
+/// optimised for `target`.
+using Bitcodes = llvm::ArrayRef<std::string>;
+llvm::Expected<std::unique_ptr<llvm::Module>> translate(mlir::ModuleOp module,
+                                                        llvm::LLVMContext &context,
+                                                        const CpuTarget &target,
+                                                        Bitcodes bitcode = {});
 llvm::Error optimise(llvm::Module &module, const CpuTarget &target);
 llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const CpuTarget &target);
 
 /// All of the above for a lowered module: a position-independent ELF object, assembly, or IR text.
-llvm::Expected<llvm::SmallVector<char>> emitObject(mlir::ModuleOp module, const CpuTarget &target);
-llvm::Expected<std::string> emitAssembly(mlir::ModuleOp module, const CpuTarget &target);
-llvm::Expected<std::string> emitLLVMIR(mlir::ModuleOp module, const CpuTarget &target);
+llvm::Expected<llvm::SmallVector<char>> emitObject(mlir::ModuleOp module, const CpuTarget &target,
+                                                   Bitcodes bitcode = {});
+llvm::Expected<std::string> emitAssembly(mlir::ModuleOp module, const CpuTarget &target,
+                                         Bitcodes bitcode = {});
+llvm::Expected<std::string> emitLLVMIR(mlir::ModuleOp module, const CpuTarget &target,
+                                       Bitcodes bitcode = {});
 
 } // namespace attune::codegen
 #endif

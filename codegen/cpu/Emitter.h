@@ -34,12 +34,16 @@ struct EmittedKernel {
   /// Scratch buffers in bytes, passed after inputs and outputs in this order; uninitialised.
   llvm::SmallVector<HostExpr> scratch;
   llvm::SmallVector<InPlace> inPlace;
+  /// Functions that the added code calls and another code generator made, see Bitcode.h. May be empty.
+  std::string bitcode;
 };
 
 class KernelEmitter {
 public:
   virtual ~KernelEmitter() = default;
   virtual llvm::StringRef name() const = 0;
+  /// The code generator behind it, as `--backend` names it.
+  virtual llvm::StringRef backend() const { return "mlir"; }
   /// Whether this emitter can generate `op` for `target`. Must not change the IR.
   virtual bool matches(KernelOp op, const CpuTarget &target) const = 0;
   /// Adds to `module` a function `symbol` of the kernel ABI. Buffers: one per input, one per

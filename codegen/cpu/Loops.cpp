@@ -391,7 +391,9 @@ public:
         kb.b.clone(inner, map);
       return map.lookup(block.getTerminator()->getOperand(0));
     });
-    return EmittedKernel{std::move(body.scratch), {}};
+    EmittedKernel kernel;
+    kernel.scratch = std::move(body.scratch);
+    return kernel;
   }
 };
 

@@ -217,7 +217,10 @@ Kernel::Kernel(StringRef text, const codegen::KernelEmitter &emitter,
   emitted = *result;
   if (std::getenv("ATTUNE_TEST_PRINT"))
     code->print(llvm::errs());
-  library = std::make_unique<Library>(*code, target, StringRef("kernel"));
+  std::vector<std::string> bitcode;
+  if (!emitted.bitcode.empty())
+    bitcode.push_back(emitted.bitcode);
+  library = std::make_unique<Library>(*code, target, StringRef("kernel"), bitcode);
 }
 
 Kernel::~Kernel() = default;

@@ -61,12 +61,12 @@ inline std::unique_ptr<mlir::MLIRContext> makeContext() {
 class Library {
 public:
   Library(mlir::ModuleOp module, const codegen::CpuTarget &target,
-          llvm::ArrayRef<llvm::StringRef> symbols) {
+          llvm::ArrayRef<llvm::StringRef> symbols, codegen::Bitcodes bitcode = {}) {
     if (llvm::Error error = codegen::lowerToLLVM(module, target)) {
       ADD_FAILURE() << llvm::toString(std::move(error));
       return;
     }
-    auto object = llvm::cantFail(codegen::emitObject(module, target));
+    auto object = llvm::cantFail(codegen::emitObject(module, target, bitcode));
     llvm::SmallString<128> path;
     llvm::sys::fs::createTemporaryFile("attune-test", "so", path);
     llvm::cantFail(
