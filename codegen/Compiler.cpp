@@ -114,7 +114,7 @@ public:
     if (options.stopAfter == "import")
       return writeText(output);
 
-    codegen::CpuBackend backend(*target);
+    codegen::CpuBackend backend(*target, backendKind());
     codegen::RooflineOracle oracle(*target);
     codegen::OracleFormPrices prices(oracle);
     using AddStage = std::function<void(OpPassManager &)>;
@@ -176,6 +176,20 @@ private:
         "no operator of this model can be computed in the form `" + options.form + "`");
   }
 
+  codegen::BackendKind backendKind() const {
+    return llvm::StringSwitch<codegen::BackendKind>(options.backend)
+        .Case("mlir", codegen::BackendKind::Mlir)
+        .Case("halide", codegen::BackendKind::Halide)
+        .Default(codegen::BackendKind::Auto);
+  }
+
+  void priceOf(const codegen::CpuBackend &backend, KernelOp kernel,
+               std::vector<CompileReport::Price> &prices) {
+    if (!options.reference)
+      for (const codegen::CpuBackend::Price &price : backend.prices(kernel))
+        prices.push_back({price.backend.str(), price.emitter.str(), price.seconds * 1e3});
+  }
+
   /// Records the wall time of one stage.
   class Timer {
   public:
@@ -231,10 +245,14 @@ private:
       return llvm::make_error<CompileError>(CompileError::Kind::User,
                                             "the module has no function `main`");
     codegen::EmittedKernels kernels;
+    std::vector<std::vector<CompileReport::Price>> prices;
     {
       Timer timer(report, "lower");
-      auto emitted =
-          codegen::emitKernels(func, backend.emitters(options.reference), backend.target());
+      auto choose = [&](KernelOp kernel) {
+        priceOf(backend, kernel, prices.emplace_back());
+        return backend.choose(kernel, options.reference);
+      };
+      auto emitted = codegen::emitKernels(func, choose, backend.target());
       if (failed(emitted))
         return diagnostics.take("lower");
       kernels = std::move(*emitted);
@@ -249,8 +267,10 @@ private:
     report.kernelCalls = llvm::count_if(program->steps, [](const auto &step) {
       return step.kind == codegen::Program::Step::Kind::Kernel;
     });
+    auto nextPrices = prices.begin();
     for (const codegen::Program::Kernel &kernel : program->kernels)
-      report.kernels.push_back({kernel.name, kernel.emitter, kernel.nodes});
+      report.kernels.push_back(
+          {kernel.name, kernel.emitter, kernel.backend, kernel.nodes, std::move(*nextPrices++)});
     report.weightBytes = program->weightBytes;
 
     Timer timer(report, "emit");
@@ -258,11 +278,11 @@ private:
       return internalError(std::move(error));
     if (options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVMIR) {
       auto text = options.emit == EmitKind::Assembly
-                      ? codegen::emitAssembly(*kernels.module, backend.target())
-                      : codegen::emitLLVMIR(*kernels.module, backend.target());
+                      ? codegen::emitAssembly(*kernels.module, backend.target(), kernels.bitcode)
+                      : codegen::emitLLVMIR(*kernels.module, backend.target(), kernels.bitcode);
       return text ? writeFile(output, *text) : internalError(text.takeError());
     }
-    auto object = codegen::emitObject(*kernels.module, backend.target());
+    auto object = codegen::emitObject(*kernels.module, backend.target(), kernels.bitcode);
     if (!object)
       return internalError(object.takeError());
     kernels.module = {};

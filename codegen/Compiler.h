@@ -1,4 +1,4 @@
-//===- Compiler.h - From a model to an artifact ----------------------------------------------------===//
+//===- Compiler.h - From a model to an artifact -----------------------------------------------===//
 //
 // The whole compiler as one call; the command line and embedding programs use the same path.
 //
@@ -7,8 +7,8 @@
 //   if (llvm::Error error = attune::compileModel("model.onnx", "model.so", options))
 //     ...;
 //
-// Errors are `CompileError`s: the user's (the model or an option is wrong or unsupported; the message
-// says what was found and what is accepted) or internal (a bug of Attune's).
+// Errors are `CompileError`s: the user's (the model or an option is wrong or unsupported; the
+// message says what was found and what is accepted) or internal (a bug of Attune's).
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_COMPILER_H
@@ -46,6 +46,8 @@ struct CompileOptions {
   std::string stopAfter;
   /// Every operator by its reference lowering: the oracle of `attune check`.
   bool reference = false;
+  /// Who generates kernels: auto (by cost), mlir or halide.
+  std::string backend = "auto";
   /// Dim symbols fixed to a value (`--dim`), and input shapes (`--shape`).
   llvm::StringMap<int64_t> fixedDims;
   llvm::StringMap<std::vector<int64_t>> fixedShapes;
@@ -65,9 +67,16 @@ struct CompileRemark {
 };
 
 struct CompileReport {
+  /// Predicted milliseconds of a kernel by each code generator that could make it, chosen one
+  /// first.
+  struct Price {
+    std::string backend, emitter;
+    double ms;
+  };
   struct Kernel {
-    std::string name, emitter;
+    std::string name, emitter, backend;
     std::vector<std::string> nodes;
+    std::vector<Price> prices;
   };
   std::vector<std::pair<std::string, double>> stageMs; ///< wall time per stage
   std::vector<Kernel> kernels;                         ///< distinct kernels

@@ -47,7 +47,22 @@ const KernelEmitter &CpuEmitters::choose(KernelOp op, const CpuTarget &target) c
   return *emitters.back();
 }
 
-FailureOr<EmittedKernels> emitKernels(func::FuncOp func, const CpuEmitters &emitters,
+/// `used` is the emitter that made the kernel.
+static FailureOr<EmittedKernel> emitFirst(const EmitterList &emitters, KernelOp op, ModuleOp module,
+                                          StringRef symbol, const CpuTarget &target,
+                                          const KernelEmitter *&used) {
+  for (const KernelEmitter *emitter : ArrayRef(emitters).drop_back()) {
+    ScopedDiagnosticHandler quiet(op.getContext(), [](Diagnostic &) { return success(); });
+    FailureOr<EmittedKernel> emitted = emitter->emit(op, module, symbol, target);
+    used = emitter;
+    if (succeeded(emitted))
+      return emitted;
+  }
+  used = emitters.back();
+  return used->emit(op, module, symbol, target);
+}
+
+FailureOr<EmittedKernels> emitKernels(func::FuncOp func, ChooseEmitters choose,
                                       const CpuTarget &target) {
   EmittedKernels result;
   result.module = ModuleOp::create(func.getLoc());
@@ -61,19 +76,22 @@ FailureOr<EmittedKernels> emitKernels(func::FuncOp func, const CpuEmitters &emit
       continue;
     }
     std::string symbol = ("attune_k" + llvm::Twine(result.kernels.size())).str();
-    const KernelEmitter &emitter = emitters.choose(op, target);
-    FailureOr<EmittedKernel> emitted = emitter.emit(op, *result.module, symbol, target);
+    const KernelEmitter *emitter = nullptr;
+    FailureOr<EmittedKernel> emitted =
+        emitFirst(choose(op), op, *result.module, symbol, target, emitter);
     if (failed(emitted))
       return failure();
     ProgramKernel kernel;
     kernel.info.symbol = symbol;
     kernel.info.name = op.getKernelName().value_or(symbol).str();
-    kernel.info.emitter = emitter.name().str();
-    kernel.info.backend = "mlir";
+    kernel.info.emitter = emitter->name().str();
+    kernel.info.backend = emitter->backend().str();
     kernel.info.hash = hash;
     collectNodeNames(op.getLoc(), kernel.info.nodes);
     kernel.scratch = std::move(emitted->scratch);
     kernel.inPlace = std::move(emitted->inPlace);
+    if (!emitted->bitcode.empty())
+      result.bitcode.push_back(std::move(emitted->bitcode));
     result.kernels.push_back(std::move(kernel));
   }
   return result;

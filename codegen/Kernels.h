@@ -1,4 +1,4 @@
-//===- Kernels.h - Emits every kernel of a function once ------------------------------------------===//
+//===- Kernels.h - Emits every kernel of a function once --------------------------------------===//
 #ifndef ATTUNE_CODEGEN_KERNELS_H
 #define ATTUNE_CODEGEN_KERNELS_H
 
@@ -27,9 +27,14 @@ private:
 struct EmittedKernels {
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::vector<ProgramKernel> kernels;
+  std::vector<std::string> bitcode; ///< of kernels that other code generators made
   llvm::DenseMap<mlir::Operation *, int64_t> kernelOf;
 };
-llvm::FailureOr<EmittedKernels> emitKernels(mlir::func::FuncOp func, const CpuEmitters &emitters,
+/// By the first of the emitters that `choose` gives for each which succeeds; a failure of the last is
+/// that of the compilation.
+using EmitterList = llvm::SmallVector<const KernelEmitter *, 2>;
+using ChooseEmitters = llvm::function_ref<EmitterList(KernelOp)>;
+llvm::FailureOr<EmittedKernels> emitKernels(mlir::func::FuncOp func, ChooseEmitters choose,
                                             const CpuTarget &target);
 
 } // namespace attune::codegen

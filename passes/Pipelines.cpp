@@ -81,6 +81,8 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   if (backend) {
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
     pm.addPass(createCanonicalizerPass());
+  }
+  if (backend && backend->packsConstants()) {
     pm.addNestedPass<func::FuncOp>(createPackFilters());
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }

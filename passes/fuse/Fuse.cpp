@@ -44,7 +44,7 @@ public:
       mergeKernels(func, *backend, rewriter);
     for (KernelOp kernel : func.getOps<KernelOp>())
       if (StringRef emitter = backend ? backend->emitterFor(kernel) : ""; !emitter.empty()) {
-        kernel.setBackend(backend->name());
+        kernel.setBackend(backend->backendOf(emitter));
         kernel.setEmitter(emitter);
       }
   }

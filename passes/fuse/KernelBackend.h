@@ -1,4 +1,4 @@
-//===- KernelBackend.h - What fusion asks of a code generator -------------------------------------===//
+//===- KernelBackend.h - What fusion asks of a code generator ---------------------------------===//
 #ifndef ATTUNE_PASSES_FUSE_KERNELBACKEND_H
 #define ATTUNE_PASSES_FUSE_KERNELBACKEND_H
 
@@ -10,13 +10,24 @@ namespace attune {
 class KernelBackend {
 public:
   virtual ~KernelBackend() = default;
-  virtual llvm::StringRef name() const = 0;
+  /// The name of the code generator behind an emitter.
+  virtual llvm::StringRef backendOf(llvm::StringRef emitter) const = 0;
   /// The name of the special emitter that takes this kernel, or "" when only the generic fall-back
   /// (reference lowering, scalar loops) would.
   virtual llvm::StringRef emitterFor(KernelOp kernel) const = 0;
   /// How special an emitter is: the smaller, the faster its kernels for what it takes. The generic
   /// fall-back ("") is the largest.
   virtual unsigned rank(llvm::StringRef emitter) const = 0;
+  /// Whether constant operands are to be stored in the panels that its emitters read.
+  virtual bool packsConstants() const { return true; }
+  /// Whether one kernel is better than the two that it was merged from. By default if it gets at
+  /// least as special an emitter as both: a matrix product that became part of a row-wise kernel
+  /// would lose its tiles.
+  virtual bool prefersMerged(KernelOp merged, KernelOp producer, KernelOp consumer) const {
+    llvm::StringRef emitter = emitterFor(merged);
+    return !emitter.empty() && rank(emitter) <= rank(emitterFor(producer)) &&
+           rank(emitter) <= rank(emitterFor(consumer));
+  }
 };
 
 } // namespace attune

@@ -115,20 +115,9 @@ KernelOp merge(Candidate &candidate, RewriterBase &rewriter) {
   return merged;
 }
 
-/// Whether a kernel gets at least as special an emitter as both of its parts: a matrix product that
-/// became part of a row-wise kernel would lose its tiles.
-bool isNoWorse(KernelOp merged, const Candidate &parts, const KernelBackend &backend) {
-  StringRef emitter = backend.emitterFor(merged);
-  if (emitter.empty())
-    return false;
-  unsigned rank = backend.rank(emitter);
-  return rank <= backend.rank(backend.emitterFor(parts.producer)) &&
-         rank <= backend.rank(backend.emitterFor(parts.consumer));
-}
-
 bool tryMerge(Candidate &candidate, const KernelBackend &backend, RewriterBase &rewriter) {
   KernelOp merged = merge(candidate, rewriter);
-  if (!isNoWorse(merged, candidate, backend)) {
+  if (!backend.prefersMerged(merged, candidate.producer, candidate.consumer)) {
     rewriter.eraseOp(merged);
     return false;
   }

@@ -20,6 +20,7 @@ int runCommand(Args args);
 int checkCommand(Args args);
 int benchCommand(Args args);
 int explainCommand(Args args);
+int inspectCommand(Args args);
 
 enum ExitCode { kOk = 0, kUserError = 1, kUsage = 2, kInternalError = 3 };
 

@@ -1,6 +1,7 @@
 #include "attune/tools/attune/Options.h"
 
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -59,8 +60,16 @@ llvm::json::Value toJson(const CompileReport &report) {
     regions.push_back(std::move(region));
   }
   llvm::json::Array kernels;
-  for (const CompileReport::Kernel &kernel : report.kernels)
-    kernels.push_back(llvm::json::Object{{"name", kernel.name}, {"emitter", kernel.emitter}});
+  for (const CompileReport::Kernel &kernel : report.kernels) {
+    llvm::json::Array prices;
+    for (const CompileReport::Price &price : kernel.prices)
+      prices.push_back(llvm::json::Object{
+          {"backend", price.backend}, {"emitter", price.emitter}, {"latency_ms", price.ms}});
+    kernels.push_back(llvm::json::Object{{"name", kernel.name},
+                                         {"emitter", kernel.emitter},
+                                         {"backend", kernel.backend},
+                                         {"alternatives", std::move(prices)}});
+  }
   return llvm::json::Object{{"regions", std::move(regions)}, {"kernels", std::move(kernels)}};
 }
 
@@ -88,8 +97,16 @@ void printText(const CompileReport &report) {
       llvm::outs() << "         " << choice->message << "\n";
   }
   llvm::outs() << raised << " regions raised, " << refused << " refused\n";
-  for (const CompileReport::Kernel &kernel : report.kernels)
+  for (const CompileReport::Kernel &kernel : report.kernels) {
     llvm::outs() << "kernel   " << llvm::left_justify(kernel.emitter, 10) << kernel.name << "\n";
+    if (kernel.prices.size() < 2)
+      continue;
+    llvm::outs() << "         ";
+    for (const CompileReport::Price &price : kernel.prices)
+      llvm::outs() << (&price == &kernel.prices.front() ? "" : ", ") << price.backend << " ("
+                   << price.emitter << ")" << llvm::format(" %.3g ms", price.ms);
+    llvm::outs() << "\n";
+  }
 }
 } // namespace
 

@@ -79,7 +79,16 @@ void Options::addCompileOptions(CompileOptions &compile) {
       [&compile](StringRef text) { return addShape(text, compile); });
   addString("functions", "F.onnx", "function bodies for operators without a converter",
             compile.functions);
-  add("form", "NAME", "how operators with several forms are computed: auto, quadratic, linear, "
+  add("backend", "NAME", "who generates kernels: auto (default: by cost), mlir or halide",
+      [&compile](StringRef text) -> llvm::Error {
+        if (text != "auto" && text != "mlir" && text != "halide")
+          return llvm::createStringError("--backend accepts auto, mlir or halide, found `" + text +
+                                         "`");
+        compile.backend = text.str();
+        return llvm::Error::success();
+      });
+  add("form", "NAME",
+      "how operators with several forms are computed: auto, quadratic, linear, "
       "chunked, recurrent or fft (default: by cost)",
       [&compile](StringRef text) -> llvm::Error {
         if (!symbolizeForm(text))

@@ -23,6 +23,7 @@ const Command kCommands[] = {
     {"check", "compare the optimised model with its reference lowering", checkCommand},
     {"compile", "compile an ONNX model to a native shared library", compileCommand},
     {"explain", "say which attention was recognised, and why others were not", explainCommand},
+    {"inspect", "print an artifact's ports and kernels, and who generated them", inspectCommand},
     {"run", "run a model on tensors from files", runCommand},
 };
 
@@ -32,7 +33,8 @@ void printHelp(llvm::raw_ostream &os) {
   os << kUsageText;
   for (const Command &command : kCommands)
     os << "  " << llvm::left_justify(command.name, 10) << command.help << "\n";
-  os << "\n`attune COMMAND --help` lists a command's options; `attune --version` prints versions.\n";
+  os << "\n`attune COMMAND --help` lists a command's options; `attune --version` prints "
+        "versions.\n";
 }
 
 int printVersion() {
