@@ -1,11 +1,10 @@
 #include "attune/dialect/Attune.h"
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/ConstantData.h"
+#include "attune/passes/fuse/ConstantWeight.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
@@ -19,103 +18,9 @@ namespace {
 constexpr int64_t kPanel = 16;
 
 /// A constant weight matrix, seen as rows (k) times columns (n): value = stored [* scale(n)].
-struct Weight {
-  Value stored;           ///< constant, rank 2, f32 or i8
-  bool transposed;        ///< stored as [n, k]
-  Value scale;            ///< constant with one element per column or one in all; null if none
-  int64_t scaleAxis = -1; ///< axis of `scale` that follows n, -1 if it has one element
+struct Weight : ConstantWeight {
+  bool transposed; ///< stored as [n, k]
 };
-
-bool isConstant(Value value) { return matchPattern(value, m_Constant()); }
-
-/// The tensor that a body value of an elementwise generic is read from, or null.
-OpOperand *readFrom(Value value, linalg::GenericOp op) {
-  auto arg = dyn_cast<BlockArgument>(value);
-  return arg && arg.getOwner() == op.getBody() ? op.getMatchingOpOperand(arg) : nullptr;
-}
-
-/// generic(sitofp q [, * scale]) on constants, in one op or two.
-std::optional<Weight> matchDequantised(Value value) {
-  auto op = value.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumParallelLoops() != 2 || op.getNumLoops() != 2 ||
-      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
-    return std::nullopt;
-  Value result = op.getBody()->getTerminator()->getOperand(0);
-  Value scaleArg;
-  if (auto mul = result.getDefiningOp<arith::MulFOp>()) {
-    bool first = readFrom(mul.getLhs(), op) && !mul.getLhs().getDefiningOp() &&
-                 isConstant(readFrom(mul.getLhs(), op)->get());
-    scaleArg = first ? mul.getLhs() : mul.getRhs();
-    result = first ? mul.getRhs() : mul.getLhs();
-  }
-  Weight weight;
-  if (auto cast = result.getDefiningOp<arith::SIToFPOp>()) {
-    OpOperand *stored = readFrom(cast.getIn(), op);
-    if (!stored || !isConstant(stored->get()) || !op.getMatchingIndexingMap(stored).isIdentity() ||
-        !cast.getIn().getType().isInteger(8) || !cast.getType().isF32())
-      return std::nullopt;
-    weight.stored = stored->get();
-  } else if (OpOperand *inner = readFrom(result, op); inner && scaleArg) {
-    std::optional<Weight> nested = matchDequantised(inner->get());
-    if (!nested || nested->scale || !op.getMatchingIndexingMap(inner).isIdentity())
-      return std::nullopt;
-    weight = *nested;
-  } else {
-    return std::nullopt;
-  }
-  if (!scaleArg)
-    return weight;
-  OpOperand *scale = readFrom(scaleArg, op);
-  if (!scale || !isConstant(scale->get()))
-    return std::nullopt;
-  AffineMap map = op.getMatchingIndexingMap(scale);
-  weight.scale = scale->get();
-  for (auto [axis, expr] : llvm::enumerate(map.getResults())) {
-    if (cast<RankedTensorType>(weight.scale.getType()).getDimSize(axis) == 1)
-      continue;
-    auto dim = dyn_cast<AffineDimExpr>(expr);
-    if (!dim || weight.scaleAxis >= 0)
-      return std::nullopt;
-    weight.scaleAxis = axis;
-    // Remembered as the loop for now; the caller checks that it is the column.
-    weight.transposed = dim.getPosition() == 0;
-  }
-  return weight;
-}
-
-struct Contraction {
-  Operation *op; ///< linalg.contract, or attune.contract of distances
-  SmallVector<AffineMap> maps;
-  unsigned side; ///< operand that is the weight
-  unsigned k, n; ///< loops
-  bool transposed;
-};
-
-/// A contraction with one k and, on the weight's side, one n loop and no batch loop.
-std::optional<Contraction> matchContraction(Operation *op) {
-  SmallVector<AffineMap> maps;
-  if (auto contract = dyn_cast<linalg::ContractOp>(op))
-    maps = contract.getIndexingMapsArray();
-  else if (auto contract = dyn_cast<ContractOp>(op); contract && !contract.isShift())
-    maps = contract.getMaps();
-  else
-    return std::nullopt;
-  FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(maps);
-  if (failed(dims) || !dims->batch.empty() || dims->k.size() != 1)
-    return std::nullopt;
-  for (unsigned side : {1u, 0u}) {
-    auto type = cast<RankedTensorType>(op->getOperand(side).getType());
-    ArrayRef<unsigned> columns = side == 1 ? dims->n : dims->m;
-    if (type.getRank() != 2 || columns.size() != 1 || !type.hasStaticShape())
-      continue;
-    AffineMap map = maps[side];
-    if (!map.isProjectedPermutation())
-      continue;
-    bool transposed = map.getDimPosition(0) == columns[0];
-    return Contraction{op, maps, side, dims->k[0], columns[0], transposed};
-  }
-  return std::nullopt;
-}
 
 template <typename T>
 Value packedConstant(OpBuilder &b, Location loc, ArrayRef<T> data, bool splat, int64_t k, int64_t n,
@@ -152,31 +57,20 @@ struct PackWeights : impl::PackWeightsBase<PackWeights> {
   using PackWeightsBase::PackWeightsBase;
 
   void runOnOperation() override {
-    SmallVector<Contraction> contractions;
+    SmallVector<WeightedContraction> contractions;
     getOperation()->walk([&](Operation *op) {
-      if (std::optional<Contraction> contraction = matchContraction(op))
+      if (std::optional<WeightedContraction> contraction = matchWeightedContraction(op))
         contractions.push_back(*contraction);
     });
     IRRewriter rewriter(&getContext());
-    for (const Contraction &contraction : contractions)
+    for (const WeightedContraction &contraction : contractions)
       numPacked += pack(contraction, rewriter);
   }
 
 private:
-  bool pack(const Contraction &contraction, IRRewriter &rewriter) {
+  bool pack(const WeightedContraction &contraction, IRRewriter &rewriter) {
     Operation *op = contraction.op;
-    Value operand = op->getOperand(contraction.side);
-    Weight weight{operand, contraction.transposed, {}};
-    if (!isConstant(operand)) {
-      std::optional<Weight> dequantised = matchDequantised(operand);
-      if (!dequantised)
-        return false;
-      // The scale must follow the columns: loop 1 of the stored [k, n], loop 0 of [n, k].
-      if (dequantised->scaleAxis >= 0 && dequantised->transposed != contraction.transposed)
-        return false;
-      weight = *dequantised;
-      weight.transposed = contraction.transposed;
-    }
+    Weight weight{contraction.weight, contraction.transposed};
     auto type = cast<RankedTensorType>(weight.stored.getType());
     if (!type.getElementType().isF32() && !type.getElementType().isInteger(8))
       return false;
