@@ -167,9 +167,13 @@ private:
     std::optional<Form> wanted = symbolizeForm(options.form);
     if (!wanted || *wanted == Form::Auto || options.reference)
       return llvm::Error::success();
-    bool found = false;
-    module->walk([&](FormOpInterface op) { found |= op.getForm() == *wanted; });
-    if (found)
+    // An operator in that form may have become others: its remark stays.
+    auto isWanted = [&](const CompileRemark &remark) {
+      return remark.name == "FormChosen" &&
+             llvm::is_contained(remark.arguments, std::pair<std::string, std::string>(
+                                                      "form", stringifyForm(*wanted).str()));
+    };
+    if (llvm::any_of(report.remarks, isWanted))
       return llvm::Error::success();
     return llvm::make_error<CompileError>(
         CompileError::Kind::User,

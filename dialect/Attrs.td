@@ -76,6 +76,27 @@ def Attune_Form : I32Enum<"Form", "way of computing an operator", [
 }
 def Attune_FormAttr : Attune_EnumAttr<Attune_Form, "form">;
 
+// Prices of forms as functions of sizes, for a choice at run time.
+def Attune_FormPricesAttr : AttrDef<Attune_Dialect, "FormPrices"> {
+  let mnemonic = "form_prices";
+  let summary = "what each form costs, by the sizes of a call";
+  let description = [{
+    One price per form, in femtoseconds on one core, as a polynomial of sizes that are known only at
+    run time. `sizes` gives pairs: the number of an operand (or, beyond the operands, of a result) and
+    an axis of it. Kernels take the cheapest form, the first one of equals; prices that all forms have
+    in common are left out.
+
+    ```mlir
+    // Quadratic below 128 positions, linear from there on.
+    #attune.form_prices<[linear, quadratic] of [0, 2, 1, 2] : ()[s0, s1] -> (s0 * 64 + s1 * 64, s0 * s1)>
+    ```
+  }];
+  let parameters = (ins ArrayRefParameter<"::attune::Form">:$forms, ArrayRefParameter<"int64_t">:$sizes,
+    "::mlir::AffineMap":$prices);
+  let assemblyFormat = "`<` `[` $forms `]` `of` `[` $sizes `]` `:` $prices `>`";
+  let genVerifyDecl = 1;
+}
+
 def Attune_MapAct : I32Enum<"MapAct", "activation between stages of map mixing", [
     I32EnumCase<"None", 0, "none">, I32EnumCase<"Relu", 1, "relu">,
     I32EnumCase<"LeakyRelu", 2, "leaky_relu">]> {

@@ -19,6 +19,18 @@
 #define GET_OP_CLASSES
 #include "attune/dialect/AttuneOps.cpp.inc"
 
+llvm::LogicalResult
+attune::FormPricesAttr::verify(llvm::function_ref<mlir::InFlightDiagnostic()> emitError,
+                               llvm::ArrayRef<Form> forms, llvm::ArrayRef<int64_t> sizes,
+                               mlir::AffineMap prices) {
+  if (forms.empty() || prices.getNumResults() != forms.size() || prices.getNumDims() != 0 ||
+      sizes.size() != 2 * prices.getNumSymbols())
+    return emitError() << "form prices take one price per form and one symbol per size";
+  if (llvm::any_of(sizes, [](int64_t number) { return number < 0; }))
+    return emitError() << "sizes are pairs of an operand and an axis";
+  return llvm::success();
+}
+
 void attune::AttuneDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST

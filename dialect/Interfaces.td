@@ -71,7 +71,25 @@ def Attune_FormInterface : OpInterface<"FormOpInterface"> {
     InterfaceMethod<"The forms that attributes and operands permit, without `auto`.",
       "::llvm::SmallVector<::attune::Form>", "getForms", (ins)>,
     InterfaceMethod<"The form that was chosen, or `auto`.", "::attune::Form", "getForm", (ins)>,
-    InterfaceMethod<"Chooses a form.", "void", "setForm", (ins "::attune::Form":$form)>
+    InterfaceMethod<"Chooses a form.", "void", "setForm", (ins "::attune::Form":$form)>,
+    InterfaceMethod<"Has the cheapest form taken at run time; false if code generation cannot.",
+      "bool", "choosesAtRunTime", (ins "::attune::FormPricesAttr":$prices),
+      /*methodBody=*/"", /*defaultImplementation=*/"return false;">
+  ];
+}
+
+def Attune_RowsInterface : OpInterface<"RowsOpInterface"> {
+  let cppNamespace = "::attune";
+  let description = [{
+    An operator that computes positions of an axis independently of each other, so that where only
+    some of its result is read, only these positions need be computed.
+  }];
+  let methods = [
+    InterfaceMethod<[{Builds the op for `count` positions of `axis` of its first result from `offset` on
+      and returns that part of the result; null, and nothing built, where positions depend on each other
+      or another result is used.}],
+      "::mlir::Value", "buildRows", (ins "::mlir::OpBuilder &":$builder, "int64_t":$axis,
+        "::mlir::OpFoldResult":$offset, "::mlir::OpFoldResult":$count)>
   ];
 }
 

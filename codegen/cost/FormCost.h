@@ -1,9 +1,15 @@
-//===- FormCost.h - Prices of an operator's forms ---------------------------------------------------===//
+//===- FormCost.h - Prices of an operator's forms
+//---------------------------------------------------===//
+//
+// The one place where forms meet the cost model: the rewrite stage asks here what a form costs, and
+// gets prices as functions of sizes for choices that are left to run time; emitters have such
+// prices evaluated here.
+//
+//===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_COST_FORMCOST_H
 #define ATTUNE_CODEGEN_COST_FORMCOST_H
 
 #include "attune/codegen/cost/Oracle.h"
-#include "attune/passes/rewrite/FormPrices.h"
 
 namespace attune::codegen {
 
@@ -12,10 +18,17 @@ class OracleFormPrices final : public FormPrices {
 public:
   explicit OracleFormPrices(const CostOracle &oracle) : oracle(oracle) {}
   double seconds(FormOpInterface op, Form form) const override;
+  double seconds(mlir::Operation *op) const override;
+  double seconds(const WorkSum &work) const override;
+  FormPricesAttr atRunTime(FormOpInterface op, llvm::ArrayRef<Form> forms) const override;
 
 private:
   const CostOracle &oracle;
 };
+
+/// The value (f64) of one price, with the sizes (index) of this call.
+mlir::Value emitPrice(mlir::OpBuilder &builder, mlir::Location loc, mlir::AffineExpr price,
+                      mlir::ValueRange sizes);
 
 } // namespace attune::codegen
 #endif

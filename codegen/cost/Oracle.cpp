@@ -40,19 +40,19 @@ static double bytesOf(Type type, const DimValues &dims, llvm::function_ref<unsig
   return elements * ((tensor.getElementTypeBitWidth() + 7) / 8);
 }
 
-void WorkSum::add(const WorkTerm &term, llvm::function_ref<double(OpFoldResult)> valueOf) {
+void addTerm(WorkSum &sum, const WorkTerm &term, llvm::function_ref<double(OpFoldResult)> valueOf) {
   double operations = term.perIteration;
   for (OpFoldResult extent : term.extents)
     operations *= valueOf(extent);
   switch (term.kind) {
   case WorkTerm::Class::Fma:
-    fma += operations;
+    sum.fma += operations;
     break;
   case WorkTerm::Class::Arithmetic:
-    arithmetic += operations;
+    sum.arithmetic += operations;
     break;
   case WorkTerm::Class::Transcendental:
-    transcendental += operations;
+    sum.transcendental += operations;
     break;
   }
 }
@@ -62,9 +62,8 @@ KernelCost CostOracle::price(KernelOp kernel, const DimValues &dims, unsigned th
   OwningOpRef<KernelOp> copy(kernel.clone());
   WorkSum work;
   for (const WorkTerm &term : countWork(*copy))
-    work.add(term, [&](OpFoldResult extent) {
-      return estimate(extent, kernel.getInputs().size(), dims);
-    });
+    addTerm(work, term,
+            [&](OpFoldResult extent) { return estimate(extent, kernel.getInputs().size(), dims); });
   auto inputDim = kernel.getInputDims().begin();
   for (Type type : kernel.getInputs().getTypes())
     work.bytes += bytesOf(type, dims, [&] { return *inputDim++; });

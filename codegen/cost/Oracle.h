@@ -1,7 +1,8 @@
-//===- Oracle.h - What a kernel will take ---------------------------------------------------------===//
+//===- Oracle.h - What a kernel will take
+//---------------------------------------------------------===//
 //
-// The one place that prices alternatives: fusion, form, tiles, back end. The compiler and the search
-// ask the same oracle. `RooflineOracle` is the uncalibrated default: time is the larger of
+// The one place that prices alternatives: fusion, form, tiles, back end. The compiler and the
+// search ask the same oracle. `RooflineOracle` is the uncalibrated default: time is the larger of
 // arithmetic over peak and traffic over bandwidth, plus the launch.
 //
 //===--------------------------------------------------------------------------------------------===//
@@ -9,7 +10,7 @@
 #define ATTUNE_CODEGEN_COST_ORACLE_H
 
 #include "attune/codegen/cpu/Target.h"
-#include "attune/dialect/Attune.h"
+#include "attune/passes/rewrite/FormPrices.h"
 
 #include <functional>
 
@@ -25,12 +26,11 @@ struct KernelCost {
 /// The value of one `dims` operand of the kernel.
 using DimValues = std::function<int64_t(unsigned dim)>;
 
-/// Work with numbers for sizes: operations of each class, and bytes of operands and results.
-struct WorkSum {
-  double fma = 0, arithmetic = 0, transcendental = 0, bytes = 0;
-  /// Adds a term whose extents have these values.
-  void add(const WorkTerm &term, llvm::function_ref<double(mlir::OpFoldResult extent)> valueOf);
-};
+using attune::WorkSum;
+
+/// Adds a term whose extents have these values.
+void addTerm(WorkSum &sum, const WorkTerm &term,
+             llvm::function_ref<double(mlir::OpFoldResult extent)> valueOf);
 
 class CostOracle {
 public:

@@ -13,6 +13,9 @@ namespace attune::codegen {
 
 using attune::WorkTerm;
 
+/// The work of one operator.
+llvm::SmallVector<WorkTerm> countWork(mlir::Operation *op, ExtentOf extent);
+
 /// The work of a kernel's region. May add index arithmetic to the region.
 llvm::SmallVector<WorkTerm> countWork(KernelOp kernel);
 

@@ -32,8 +32,8 @@ private:
   Value state(const KernelArgs &args, Value number);
   Value parts(const LinearAttentionValues &v);
   Value splits(const LinearAttentionValues &v);
-  /// Whether the quadratic form takes fewer operations in this call (i1).
-  Value isSmall(const LinearAttentionValues &v);
+  Launch launch(Form form);
+  Value cheapest(const KernelArgs &args, ArrayRef<Launch> launches, ArrayRef<Value> costs);
 };
 
 } // namespace
@@ -204,42 +204,50 @@ Emitter::Launch Emitter::linear() {
 //===- Choice
 //-------------------------------------------------------------------------------------===//
 
-Value Emitter::isSmall(const LinearAttentionValues &v) {
-  // As LinearAttentionSpec::quadraticIsCheaper.
-  int64_t features = spec.features(), product = features * spec.valueDim;
-  Value pairs = kb.mul(kb.mul(v.queries, v.keys), features + spec.valueDim);
-  return kb.cmp(arith::CmpIPredicate::sle, pairs, kb.mul(kb.add(v.queries, v.keys), product));
+Emitter::Launch Emitter::launch(Form form) {
+  switch (form) {
+  case Form::Linear:
+    return linear();
+  case Form::Chunked:
+    return chunked();
+  case Form::Recurrent:
+    return recurrent();
+  default:
+    return quadratic();
+  }
+}
+
+/// Runs the first of the forms with the lowest cost.
+Value Emitter::cheapest(const KernelArgs &args, ArrayRef<Launch> launches, ArrayRef<Value> costs) {
+  if (launches.size() == 1)
+    return launches[0](args);
+  Value least = costs[1];
+  for (Value cost : costs.drop_front(2))
+    least = arith::MinimumFOp::create(kb.b, kb.loc, least, cost);
+  Value isFirst = arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OLE, costs[0], least);
+  return kb
+      .ifElse(
+          isFirst, {kb.b.getI32Type()}, [&]() -> Values { return {launches[0](args)}; },
+          [&]() -> Values { return {cheapest(args, launches.drop_front(), costs.drop_front())}; })
+      .front();
 }
 
 void Emitter::emit() {
-  auto allowed = [&](Form form) {
-    return spec.allows(form) && (spec.form == Form::Auto || spec.form == form);
-  };
-  Launch best, other;
-  if (spec.causal) {
-    // The recurrence takes the fewest operations and runs at the same rate as a chunk's products;
-    // that of momentum, which is not blocked, is the exception.
-    bool chunks = allowed(Form::Chunked) && (spec.momentum() || !allowed(Form::Recurrent));
-    if (chunks)
-      best = chunked();
-    else if (allowed(Form::Recurrent))
-      best = recurrent();
-  } else if (allowed(Form::Linear)) {
-    best = linear();
-    if (allowed(Form::Quadratic))
-      other = quadratic();
-  }
-  if (!best)
-    best = quadratic();
+  SmallVector<Launch> launches;
+  bool choose = spec.form == Form::Auto && !spec.prices.empty();
+  if (choose)
+    for (const LinearAttentionSpec::Price &price : spec.prices)
+      launches.push_back(launch(price.form));
+  else
+    launches.push_back(launch(spec.form == Form::Auto ? spec.usualForm() : spec.form));
   kb.kernel(module, name, [&](const KernelArgs &args) -> Value {
-    if (!other)
-      return best(args);
-    LinearAttentionValues v = spec.values(kb, args);
-    return kb
-        .ifElse(
-            isSmall(v), {kb.b.getI32Type()}, [&]() -> Values { return {other(args)}; },
-            [&]() -> Values { return {best(args)}; })
-        .front();
+    SmallVector<Value> costs;
+    if (choose) {
+      spec.values(kb, args);
+      for (const LinearAttentionSpec::Price &price : spec.prices)
+        costs.push_back(price.cost(kb));
+    }
+    return cheapest(args, launches, costs);
   });
 }
 

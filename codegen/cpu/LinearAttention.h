@@ -5,13 +5,13 @@
 // attune.linear_attention; arithmetic is f32, f16 and bf16 operands are converted as they are
 // loaded.
 //
-// Forms; where several are legal the kernel picks one by the extents of the call:
+// Forms; one is chosen, or the one whose price is the lowest in a call, or else the usual one:
 //  - Recurrent (causal, every update): lanes are value columns. The state S [F, E] stays in cache
 //    and is passed over once for four positions, which meet each other by dot products of features:
-//    fewer operations than with longer chunks, at the same rate. Tasks are (batch, kv head), or
-//    parts of its columns where there are few. Momentum goes one position at a time.
+//    fewer operations than with longer chunks, at the same rate: the usual form. Tasks are (batch,
+//    kv head), or parts of its columns where there are few. Momentum goes one position at a time.
 //  - Chunked (causal; update sum, gated per head, momentum): inside a chunk of 64 positions the
-//    quadratic form on register tiles. Tasks are (batch, kv head). The default of momentum.
+//    quadratic form on register tiles. Tasks are (batch, kv head). The usual form of momentum.
 //  - Linear (bidirectional): S = phi(K)^T V by (batch, kv head, part of the keys), parts added in
 //    order, then phi(Q) S by (batch, head, block of queries).
 //  - Quadratic (update sum): weights of one block of queries and one chunk of keys at a time.
@@ -58,6 +58,13 @@ struct LinearAttentionSpec {
   Denominator den = Denominator::Weighted;
   bool toeplitz = false;
   Form form = Form::Auto;
+  /// A form and what it costs in this call (f64).
+  struct Price {
+    Form form;
+    std::function<mlir::Value(KernelBuilder &)> cost;
+  };
+  /// The forms to choose from where `form` is auto; built after `values`. Empty: the usual form.
+  llvm::SmallVector<Price> prices;
 
   std::function<LinearAttentionValues(KernelBuilder &, const KernelArgs &)> values;
   /// Scalar maps on vectors of f32; empty: identity.
@@ -71,12 +78,10 @@ struct LinearAttentionSpec {
   bool momentum() const { return update == Update::Momentum || update == Update::AdaptiveMomentum; }
   /// Whether Z is needed.
   bool hasNorm() const { return norm == Weighting::Sum || norms; }
-  /// Multiply-adds per bidirectional head: N M (F + E) against (N + M) F E.
-  bool quadraticIsCheaper(int64_t n, int64_t m) const {
-    return n * m * (features() + valueDim) <= (n + m) * features() * valueDim;
-  }
   /// Whether the form computes this update at all.
   bool allows(Form form) const;
+  /// What is taken without prices.
+  Form usualForm() const;
 };
 
 /// Bytes of the two scratch buffers, which may be unaligned: 64 more than perWorker for every

@@ -28,6 +28,14 @@ bool LinearAttentionSpec::allows(Form form) const {
   return false;
 }
 
+Form LinearAttentionSpec::usualForm() const {
+  if (!causal)
+    return allows(Form::Linear) ? Form::Linear : Form::Quadratic;
+  if (momentum() && allows(Form::Chunked))
+    return Form::Chunked;
+  return allows(Form::Recurrent) ? Form::Recurrent : Form::Quadratic;
+}
+
 //===- Elements
 //-----------------------------------------------------------------------------------===//
 

@@ -1,3 +1,4 @@
+#include "attune/codegen/cost/FormCost.h"
 #include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/cpu/Lanes.h"
 #include "attune/codegen/cpu/LinearAttention.h"
@@ -35,6 +36,7 @@ struct Plan {
   Sizes sizes;
   LinearAttentionOp op;
   SmallVector<Size> extents; ///< batch, heads, kv heads, queries, keys
+  SmallVector<Size> priceSizes;
   LinearAttentionSpec spec;
   std::optional<Operand> query, key, value, queryPos, keyPos, toeplitz, decay, beta, keyMask,
       initState, initNorm, result, finalState, finalNorm;
@@ -49,6 +51,7 @@ private:
   bool readResults();
   bool readShape();
   bool readRegions();
+  bool readPrices();
 };
 
 bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
@@ -168,14 +171,30 @@ bool Plan::read() {
   spec.form = op.getForm();
   if (spec.norm == Weighting::Softmax)
     return false;
-  // Known extents decide now what the kernel would else decide at every call.
-  std::optional<int64_t> n = extents[3].constant(), m = extents[4].constant();
-  if (n && m && spec.form == Form::Auto && !spec.causal && spec.allows(Form::Linear))
-    spec.form =
-        op.getState().empty() && spec.quadraticIsCheaper(*n, *m) ? Form::Quadratic : Form::Linear;
   if (spec.form != Form::Auto)
     return spec.allows(spec.form) && (spec.form != Form::Quadratic || op.getState().empty());
-  return true;
+  return readPrices();
+}
+
+/// Sizes that the prices of forms depend on; forms that only the operator has are left out.
+bool Plan::readPrices() {
+  FormPricesAttr prices = op.getFormPricesAttr();
+  if (!prices)
+    return true;
+  ArrayRef<int64_t> refs = prices.getSizes();
+  for (size_t i = 0; i < refs.size(); i += 2) {
+    int64_t number = refs[i] - op->getNumOperands();
+    if (number >= static_cast<int64_t>(op->getNumResults()))
+      return false;
+    Value tensor = number < 0 ? op->getOperand(refs[i]) : Value(op->getResult(number));
+    auto type = dyn_cast<RankedTensorType>(tensor.getType());
+    MaybeSize size =
+        type && refs[i + 1] < type.getRank() ? sizes.extent(tensor, refs[i + 1]) : std::nullopt;
+    if (!size)
+      return false;
+    priceSizes.push_back(*size);
+  }
+  return llvm::all_of(prices.getForms(), [&](Form form) { return spec.allows(form); });
 }
 
 //===- Emission
@@ -203,6 +222,7 @@ private:
   LinearAttentionValues values(KernelBuilder &kb, const KernelArgs &args);
   AttentionTensor tensor(const std::optional<Operand> &operand);
   Value number(KernelBuilder &kb, const std::optional<Scalar> &scalar);
+  Value price(KernelBuilder &kb, AffineExpr price);
   std::function<Value(KernelBuilder &, Value)> map(Region &region);
 };
 
@@ -262,6 +282,13 @@ LinearAttentionValues Emission::values(KernelBuilder &kb, const KernelArgs &args
   return v;
 }
 
+Value Emission::price(KernelBuilder &kb, AffineExpr price) {
+  SmallVector<Value> sizes;
+  for (const Size &size : plan.priceSizes)
+    sizes.push_back(function->scope.get(size));
+  return emitPrice(kb.b, kb.loc, price, sizes);
+}
+
 std::function<Value(KernelBuilder &, Value)> Emission::map(Region &region) {
   if (region.empty())
     return {};
@@ -281,6 +308,10 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
   spec.phiQ = map(plan.op.getPhiQ());
   spec.phiK = map(plan.op.getPhiK());
   spec.stateMap = map(plan.op.getState());
+  if (FormPricesAttr prices = plan.op.getFormPricesAttr(); prices && spec.form == Form::Auto)
+    for (auto [form, expr] : llvm::zip(prices.getForms(), prices.getPrices().getResults()))
+      spec.prices.push_back(
+          {form, [this, expr = expr](KernelBuilder &kb) { return price(kb, expr); }});
   int64_t scratchBuffer = kernel.getInputs().size() + kernel.getNumResults();
   LinearAttentionScratch scratch = emitLinearAttention(kb, module, symbol, spec, scratchBuffer);
   if (failed)

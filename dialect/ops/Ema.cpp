@@ -234,10 +234,14 @@ LogicalResult EmaOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTy
   return success();
 }
 
+/// A forward average from zero is also the convolution with what it makes of an impulse; one that
+/// forgets has no recurrence, but chunks.
 SmallVector<Form> EmaOp::getForms() {
-  if (getTruncation() && !getBidirectional())
-    return {Form::Quadratic, Form::Chunked};
-  return {Form::Recurrent};
+  if (getBidirectional() || getInitState() || getFinalState())
+    return {Form::Recurrent};
+  if (getTruncation())
+    return {Form::Quadratic, Form::Chunked, Form::Fft};
+  return {Form::Recurrent, Form::Quadratic, Form::Fft};
 }
 
 /// Steps of a chunk of a truncated average.
@@ -257,12 +261,22 @@ Form EmaOp::getTruncatedForm() {
 
 /// Per element and state, one multiply-add for the state and one for the sum. With truncation one
 /// per element and tap; in chunks, only the taps of the chunk itself and of what lies before whole
-/// chunks are taken one by one.
+/// chunks are taken one by one. As a convolution: the average of one impulse, and the product.
 SmallVector<WorkTerm> EmaOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<OpFoldResult> elements = getExtents(getInput(), extent), products(elements);
   double directions = getBidirectional() ? 2 : 1;
   Builder builder(getContext());
+  bool convolves = getForm() == Form::Quadratic || getForm() == Form::Fft;
+  if (convolves) {
+    OpFoldResult taps = elements[1];
+    if (getTruncation())
+      taps = builder.getIndexAttr(*getTruncation());
+    addWork(terms, WorkTerm::Class::Fma, 4,
+            {taps, elements[2], builder.getIndexAttr(getNumStates())});
+    addConvolutionWork(terms, getForm(), elements, taps, elements[2]);
+    return terms;
+  }
   if (getTruncation()) {
     int64_t taps = getForm() == Form::Chunked ? chunkedTaps(*this) : *getTruncation();
     products.push_back(builder.getIndexAttr(taps));

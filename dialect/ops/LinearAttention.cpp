@@ -11,7 +11,8 @@ void LinearAttentionOp::build(OpBuilder &builder, OperationState &state, Type re
                               Value key, Value value, Direction direction) {
   build(builder, state, result, Type(), Type(), query, key, value, Value(), Value(), Value(),
         Value(), Value(), Value(), Value(), Value(), Value(), Value(), direction, Update::Sum,
-        Weighting::None, FloatAttr(), EpsMode::Add, Denominator::Weighted, Form::Auto, TypeAttr());
+        Weighting::None, FloatAttr(), EpsMode::Add, Denominator::Weighted, Form::Auto,
+        FormPricesAttr(), TypeAttr());
 }
 
 bool LinearAttentionOp::hasFeatureGates() {

@@ -8,7 +8,8 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     AttrSizedOperandSegments, AttrSizedResultSegments, Pure, IsolatedFromAbove,
     SingleBlock,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
-    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms"]>,
+    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms", "choosesAtRunTime"]>,
+    DeclareOpInterfaceMethods<Attune_RowsInterface>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "attention whose weights are products of features, gates and positions";
@@ -43,7 +44,8 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     `state`, a scalar map, is applied to every element of `S = sum_j y_j v_j^T` before it is read
     (bidirectional only). `final_state`, `final_norm` are S and Z after the last step (causal only; not
     with momentum, whose P no result carries). Where both norms of `mu_t` are 0 it is NaN.
-    `form` says how it is computed, where that form exists; `auto` leaves it to the cost model.
+    `form` says how it is computed, where that form exists; with `auto`, `form_prices` choose among its
+    forms by the sizes of each call.
 
     | value | shape |
     | --- | --- |
@@ -102,7 +104,7 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     DefaultValuedAttr<Attune_EpsModeAttr, "::attune::EpsMode::Add">:$eps_mode,
     DefaultValuedAttr<Attune_DenominatorAttr, "::attune::Denominator::Weighted">:$den,
     DefaultValuedAttr<Attune_FormAttr, "::attune::Form::Auto">:$form,
-    OptionalAttr<TypeAttr>:$accum);
+    OptionalAttr<Attune_FormPricesAttr>:$form_prices, OptionalAttr<TypeAttr>:$accum);
   let results = (outs AnyRankedTensor:$result, Optional<AnyRankedTensor>:$final_state,
                       Optional<AnyRankedTensor>:$final_norm);
   let regions = (region AnyRegion:$phi_q, AnyRegion:$phi_k, AnyRegion:$state);

@@ -3,7 +3,8 @@
 using namespace mlir;
 using namespace attune;
 
-/// Only sums have weights that do not depend on other steps; a chunk needs one gate for all features.
+/// Only sums have weights that do not depend on other steps; a chunk needs one gate for all
+/// features.
 SmallVector<Form> LinearAttentionOp::getForms() {
   SmallVector<Form> forms;
   bool sum = getUpdate() == Update::Sum;
@@ -20,13 +21,22 @@ SmallVector<Form> LinearAttentionOp::getForms() {
   return forms;
 }
 
-/// Per pair of query and key, products of F and E multiply-adds; else per token one product into
-/// the state and one out of it, of F E multiply-adds each, and what the update adds.
+/// As the kernels have them: positions of a chunk, and those that a recurrence takes at once.
+static constexpr int64_t kChunk = 64, kBlock = 4;
+
+/// Positions of an axis that are taken together, at most `most`.
+static double together(OpFoldResult extent, int64_t most) {
+  return std::clamp<int64_t>(getConstantIntValue(extent).value_or(most), 1, most);
+}
+
+/// Per pair of query and key that see each other, products of F and E multiply-adds: all pairs, or
+/// those inside a chunk or block. Across these, per token one product into the state and one out of
+/// it, of F E multiply-adds each, and what the update adds.
 SmallVector<WorkTerm> LinearAttentionOp::getWork(ExtentOf extent) {
   using Class = WorkTerm::Class;
   SmallVector<WorkTerm> terms;
-  SmallVector<OpFoldResult> results = getExtents(getResult(), extent);
-  SmallVector<OpFoldResult> queries = getExtents(getQuery(), extent);
+  SmallVector<OpFoldResult> queries = getExtents(getQuery(), extent), results(queries);
+  results[3] = extent(getValue(), 3);
   SmallVector<OpFoldResult> keys = getExtents(getKey(), extent);
   for (auto [region, extents] : {std::pair(&getPhiQ(), &queries), std::pair(&getPhiK(), &keys)})
     if (!region->empty())
@@ -37,23 +47,33 @@ SmallVector<WorkTerm> LinearAttentionOp::getWork(ExtentOf extent) {
     addWork(terms, Class::Arithmetic, 1, queries);
     addWork(terms, Class::Arithmetic, 1, keys);
   }
+  // A causal query sees half of the keys.
+  double seen = isCausal() ? 0.5 : 1;
   if (getToeplitz() || getForm() == Form::Quadratic) {
     SmallVector<OpFoldResult> scored(queries), weighted(results), pairs(results);
     pairs[3] = keys[2];
     scored.push_back(keys[2]);
     weighted.push_back(keys[2]);
-    addWork(terms, Class::Fma, 2, scored);
-    addWork(terms, Class::Fma, 2, weighted);
-    addWork(terms, Class::Arithmetic, (getToeplitz() ? 1 : 0) + (isCausal() ? 1 : 0), pairs);
+    addWork(terms, Class::Fma, 2 * seen, scored);
+    addWork(terms, Class::Fma, 2 * seen, weighted);
+    // A weight goes through memory once.
+    addWork(terms, Class::Arithmetic, seen * (getToeplitz() ? 2 : 1), pairs);
   } else {
+    // Momentum has no blocks: two states are loaded and stored at every step.
+    bool steps = isCausal() && getForm() != Form::Chunked;
+    if (isCausal() && !(steps && hasMomentum())) {
+      double inside = together(keys[2], steps ? kBlock : kChunk);
+      addWork(terms, Class::Fma, 2 * seen * inside, queries);
+      addWork(terms, Class::Fma, 2 * seen * inside, results);
+    }
     SmallVector<OpFoldResult> in(keys), out(queries);
     in.push_back(results[3]);
     out.push_back(results[3]);
     addWork(terms, Class::Fma, hasDelta() ? 4 : 2, in);
     addWork(terms, Class::Fma, 2, out);
     bool adaptive = getUpdate() == Update::AdaptiveMomentum;
-    addWork(terms, Class::Arithmetic,
-            (hasGate() ? 1 : 0) + (hasMomentum() ? 2 : 0) + (adaptive ? 6 : 0), in);
+    double perState = (hasGate() ? 1 : 0) + (hasMomentum() ? 6 : 0) + (adaptive ? 6 : 0);
+    addWork(terms, Class::Arithmetic, steps ? perState : perState / kChunk, in);
     if (getDecay())
       addWork(terms, Class::Transcendental, 1, getExtents(getDecay(), extent));
     if (!getState().empty()) {
@@ -81,4 +101,25 @@ SmallVector<OpFoldResult> LinearAttentionOp::getParallelExtents(ExtentOf extent)
   if (getUpdate() == Update::AdaptiveMomentum)
     extents.pop_back();
   return extents;
+}
+
+bool LinearAttentionOp::choosesAtRunTime(FormPricesAttr prices) {
+  setFormPricesAttr(prices);
+  return true;
+}
+
+/// All queries read one state, unless each has its own.
+Value LinearAttentionOp::buildRows(OpBuilder &builder, int64_t axis, OpFoldResult offset,
+                                   OpFoldResult count) {
+  if (axis != 2 || isCausal() || getToeplitz() || getOperation()->getNumResults() != 1)
+    return {};
+  Value query = sliceAxis(builder, getQuery(), axis, offset, count), table;
+  if (getQueryPos())
+    table = sliceAxis(builder, getQueryPos(), 1, offset, count);
+  auto rows = cast<LinearAttentionOp>(builder.clone(*getOperation()));
+  rows.getQueryMutable().assign(query);
+  if (table)
+    rows.getQueryPosMutable().assign(table);
+  rows.getResult().setType(withExtent(getResult().getType(), axis, count));
+  return rows.getResult();
 }

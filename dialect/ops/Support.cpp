@@ -19,6 +19,23 @@ void attune::refineShapes(OpBuilder &builder, Operation *op, ReifiedRankedShaped
         dim = builder.getIndexAttr(extent);
 }
 
+Value attune::sliceAxis(OpBuilder &builder, Value tensor, int64_t axis, OpFoldResult offset,
+                        OpFoldResult count) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, tensor.getLoc(), tensor);
+  SmallVector<OpFoldResult> offsets(sizes.size(), builder.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(sizes.size(), builder.getIndexAttr(1));
+  offsets[axis] = offset;
+  sizes[axis] = count;
+  return tensor::ExtractSliceOp::create(builder, tensor.getLoc(), tensor, offsets, sizes, strides);
+}
+
+RankedTensorType attune::withExtent(Type type, int64_t axis, OpFoldResult count) {
+  auto tensor = cast<RankedTensorType>(type);
+  SmallVector<int64_t> shape(tensor.getShape());
+  shape[axis] = getConstantIntValue(count).value_or(ShapedType::kDynamic);
+  return tensor.clone(shape);
+}
+
 //===-- Verification --------------------------------------------------------------------------===//
 
 LogicalResult ShapeChecker::check(StringRef name, Value value, StringRef symbols) {

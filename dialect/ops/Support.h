@@ -47,6 +47,19 @@ mlir::FloatType getDefaultAccum(mlir::Value value);
 void refineShapes(mlir::OpBuilder &builder, mlir::Operation *op,
                   mlir::ReifiedRankedShapedTypeDims &dims);
 
+/// `count` positions of one axis, from `offset` on.
+mlir::Value sliceAxis(mlir::OpBuilder &builder, mlir::Value tensor, int64_t axis,
+                      mlir::OpFoldResult offset, mlir::OpFoldResult count);
+/// The type with `count` positions on one axis.
+mlir::RankedTensorType withExtent(mlir::Type type, int64_t axis, mlir::OpFoldResult count);
+
+/// Adds the product of `input` [B,L,C] with `taps` coefficients that begin at every position, of
+/// `kernels` channels: transforms for `Form::Fft` of constant lengths, else one multiply-add per
+/// element and coefficient that it meets.
+void addConvolutionWork(llvm::SmallVector<WorkTerm> &terms, Form form,
+                        llvm::ArrayRef<mlir::OpFoldResult> input, mlir::OpFoldResult taps,
+                        mlir::OpFoldResult kernels);
+
 /// Checks shapes against the extents seen so far; the first value that fixes an extent names it.
 /// An axis is one letter: equal letters are equal extents.
 class ShapeChecker {

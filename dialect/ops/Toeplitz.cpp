@@ -2,6 +2,8 @@
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace attune;
 
@@ -99,13 +101,42 @@ LogicalResult ToeplitzOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSha
   return success();
 }
 
-/// The direct product: one multiply-add per result element and coefficient or input that it meets.
+void attune::addConvolutionWork(SmallVector<WorkTerm> &terms, Form form,
+                                ArrayRef<OpFoldResult> input, OpFoldResult taps,
+                                OpFoldResult kernels) {
+  std::optional<int64_t> length, count;
+  if (input[1] && taps) {
+    length = getConstantIntValue(input[1]);
+    count = getConstantIntValue(taps);
+  }
+  if (form == Form::Fft && length && count) {
+    // Input and result have a real transform each, of half the operations of a complex one.
+    double size = *length + *count, transform = 2.5 * size * std::log2(std::max(size, 2.0));
+    addWork(terms, WorkTerm::Class::Arithmetic, 2 * transform + 3 * size, {input[0], input[2]});
+    addWork(terms, WorkTerm::Class::Arithmetic, transform, {kernels});
+    return;
+  }
+  // As many coefficients as positions: half of them lie before the first position.
+  double met = taps == input[1] ? 0.5 : 1;
+  if (length && count && *length > 0)
+    met = *count <= *length ? 1 - (*count - 1) / (2.0 * *length) : (*length + 1) / (2.0 * *count);
+  addWork(terms, WorkTerm::Class::Fma, 2 * met, {input[0], input[1], input[2], taps});
+}
+
 SmallVector<Form> ToeplitzOp::getForms() { return {Form::Quadratic, Form::Fft}; }
 
+/// One multiply-add per result element and coefficient or input that it meets, or transforms.
 SmallVector<WorkTerm> ToeplitzOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
+  SmallVector<OpFoldResult> input = getExtents(getInput(), extent);
+  OpFoldResult taps = extent(getCoeffs(), 0), one = Builder(getContext()).getIndexAttr(1);
+  if (isCausal() || getForm() == Form::Fft) {
+    addConvolutionWork(terms, getForm(), input, taps,
+                       hasChannelCoeffs() ? extent(getCoeffs(), 1) : one);
+    return terms;
+  }
   SmallVector<OpFoldResult> loops = getExtents(getResult(), extent);
-  loops.push_back(isCausal() ? extent(getCoeffs(), 0) : extent(getInput(), 1));
+  loops.push_back(input[1]);
   addWork(terms, WorkTerm::Class::Fma, 2, loops);
   return terms;
 }

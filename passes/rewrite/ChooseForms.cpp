@@ -46,15 +46,34 @@ private:
     SmallVector<Alternative> alternatives;
     for (Form candidate : forms)
       alternatives.push_back({candidate, prices ? prices->seconds(op, candidate) : 0});
-    bool decide =
-        op.getForm() == Form::Auto && !wanted && prices && isStatic(op) && forms.size() > 1;
-    if (decide) {
-      op.setForm(llvm::min_element(alternatives, [](const Alternative &a, const Alternative &b) {
-                   return a.seconds < b.seconds;
-                 })->form);
-      ++numChosen;
+    FormPricesAttr atRunTime;
+    if (op.getForm() == Form::Auto && !wanted && prices)
+      atRunTime = decide(op, alternatives);
+    report(op, alternatives, atRunTime);
+  }
+
+  /// Chooses now, or returns the prices by which the kernel will.
+  FormPricesAttr decide(FormOpInterface op, ArrayRef<Alternative> alternatives) {
+    SmallVector<Alternative> candidates;
+    llvm::copy_if(alternatives, std::back_inserter(candidates),
+                  [](const Alternative &a) { return a.form != Form::Fft; });
+    if (candidates.size() < 2)
+      return {};
+    ++numChosen;
+    if (!isStatic(op)) {
+      SmallVector<Form> forms = llvm::map_to_vector(candidates, [](auto &a) { return a.form; });
+      FormPricesAttr all = prices->atRunTime(op, forms), some = withoutDominated(all);
+      if (some.getForms().size() == 1) {
+        op.setForm(some.getForms().front());
+        return {};
+      }
+      if (op.choosesAtRunTime(some))
+        return some;
     }
-    report(op, alternatives);
+    op.setForm(llvm::min_element(candidates, [](const Alternative &a, const Alternative &b) {
+                 return a.seconds < b.seconds;
+               })->form);
+    return {};
   }
 
   static bool isStatic(Operation *op) {
@@ -66,7 +85,7 @@ private:
            llvm::all_of(op->getResultTypes(), hasStaticShape);
   }
 
-  void report(FormOpInterface op, ArrayRef<Alternative> alternatives) {
+  void report(FormOpInterface op, ArrayRef<Alternative> alternatives, FormPricesAttr atRunTime) {
     auto remark = remark::analysis(op.getLoc(), options("FormChosen"));
     remark << remark::add("{0}", op->getName())
            << remark::metric("form", stringifyForm(op.getForm()));
@@ -74,6 +93,8 @@ private:
       for (const Alternative &alternative : alternatives)
         remark << remark::metric(stringifyForm(alternative.form),
                                  llvm::formatv("{0:f6} ms", alternative.seconds * 1e3).str());
+    if (atRunTime)
+      remark << remark::metric("at run time", describeChoice(atRunTime));
   }
 
   remark::RemarkOpts options(StringRef name) {

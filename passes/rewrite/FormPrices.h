@@ -1,4 +1,10 @@
-//===- FormPrices.h - What the rewrite stage asks of the cost model --------------------------------===//
+//===- FormPrices.h - What the rewrite stage asks of the cost model
+//--------------------------------===//
+//
+// The rewrite stage sees the cost model through this interface only: what an operator costs in a
+// form, what a kernel costs that is not there yet, and how prices depend on sizes of a call.
+//
+//===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_REWRITE_FORMPRICES_H
 #define ATTUNE_PASSES_REWRITE_FORMPRICES_H
 
@@ -6,13 +12,38 @@
 
 namespace attune {
 
-/// Prices the forms of an operator. Sizes that are not static count as a batch of 1 (first axes)
-/// and 512 positions (others).
+/// Work with numbers for sizes: operations of each class, and bytes of operands and results.
+struct WorkSum {
+  double fma = 0, arithmetic = 0, transcendental = 0, bytes = 0;
+};
+
+/// What a size that is not static counts as: a batch of 1 (first axes), 512 positions (others).
+inline int64_t nominalExtent(mlir::RankedTensorType type, int64_t axis) {
+  if (type.isDynamicDim(axis))
+    return axis == 0 ? 1 : 512;
+  return type.getDimSize(axis);
+}
+
+/// All prices are seconds on one core.
 class FormPrices {
 public:
   virtual ~FormPrices() = default;
+  /// An operator in one of its forms, at nominal sizes.
   virtual double seconds(FormOpInterface op, Form form) const = 0;
+  /// Any operator on tensors as a kernel of its own, at nominal sizes.
+  virtual double seconds(mlir::Operation *op) const = 0;
+  /// A kernel with this work.
+  virtual double seconds(const WorkSum &work) const = 0;
+  /// The prices of forms as functions of the sizes that are not static.
+  virtual FormPricesAttr atRunTime(FormOpInterface op, llvm::ArrayRef<Form> forms) const = 0;
 };
+
+/// The cheapest form at a batch of 1 (first axes) and so many positions (other axes).
+Form cheapestForm(FormPricesAttr prices, int64_t positions);
+/// As "quadratic, linear from 128 positions on".
+std::string describeChoice(FormPricesAttr prices);
+/// Without forms that cost at least as much as another one at all sizes.
+FormPricesAttr withoutDominated(FormPricesAttr prices);
 
 } // namespace attune
 #endif

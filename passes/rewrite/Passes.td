@@ -6,10 +6,13 @@ def ChooseForms : Pass<"attune-choose-forms", "::mlir::func::FuncOp"> {
   let summary = "Choose how each operator with several forms is computed.";
   let description = [{
     Works on operators with `FormOpInterface`. `form` forces that form wherever it is legal; elsewhere
-    the remark `FormNotForced` of category `attune-rewrite` says so. Otherwise, where all sizes are
-    static and the cost model is at hand, the cheapest form is chosen; `auto` stays where sizes are
-    dynamic, and kernels then decide at run time. The remark `FormChosen` lists the alternatives with
-    their prices.
+    the remark `FormNotForced` of category `attune-rewrite` says so. Otherwise, where the cost model is
+    at hand, it chooses the cheapest form: here where all sizes are static, else at run time: the
+    operator keeps `auto` and gets the prices of its forms as polynomials of the sizes that are not
+    known. An operator that cannot choose at run time is priced at nominal sizes. Transforms (`fft`)
+    are less exact and never chosen without being asked for. The remark `FormChosen` lists the
+    alternatives with their prices and, where the choice is made at run time, the number of positions
+    from which on each form is the cheapest.
 
     Before, with `form=chunked`:
     ```mlir

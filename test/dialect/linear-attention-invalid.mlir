@@ -372,3 +372,15 @@ func.func @region_op(%q: tensor<2x4x5x3xf32>, %k: tensor<2x2x5x3xf32>, %v: tenso
   }
   return
 }
+
+// -----
+// expected-error @below {{form prices take one price per form and one symbol per size}}
+#a = #attune.form_prices<[linear, quadratic] of [0, 2] : ()[s0] -> (s0)>
+
+// -----
+// expected-error @below {{form prices take one price per form and one symbol per size}}
+#b = #attune.form_prices<[linear] of [0, 2, 1, 2] : ()[s0] -> (s0)>
+
+// -----
+// expected-error @below {{sizes are pairs of an operand and an axis}}
+#c = #attune.form_prices<[linear] of [0, -1] : ()[s0] -> (s0)>

@@ -139,11 +139,11 @@ private:
     OpBuilder &b = node.builder();
     Type state = node.wants(1) ? typeOf(stateShape, accum) : RankedTensorType();
     Value none, gates = decay(), rates = beta(), past = pastState();
-    op = LinearAttentionOp::create(b, node.loc(), typeOf(outShape, query.dtype()), state, Type(),
-                                   node.value(query), node.value(key), node.value(value), none,
-                                   none, none, gates, rates, none, none, none, past, none,
-                                   Direction::Causal, update, Weighting::None, FloatAttr(),
-                                   EpsMode::Add, Denominator::Weighted, Form::Auto, TypeAttr());
+    op = LinearAttentionOp::create(
+        b, node.loc(), typeOf(outShape, query.dtype()), state, Type(), node.value(query),
+        node.value(key), node.value(value), none, none, none, gates, rates, none, none, none, past,
+        none, Direction::Causal, update, Weighting::None, FloatAttr(), EpsMode::Add,
+        Denominator::Weighted, Form::Auto, FormPricesAttr(), TypeAttr());
     if (scale == 1)
       return;
     Value x = op.addMap(b, op.getPhiQ());

@@ -140,6 +140,8 @@ std::string LinearCase::text() const {
         ">, update = #attune.update<" + update + ">, norm = #attune.weighting<" + norm +
         ">, den = #attune.denominator<" + den + ">, eps_mode = #attune.eps_mode<" + epsMode +
         ">, form = #attune.form<" + form + ">";
+  if (!prices.empty())
+    op += ", form_prices = #attune.form_prices<" + prices + ">";
   if (norm == "sum")
     op += ", eps = " + std::to_string(eps) + " : f64";
   std::string resultType = four(h, e),

@@ -22,6 +22,7 @@ struct LinearCase {
   int64_t terms = 0; ///< of the position tables; 0: none
   bool causal = true;
   std::string update = "sum", norm = "none", epsMode = "add", den = "weighted", form = "auto";
+  std::string prices; ///< of forms, if not empty
   double eps = 0;
   bool features = true;  ///< phi(x) = max(x, 0) + 0.25, else identity
   bool stateMap = false; ///< max(s, 0.5)

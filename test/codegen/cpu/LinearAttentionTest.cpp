@@ -74,6 +74,40 @@ TEST(LinearAttention, EveryFormOfABidirectionalSum) {
   }
 }
 
+/// The bits of a forced form, of which no two agree on random values.
+static void expectSameBits(LinearCase what, llvm::StringRef form, int64_t length) {
+  LinearCase forced = what;
+  forced.prices = "";
+  forced.form = form.str();
+  LinearProblem problem(what, {1, length, length});
+  auto emitter = createLinearAttentionEmitter();
+  for (const CpuTarget &target : runnableTargets()) {
+    Kernel free(what.text(), *emitter, target), fixed(forced.text(), *emitter, target);
+    ASSERT_TRUE(free.matched() && fixed.matched());
+    KernelRun got = free.run(problem.inputs, problem.sizes());
+    KernelRun want = fixed.run(problem.inputs, problem.sizes());
+    EXPECT_TRUE(got.outputs[0].bytes == want.outputs[0].bytes)
+        << "not " << form.str() << " at " << length;
+  }
+}
+
+TEST(LinearAttention, PricesChooseTheFormOfACall) {
+  LinearCase what;
+  what.causal = false;
+  what.norm = "sum";
+  what.prices = "[linear, quadratic] of [0, 2, 1, 2] : ()[s0, s1] -> (s0 * 35 + s1 * 35, s0 * s1)";
+  expectRight(what, {{1, 69, 69}, {1, 70, 70}, {1, 0, 5}});
+  expectSameBits(what, "quadratic", 69);
+  expectSameBits(what, "linear", 70);
+  what.causal = true;
+  what.prices = "[recurrent, chunked, quadratic] of [0, 2] : ()[s0] -> "
+                "(s0 * 9 + 3000, s0 * 39, s0 * s0 + 1)";
+  expectRight(what, {{1, 38, 38}, {1, 99, 99}, {1, 130, 130}});
+  expectSameBits(what, "quadratic", 38);
+  expectSameBits(what, "chunked", 99);
+  expectSameBits(what, "recurrent", 130);
+}
+
 TEST(LinearAttention, StateMap) {
   LinearCase what;
   what.causal = false;
