@@ -60,6 +60,11 @@ void addRaiseStage(OpPassManager &pm) {
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addRewriteStage(OpPassManager &pm, StringRef form, const FormPrices *prices) {
   pm.addNestedPass<func::FuncOp>(createPushMapMix());
+  // Products of fewer rows are no longer products of what the others read.
+  pm.addNestedPass<func::FuncOp>(createRowDemand(prices));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createMergeProjections(prices));
   ChooseFormsOptions options;
   options.form = form.str();
   pm.addNestedPass<func::FuncOp>(createChooseForms(std::move(options), prices));

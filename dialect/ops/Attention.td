@@ -9,6 +9,7 @@ def Attune_AttentionOp : Attune_Op<"attention", [
     SingleBlock,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
     DeclareOpInterfaceMethods<Attune_StateInterface>,
+    DeclareOpInterfaceMethods<Attune_RowsInterface>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<Attune_SearchInterface, ["getSearchKnobs"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {

@@ -47,3 +47,40 @@ SmallVector<SearchKnob> AttentionOp::getSearchKnobs() {
       knob.values.push_back(count);
   return {knob};
 }
+
+/// Queries do not depend on each other; regions go on counting them from the first one of all.
+Value AttentionOp::buildRows(OpBuilder &builder, int64_t axis, OpFoldResult offset,
+                             OpFoldResult count) {
+  if (axis != 2 || getOperation()->getNumResults() != 1 || getBlockIndex())
+    return {};
+  Value query, scores;
+  if (getQuery())
+    query = sliceAxis(builder, getQuery(), axis, offset, count);
+  if (getScores())
+    scores = sliceAxis(builder, getScores(), axis, offset, count);
+  auto rows = cast<AttentionOp>(builder.clone(*getOperation()));
+  if (query)
+    rows.getQueryMutable().assign(query);
+  if (scores)
+    rows.getScoresMutable().assign(scores);
+  rows.getResult().setType(withExtent(getResult().getType(), axis, count));
+  std::optional<int64_t> constant = getConstantIntValue(offset);
+  if (constant == 0)
+    return rows.getResult();
+  if (!constant)
+    rows.getCapturesMutable().append(cast<Value>(offset));
+  for (Region *region : {&rows.getScore(), &rows.getMask()}) {
+    if (region->empty())
+      continue;
+    Block &block = region->front();
+    OpBuilder body = OpBuilder::atBlockBegin(&block);
+    Value first = constant ? arith::ConstantIndexOp::create(body, getLoc(), *constant).getResult()
+                           : block.addArgument(body.getIndexType(), getLoc());
+    RegionArgs args = region == &rows.getScore() ? rows.getScoreArgs() : rows.getMaskArgs();
+    for (Value position : {args.i, args.n}) {
+      auto shifted = arith::AddIOp::create(body, getLoc(), position, first);
+      position.replaceAllUsesExcept(shifted, shifted);
+    }
+  }
+  return rows.getResult();
+}

@@ -300,3 +300,31 @@ SmallVector<OpFoldResult> NormOp::getParallelExtents(ExtentOf extent) {
     extents.push_back(IntegerAttr::get(IndexType::get(getContext()), getGroups()));
   return extents;
 }
+
+/// Statistics are over the axes from `axis` on, or for groups over all but the first.
+Value NormOp::buildRows(OpBuilder &builder, int64_t axis, OpFoldResult offset, OpFoldResult count) {
+  bool group = getKind() == NormKind::Group;
+  if (axis >= (group ? 1 : getAxis()) || getOperation()->getNumResults() != 1)
+    return {};
+  // Scale and bias are aligned at the last axis.
+  auto part = [&](Value factor) {
+    if (!factor || group)
+      return factor;
+    auto type = cast<RankedTensorType>(factor.getType());
+    int64_t own = axis - (getInputType().getRank() - type.getRank());
+    if (own < 0 || type.getDimSize(own) == 1)
+      return factor;
+    return sliceAxis(builder, factor, own, offset, count);
+  };
+  Value input = sliceAxis(builder, getInput(), axis, offset, count);
+  auto rows = cast<NormOp>(builder.clone(*getOperation()));
+  rows.getInputMutable().assign(input);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPoint(rows);
+  if (getScale())
+    rows.getScaleMutable().assign(part(getScale()));
+  if (getBias())
+    rows.getBiasMutable().assign(part(getBias()));
+  rows.getResult().setType(withExtent(getResult().getType(), axis, count));
+  return rows.getResult();
+}

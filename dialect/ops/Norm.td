@@ -7,6 +7,7 @@ include "attune/dialect/Interfaces.td"
 def Attune_NormOp : Attune_Op<"norm", [
     AttrSizedOperandSegments, AttrSizedResultSegments, Pure,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_RowsInterface>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "layer, RMS or group normalisation";

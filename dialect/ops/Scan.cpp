@@ -130,3 +130,11 @@ SmallVector<OpFoldResult> ScanOp::getParallelExtents(ExtentOf extent) {
   extents.erase(extents.begin() + getAxis());
   return extents;
 }
+
+Value ScanOp::buildRows(OpBuilder &builder, int64_t axis, OpFoldResult offset, OpFoldResult count) {
+  if (axis == static_cast<int64_t>(getAxis()))
+    return {};
+  Value input = sliceAxis(builder, getInput(), axis, offset, count);
+  return ScanOp::create(builder, getLoc(), input, getKind(), getAxis(), getExclusive(),
+                        getReverse());
+}

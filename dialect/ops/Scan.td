@@ -6,6 +6,7 @@ include "attune/dialect/Interfaces.td"
 
 def Attune_ScanOp : Attune_Op<"scan", [Pure, SameOperandsAndResultType,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
+    DeclareOpInterfaceMethods<Attune_RowsInterface>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "cumulative sum or product along one axis";

@@ -32,6 +32,73 @@ def ChooseForms : Pass<"attune-choose-forms", "::mlir::func::FuncOp"> {
   ];
 }
 
+def MergeProjections : Pass<"attune-merge-projections", "::mlir::func::FuncOp"> {
+  let summary = "Make one matrix product of several with the same left operand.";
+  let description = [{
+    Contractions of one tensor with different constant weights (the projections of queries, keys and
+    values) become one with the weights side by side. A constant bias behind a product is merged as
+    well, zeros where another product has none; weights stored as 8-bit integers with one scale per
+    column or per matrix stay so. What read a product reads a slice of the merged one, in place.
+
+    Before (generics written as expressions):
+    ```mlir
+    %q = linalg.contract ins(%x, %wq : tensor<?x64xf32>, tensor<64x64xf32>)
+    %qb = %q + %bq
+    %k = linalg.contract ins(%x, %wk : tensor<?x64xf32>, tensor<64x32xf32>)
+    ```
+    After, with `%w` = `%wq | %wk` and `%b` = `%bq | 0`:
+    ```mlir
+    %qk = linalg.contract ins(%x, %w : tensor<?x64xf32>, tensor<64x96xf32>)
+    %qkb = %qk + %b
+    %qb = tensor.extract_slice %qkb[0, 0] [%n, 64] [1, 1]
+    %k = tensor.extract_slice %qkb[0, 64] [%n, 32] [1, 1]
+    ```
+
+    A product that the function returns, or whose elementwise user would be computed together with it
+    (a gate, an activation), has a price of its own for the copy or the extra kernel; it is merged
+    where the cost model finds the whole cheaper for one row and for many, or always without a cost
+    model. Remarks of category `attune-rewrite`: `ProjectionsMerged` with the prices, and
+    `ProjectionNotMerged` with the reason.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numMerged", "merged", "Products that became part of another">,
+    Statistic<"numRefused", "refused", "Products that would cost more together">
+  ];
+}
+
+def RowDemand : Pass<"attune-row-demand", "::mlir::func::FuncOp"> {
+  let summary = "Compute only the positions that are read.";
+  let description = [{
+    A value of which all uses read the same slice of one axis is computed for that slice only: the
+    slice moves in front of the operators that compute positions independently, that is, of
+    `TilingInterface` (elementwise, contractions, transposes, softmax) and of `RowsOpInterface` (norms,
+    the queries of attention), and through reshapes. The first position of a classifier, or the last
+    one of a language model, then costs one row of the last layer, whose keys and values still come
+    from all positions. The offset and the number of positions may be dynamic.
+
+    Before:
+    ```mlir
+    %y = attune.norm ins(%x : tensor<1x?x64xf32>) scale(%g : tensor<64xf32>) {axis = 2 : i64, ...}
+    %z = linalg.contract ins(%y, %w : tensor<1x?x64xf32>, tensor<64x32xf32>)
+    %r = tensor.extract_slice %z[0, %last, 0] [1, 1, 32] [1, 1, 1]
+    ```
+    After:
+    ```mlir
+    %s = tensor.extract_slice %x[0, %last, 0] [1, 1, 64] [1, 1, 1]
+    %y = attune.norm ins(%s : tensor<1x1x64xf32>) scale(%g : tensor<64xf32>) {axis = 2 : i64, ...}
+    %r = linalg.contract ins(%y, %w : tensor<1x1x64xf32>, tensor<64x32xf32>)
+    ```
+    Slices of columns, which would split a matrix product, stay. Remarks of category `attune-rewrite`:
+    `RowsReduced` for an operator that computes fewer positions, and `RowsNotReduced` for one that a
+    slice stops at, with the reason.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numReduced", "reduced", "Operators that compute fewer positions">];
+}
+
 def PushMapMix : Pass<"attune-push-map-mix", "::mlir::func::FuncOp"> {
   let summary = "Move the first linear head mix of attention maps into the keys.";
   let description = [{

@@ -1,4 +1,5 @@
-//===- Rewrite.h - The rewrite stage's use of the cost model -----------------------------------------===//
+//===- Rewrite.h - The rewrite stage's use of the cost model
+//-----------------------------------------===//
 #ifndef ATTUNE_PASSES_REWRITE_REWRITE_H
 #define ATTUNE_PASSES_REWRITE_REWRITE_H
 
@@ -7,8 +8,10 @@
 
 namespace attune {
 
-/// `--attune-choose-forms` with prices; they must outlive the pass.
+/// Passes with prices, or null; they must outlive the pass.
 std::unique_ptr<mlir::Pass> createChooseForms(ChooseFormsOptions options, const FormPrices *prices);
+std::unique_ptr<mlir::Pass> createMergeProjections(const FormPrices *prices);
+std::unique_ptr<mlir::Pass> createRowDemand(const FormPrices *prices);
 
 } // namespace attune
 #endif
