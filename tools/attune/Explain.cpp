@@ -16,6 +16,12 @@ bool isAboutCaches(const CompileRemark &remark) {
   return llvm::StringRef(remark.category).contains("caches");
 }
 
+/// Rewrites that were made or refused; forms are told with their regions.
+bool isAboutRewrite(const CompileRemark &remark) {
+  return llvm::StringRef(remark.category).contains("rewrite") &&
+         remark.kind != CompileRemark::Kind::Analysis;
+}
+
 /// What the rewrite stage said about the operator that a region was raised to, or null.
 const CompileRemark *formOf(const CompileReport &report, const CompileRemark &region) {
   for (const CompileRemark &remark : report.remarks)
@@ -40,25 +46,46 @@ llvm::json::Array alternatives(const CompileRemark *choice, std::string &form) {
   return list;
 }
 
+/// Where forms change with the sizes of a call, or null where one is chosen for all.
+llvm::json::Value atRunTime(const CompileRemark *choice) {
+  if (choice)
+    for (const auto &[key, value] : choice->arguments)
+      if (key == "at run time")
+        return value;
+  return nullptr;
+}
+
+llvm::json::Array nodesOf(const CompileRemark &remark) {
+  llvm::json::Array nodes;
+  for (const std::string &node : remark.nodes)
+    nodes.push_back(llvm::json::fixUTF8(node));
+  return nodes;
+}
+
 llvm::json::Value toJson(const CompileReport &report) {
   llvm::json::Array regions;
   for (const CompileRemark &remark : report.remarks) {
     if (!isAboutAttention(remark))
       continue;
     bool raised = remark.kind == CompileRemark::Kind::Passed;
-    llvm::json::Array nodes;
-    for (const std::string &node : remark.nodes)
-      nodes.push_back(llvm::json::fixUTF8(node));
     std::string form = "attention";
     llvm::json::Array others = alternatives(raised ? formOf(report, remark) : nullptr, form);
     llvm::json::Object region{
-        {"nodes", std::move(nodes)},
+        {"nodes", nodesOf(remark)},
         {"raised", raised},
         {"form", raised ? llvm::json::Value(form) : llvm::json::Value(nullptr)},
         {"alternatives", std::move(others)},
+        {"at_run_time", atRunTime(raised ? formOf(report, remark) : nullptr)},
         {"refused", raised ? llvm::json::Value(nullptr) : llvm::json::Value(remark.message)}};
     regions.push_back(std::move(region));
   }
+  llvm::json::Array rewrites;
+  for (const CompileRemark &remark : report.remarks)
+    if (isAboutRewrite(remark))
+      rewrites.push_back(llvm::json::Object{{"rewrite", remark.name},
+                                            {"applied", remark.kind == CompileRemark::Kind::Passed},
+                                            {"nodes", nodesOf(remark)},
+                                            {"message", llvm::json::fixUTF8(remark.message)}});
   llvm::json::Array kernels;
   for (const CompileReport::Kernel &kernel : report.kernels) {
     llvm::json::Array prices;
@@ -70,7 +97,9 @@ llvm::json::Value toJson(const CompileReport &report) {
                                          {"backend", kernel.backend},
                                          {"alternatives", std::move(prices)}});
   }
-  return llvm::json::Object{{"regions", std::move(regions)}, {"kernels", std::move(kernels)}};
+  return llvm::json::Object{{"regions", std::move(regions)},
+                            {"rewrites", std::move(rewrites)},
+                            {"kernels", std::move(kernels)}};
 }
 
 void print(llvm::StringRef verdict, const CompileRemark &remark) {
@@ -96,6 +125,9 @@ void printText(const CompileReport &report) {
     if (const CompileRemark *choice = passed ? formOf(report, remark) : nullptr)
       llvm::outs() << "         " << choice->message << "\n";
   }
+  for (const CompileRemark &remark : report.remarks)
+    if (isAboutRewrite(remark))
+      print(remark.kind == CompileRemark::Kind::Passed ? "rewrote" : "kept", remark);
   llvm::outs() << raised << " regions raised, " << refused << " refused\n";
   for (const CompileReport::Kernel &kernel : report.kernels) {
     llvm::outs() << "kernel   " << llvm::left_justify(kernel.emitter, 10) << kernel.name << "\n";
