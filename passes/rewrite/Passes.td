@@ -56,7 +56,7 @@ def MergeProjections : Pass<"attune-merge-projections", "::mlir::func::FuncOp"> 
 
     A product that the function returns, or whose elementwise user would be computed together with it
     (a gate, an activation), has a price of its own for the copy or the extra kernel; it is merged
-    where the cost model finds the whole cheaper for one row and for many, or always without a cost
+    where the cost model finds the whole cheaper for one row and for many, and never without a cost
     model. Remarks of category `attune-rewrite`: `ProjectionsMerged` with the prices, and
     `ProjectionNotMerged` with the reason.
   }];

@@ -75,6 +75,10 @@ def first_and_last(g, y):
     return g.op("Sub", gather(0)(g, y), gather(-1)(g, y))
 
 
+def given(g, y):
+    return g.op("Gather", y, g.input("at", "i64", []), axis=1)
+
+
 END = np.iinfo(np.int64).max
 CASES = {
     "first": (gather(0), False, True),
@@ -83,6 +87,7 @@ CASES = {
     "last_logit_row": (sliced(-1, END), True, True),
     "tail": (sliced(-5, END), True, True),
     "all": (lambda g, y: y, True, False),
+    "given": (given, True, True),
     "two": (first_and_last, False, False),
 }
 
@@ -103,6 +108,8 @@ def test_rows(name, tmp_path):
     for batch, length in SIZES:
         x = np.random.default_rng(length).standard_normal((batch, length, WIDTH))
         feeds = {"x": x.astype(np.float32)}
+        if read is given:
+            feeds["at"] = np.array(length // 2 - length, np.int64)
         got = [session.run(feeds)["y"] for session in sessions]
         assert got[0].tobytes() == got[1].tobytes()
         assert cli.worst(got[0], peer.run(None, feeds)[0], relative=True) <= 2e-5

@@ -13,18 +13,32 @@ static void checkIndexType(Node &node, const Tensor &indices) {
              "indices have element type " + dtype.name() + "; accepted: int32, int64");
 }
 
-/// One known index: a slice, which every pass understands better than a gather.
+/// Whether a tensor is computed: then it may be worth knowing which of its positions are read.
+static bool isComputed(Node &node, const Tensor &data) {
+  Operation *producer = node.value(data).getDefiningOp();
+  return producer && !producer->hasTrait<OpTrait::ConstantLike>();
+}
+
+/// One index: a slice, which every pass understands better than a gather. An index that is only
+/// known at run time is read by the host program.
 static bool gatherOne(Node &node, const Tensor &data, const Tensor &indices, int64_t axis) {
-  if (!indices.contents() || indices.contents()->size() != 1 || indices.rank() > 1)
+  if (indices.staticSize() != 1 || indices.rank() > 1)
+    return false;
+  bool known = indices.contents().has_value();
+  if (!known && (axis + 1 >= data.rank() || !isComputed(node, data)))
     return false;
   Extents &extents = node.extents();
-  const Extent &raw = indices.contents()->front(), &size = data.dim(axis);
+  const Extent raw = node.extentsOf(indices, "input 'indices'").front(), &size = data.dim(axis);
   auto negative = extents.knownLess(raw, 0);
-  if (!negative)
+  if (known && !negative)
     return false;
-  Extent at = *negative ? raw + size : raw;
-  node.require(extents.less(-1, at), "index " + extents.str(raw) + " is out of range");
-  node.require(extents.less(at, size), "index " + extents.str(raw) + " is out of range");
+  Extent at = !negative   ? extents.select(extents.less(raw, 0), raw + size, raw)
+              : *negative ? raw + size
+                          : raw;
+  std::string message =
+      known ? "index " + extents.str(raw) + " is out of range" : "index out of range";
+  node.require(extents.less(-1, at), message);
+  node.require(extents.less(at, size), message);
   SmallVector<SliceRange> ranges;
   for (const Extent &e : data.shape())
     ranges.push_back({0, e, 1});
