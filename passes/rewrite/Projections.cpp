@@ -74,7 +74,7 @@ static void readBias(Projection &projection) {
       type.getNumElements() != projection.columns)
     return;
   // The only axis that varies is the column's.
-  AffineMap own = projection.product.op.getIndexingMapsArray()[2];
+  AffineMap own = projection.product.maps[2];
   for (auto [axis, expr] : llvm::enumerate(add.getMatchingIndexingMap(operand).getResults())) {
     if (type.getDimSize(axis) == 1)
       continue;
@@ -93,7 +93,7 @@ std::optional<Projection> matchProjection(linalg::ContractOp op) {
   Projection projection;
   projection.product = *product;
   auto weight = cast<RankedTensorType>(op->getOperand(product->side).getType());
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  ArrayRef<AffineMap> maps = projection.product.maps;
   AffineMap left = projection.leftMap = maps[1 - product->side];
   auto isF32 = [](Value tensor) { return getElementTypeOrSelf(tensor.getType()).isF32(); };
   if (!isF32(projection.left()) || !isF32(op->getOperand(product->side)) ||
