@@ -91,12 +91,12 @@ SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel) const {
     const KernelEmitter &mlir = special.choose(kernel, cpu);
     list.push_back({mlir.backend(), mlir.name(), seconds(kernel, mlir.name())});
   }
-  // Without windows MLIR's emitters are as good, where there is one; what is loops there is worth
-  // the time to compile if it is known to be large.
-  bool tried =
-      kind == BackendKind::Halide || (kind == BackendKind::Auto && list[0].seconds > kWorthTrying &&
-                                      ((list[0].emitter == "loops" && kernel.getDims().empty()) ||
-                                       windowsOf(kernel) != Windows::None));
+  // Without windows MLIR's emitters are as good, where there is one. Where sizes are not known there is
+  // no price worth compiling a second time for.
+  bool tried = kind == BackendKind::Halide ||
+               (kind == BackendKind::Auto && kernel.getDims().empty() &&
+                list[0].seconds > kWorthTrying &&
+                (list[0].emitter == "loops" || windowsOf(kernel) != Windows::None));
   if (tried && halide->matches(kernel, cpu))
     list.push_back({halide->backend(), halide->name(), seconds(kernel, halide->name())});
   if (list.size() == 2 && list[1].seconds < list[0].seconds)
