@@ -127,7 +127,8 @@ private:
       return index(expand.getMixedOutputShape()[axis]);
     if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
       hl::Expr product = 1;
-      for (int64_t part : collapse.getReassociationIndices()[axis])
+      SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+      for (int64_t part : groups[axis])
         product = product * extent(collapse.getSrc(), part);
       return product;
     }

@@ -304,7 +304,8 @@ SmallVector<OpFoldResult> NormOp::getParallelExtents(ExtentOf extent) {
 /// Statistics are over the axes from `axis` on, or for groups over all but the first.
 Value NormOp::buildRows(OpBuilder &builder, int64_t axis, OpFoldResult offset, OpFoldResult count) {
   bool group = getKind() == NormKind::Group;
-  if (axis >= (group ? 1 : getAxis()) || getOperation()->getNumResults() != 1)
+  int64_t statistics = group ? 1 : getAxis();
+  if (axis >= statistics || getOperation()->getNumResults() != 1)
     return {};
   // Scale and bias are aligned at the last axis.
   auto part = [&](Value factor) {
