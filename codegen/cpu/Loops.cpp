@@ -212,6 +212,12 @@ private:
     Operation *producer = value.getDefiningOp();
     if (auto extent = dyn_cast<memref::DimOp>(producer))
       return extentOf(extent.getSource(), *extent.getConstantIndex());
+    if (auto metadata = dyn_cast<memref::ExtractStridedMetadataOp>(producer)) {
+      auto size = llvm::find(metadata.getSizes(), value);
+      if (size == metadata.getSizes().end())
+        return failure();
+      return extentOf(metadata.getSource(), size - metadata.getSizes().begin());
+    }
     if (!isa<arith::ArithDialect, affine::AffineDialect>(producer->getDialect()))
       return failure();
     SmallVector<HostExpr> operands;

@@ -127,6 +127,8 @@ bool MapMixMatch::parseStage(Value tensor, Stage &stage, double &factor, Terms &
     }
   if (!load)
     return false;
+  if (cast<RankedTensorType>(tensor.getType()).getDimSize(1) != channelsOf(stage.product))
+    return refuse("only some of the mixed maps are read");
   Terms all;
   addTerms(scalar, 1, all);
   std::optional<Term> product;
@@ -191,6 +193,12 @@ bool MapMixMatch::matchActivation(Value scalar, Value load, Stage &stage, Value 
   return refuse("the function behind the product of the maps is not known");
 }
 
+int64_t MapMixMatch::channelsOf(const Product &product) {
+  auto weight = cast<RankedTensorType>(product.weight.getType());
+  return weight.getRank() == 5 ? weight.getDimSize(0) * weight.getDimSize(1)
+                               : weight.getDimSize(product.transposed ? 1 : 0);
+}
+
 /// Takes the one term that depends on the channel alone.
 bool MapMixMatch::matchBias(Terms &terms, Value load, double factor, Stage &stage) {
   for (auto *term = terms.begin(); term != terms.end(); ++term) {
@@ -198,9 +206,7 @@ bool MapMixMatch::matchBias(Terms &terms, Value load, double factor, Stage &stag
     bool byChannel = llvm::all_of(free, [&](Value index) { return index == at[1]; });
     if (!byChannel)
       continue;
-    auto weight = cast<RankedTensorType>(stage.product.weight.getType());
-    int64_t channels = weight.getRank() == 5 ? weight.getDimSize(0) * weight.getDimSize(1)
-                                             : weight.getDimSize(stage.product.transposed ? 1 : 0);
+    int64_t channels = channelsOf(stage.product);
     // A vector over the channels, whatever unit axes stand around it.
     std::optional<ElementOf> element = elements.load(term->scalar);
     auto isVector = [&](RankedTensorType type) {

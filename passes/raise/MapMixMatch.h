@@ -56,6 +56,8 @@ private:
   /// The stage that made a tensor, and what is added to it; false (no reason) if none did.
   bool parseStage(Value tensor, Stage &stage, double &factor, Terms &rest);
   bool matchActivation(Value scalar, Value load, Stage &stage, Value &inner);
+  /// Maps that a product gives.
+  static int64_t channelsOf(const Product &product);
   bool matchBias(Terms &terms, Value load, double factor, Stage &stage);
   std::optional<Product> matchProduct(Value load);
   std::optional<Product> matchConvolution(const ElementOf &element, Value load);
