@@ -71,9 +71,9 @@ def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::Func
     %y = -%s
     ```
     Where operands divide an index (a flattened window, the pixels of an image), it becomes as many loops.
-    Both operands must be held by tensors, read at sums of loops times constants (a product: at single
-    loops), and each be read again for other results: the distance or product of two vectors alone is a
-    reduction as good as any.
+    The sum must be in f32. Both operands must be held by tensors, read at sums of loops times constants
+    (a product: at single loops), and each be read again for other results: the distance or product of two
+    vectors alone is a reduction as good as any.
 
     Remarks of category `attune-raise`: `SumRaised`, and for distances `SumNotRaised` with the reason.
   }];

@@ -118,3 +118,23 @@ func.func @products(%x: tensor<4x3xf32>, %w: tensor<2x3xf32>) -> tensor<4x2xf32>
   } -> tensor<4x2xf32>
   return %y : tensor<4x2xf32>
 }
+
+// -----
+
+// Only f32 has a kernel, and half floats are rounded after every term.
+// CHECK-LABEL: func @halves
+// CHECK-NOT: linalg.contract
+func.func @halves(%x: tensor<4x3xf16>, %w: tensor<2x3xf16>) -> tensor<4x2xf16> {
+  %zero = arith.constant 0.0 : f16
+  %e = tensor.empty() : tensor<4x2xf16>
+  %f = linalg.fill ins(%zero : f16) outs(%e : tensor<4x2xf16>) -> tensor<4x2xf16>
+  %y = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>],
+                       iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : tensor<4x3xf16>, tensor<2x3xf16>) outs(%f : tensor<4x2xf16>) {
+  ^bb0(%a: f16, %b: f16, %o: f16):
+    %t = arith.mulf %a, %b : f16
+    %s = arith.addf %o, %t : f16
+    linalg.yield %s : f16
+  } -> tensor<4x2xf16>
+  return %y : tensor<4x2xf16>
+}
