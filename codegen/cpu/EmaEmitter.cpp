@@ -45,13 +45,10 @@ bool Plan::read(const CpuTarget &target) {
   }
   if (!op || op.getTruncation())
     return false;
-  for (Value operand : op->getOperands()) {
-    std::optional<View> view = readView(sizes, operand);
-    bool isInput = view && sizes.inputNumber(view->root);
-    if ((!isInput && (operand == op.getInput() || !splatValue(operand))) ||
-        !cast<RankedTensorType>(operand.getType()).getElementType().isF32())
-      return false;
-  }
+  if (!isInputView(sizes, op.getInput()) || !llvm::all_of(op->getOperands(), [&](Value operand) {
+        return isReadableF32(sizes, operand);
+      }))
+    return false;
   for (Value result : op->getResults())
     if (!cast<RankedTensorType>(result.getType()).getElementType().isF32())
       return false;

@@ -11,11 +11,6 @@ static Value throughCasts(Value value) {
   return value;
 }
 
-static bool isInputView(const Sizes &sizes, Value value) {
-  std::optional<View> view = readView(sizes, value);
-  return view && sizes.inputNumber(view->root);
-}
-
 bool PointEpilogue::addValue(const Sizes &sizes, Value value) {
   value = throughCasts(value);
   if (value == root)

@@ -40,13 +40,9 @@ bool Plan::read() {
   if (!op || !sizes.extents(op.getInput()) || !sizes.extents(op.getCoeffs()) ||
       !cast<RankedTensorType>(op.getResult().getType()).getElementType().isF32())
     return false;
-  for (Value operand : op->getOperands()) {
-    std::optional<View> view = readView(sizes, operand);
-    bool isInput = view && sizes.inputNumber(view->root);
-    if ((!isInput && !splatValue(operand)) ||
-        !cast<RankedTensorType>(operand.getType()).getElementType().isF32())
-      return false;
-  }
+  if (!llvm::all_of(op->getOperands(),
+                    [&](Value operand) { return isReadableF32(sizes, operand); }))
+    return false;
   epilogue = PointEpilogue::match(sizes, op.getResult());
   return epilogue.has_value();
 }

@@ -64,13 +64,10 @@ bool Plan::read() {
   }
   if (!op || !op.getTruncation() || op.getBidirectional() || !sizes.extents(op.getInput()))
     return false;
-  for (Value operand : op->getOperands()) {
-    std::optional<View> view = readView(sizes, operand);
-    bool isInput = view && sizes.inputNumber(view->root);
-    if ((!isInput && (operand == op.getInput() || !splatValue(operand))) ||
-        !cast<RankedTensorType>(operand.getType()).getElementType().isF32())
-      return false;
-  }
+  if (!isInputView(sizes, op.getInput()) || !llvm::all_of(op->getOperands(), [&](Value operand) {
+        return isReadableF32(sizes, operand);
+      }))
+    return false;
   epilogue = PointEpilogue::match(sizes, op.getResult());
   // A few tasks per batch.
   int64_t channels = op.getInputType().getDimSize(2);

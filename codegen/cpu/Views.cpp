@@ -153,12 +153,22 @@ std::optional<View> readView(const Sizes &sizes, Value tensor,
   return View{tensor, Size(0), *strides};
 }
 
+bool isInputView(const Sizes &sizes, Value tensor) {
+  std::optional<View> view = readView(sizes, tensor);
+  return view && sizes.inputNumber(view->root);
+}
+
 std::optional<double> splatValue(Value tensor) {
   DenseElementsAttr elements;
   if (!matchPattern(tensor, m_Constant(&elements)) || !elements.isSplat() ||
       !isa<FloatType>(elements.getElementType()))
     return std::nullopt;
   return elements.getSplatValue<APFloat>().convertToDouble();
+}
+
+bool isReadableF32(const Sizes &sizes, Value operand) {
+  return getElementTypeOrSelf(operand.getType()).isF32() &&
+         (isInputView(sizes, operand) || splatValue(operand));
 }
 
 bool isSameLayout(const Sizes &sizes, Value operand, const Placement &place) {

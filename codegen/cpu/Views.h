@@ -31,8 +31,14 @@ struct View {
 std::optional<View> readView(const Sizes &sizes, mlir::Value tensor,
                              llvm::function_ref<bool(mlir::Value)> stop = {});
 
+/// Whether a tensor is a view of a kernel input.
+bool isInputView(const Sizes &sizes, mlir::Value tensor);
+
 /// The one value of a float constant whose elements are all equal; such constants stay in the region.
 std::optional<double> splatValue(mlir::Value tensor);
+
+/// Whether an operand has f32 elements, and is a view of a kernel input or a constant of one value.
+bool isReadableF32(const Sizes &sizes, mlir::Value operand);
 
 /// Element `index` of `value` belongs at `offset + sum(index * strides)` of the output.
 struct Placement {
