@@ -3,10 +3,14 @@
 Every model is compiled by each back end, checked against the reference lowering, and timed in
 rounds that take turns; the best of all runs counts (the question is which code is faster, not how
 busy the machine is). `auto` should be as fast as the faster one: its column says which it took.
+The last columns are what a kernel of Halide costs: seconds to generate (from the plan to machine
+code), and bytes of code and constants.
 """
 
 import argparse
 import json
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -118,23 +122,38 @@ CASES = {
 }
 
 
+def generation_seconds(report):
+    """Of all kernels, from what `attune compile --time` prints."""
+    return sum(float(ms) for ms, stage in re.findall(r"([\d.]+) ms +(lower|emit)", report)) / 1e3
+
+
+def code_bytes(artifact):
+    """Of .text and .rodata."""
+    table = subprocess.run(["size", "-A", artifact], capture_output=True, text=True, check=True)
+    return sum(int(n) for n in re.findall(r"^\.(?:text|rodata) +(\d+)", table.stdout, re.M))
+
+
 def measure(name, rounds, threads, folder):
-    from attune_cli import attune, compile
+    from attune_cli import attune
 
     path = folder / f"{name}.onnx"
     onnx.save(CASES[name](), path)
-    best, made = {}, {}
+    best, made, price = {}, {}, None
     for backend in BACKENDS:
-        artifact = compile(path, folder / f"{name}.{backend}.so", f"--backend={backend}")
+        artifact = folder / f"{name}.{backend}.so"
+        report = attune("compile", path, "-o", artifact, f"--backend={backend}", "--time")
         attune("check", path, f"--backend={backend}", "--tolerance=1e-5")
         kernels = json.loads(attune("inspect", artifact, "--json").stdout)["kernels"]
         made[backend] = sorted({k["backend"] for k in kernels})
+        if backend == "halide":
+            seconds = generation_seconds(report.stdout + report.stderr) / len(kernels)
+            price = seconds, code_bytes(artifact) / len(kernels)
     for _ in range(rounds):
         for backend in BACKENDS:
             run = ["bench", folder / f"{name}.{backend}.so", "--json", "--runs=20"]
             result = json.loads(attune(*run, f"--threads={threads}").stdout)
             best[backend] = min(best.get(backend, float("inf")), result["p10_ms"])
-    return best, made
+    return best, made, price
 
 
 def main():
@@ -145,15 +164,22 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for threads in options.threads.split(","):
-            print(f"{threads} threads, ms          mlir   halide     auto  auto took")
+            print(f"{threads} threads, ms          mlir   halide     auto     s    KB  auto took")
+            prices = []
             for name in options.names or CASES:
                 try:
-                    best, made = measure(name, options.rounds, threads, Path(folder))
+                    best, made, price = measure(name, options.rounds, threads, Path(folder))
                 except (AssertionError, subprocess.TimeoutExpired) as error:
                     print(f"{name:20} {error}")
                     continue
                 times = " ".join(f"{best[b]:8.3f}" for b in BACKENDS)
-                print(f"{name:20} {times}  {', '.join(made['auto'])}", flush=True)
+                seconds, size = price
+                prices.append(price)
+                taken = ", ".join(made["auto"])
+                print(f"{name:20} {times} {seconds:5.2f} {size / 1e3:5.1f}  {taken}", flush=True)
+            if prices:
+                seconds, size = map(statistics.median, zip(*prices, strict=True))
+                print(f"median of a Halide kernel: {seconds:.2f} s, {size / 1e3:.1f} KB")
 
 
 if __name__ == "__main__":
