@@ -46,6 +46,16 @@ def Attune_ContractKind : I32Enum<"ContractKind", "terms of a contraction", [
 }
 def Attune_ContractKindAttr : Attune_EnumAttr<Attune_ContractKind, "contract_kind">;
 
+// What a right shift of an integer leaves.
+def Attune_ContractRounding : I32Enum<"ContractRounding", "rounding of the terms of a contraction", [
+    I32EnumCase<"Exact", 0, "exact">, I32EnumCase<"FloorTerms", 1, "floor_terms">,
+    I32EnumCase<"TruncateTerms", 2, "truncate_terms">,
+    I32EnumCase<"UnsignedTerms", 3, "unsigned_terms">]> {
+  let cppNamespace = "::attune";
+}
+def Attune_ContractRoundingAttr :
+    Attune_EnumAttr<Attune_ContractRounding, "contract_rounding">;
+
 // Which keys a query sees.
 def Attune_Direction : I32Enum<"Direction", "positions that a query may see", [
     I32EnumCase<"Causal", 0, "causal">, I32EnumCase<"Bidirectional", 1, "bidirectional">]> {

@@ -21,20 +21,37 @@ Type ContractOp::getAccumType() {
 
 //===-- Verification --------------------------------------------------------------------------===//
 
-static LogicalResult checkTypes(ContractOp op) {
+static bool isWideInteger(Type type) {
+  return type.isSignlessInteger(32) || type.isSignlessInteger(64);
+}
+
+/// Whether the elements are those of a kind of terms, and what those are.
+static std::pair<bool, StringRef> fitTypes(ContractOp op) {
   Type input = getElementTypeOrSelf(op.getInput()), weight = getElementTypeOrSelf(op.getWeight());
   Type result = getElementTypeOrSelf(op.getInit());
   bool floats = isa<FloatType>(input) && isa<FloatType>(result);
-  bool fits = op.isShift() ? floats && (isa<FloatType>(weight) || weight.isSignlessInteger(8))
-                           : (floats && isa<FloatType>(weight)) ||
-                                 (input.isSignlessInteger(8) && weight == input &&
-                                  result.isSignlessInteger(32));
+  bool codes = weight.isSignlessInteger(8);
+  if (!op.isShift())
+    return {(floats && isa<FloatType>(weight)) ||
+                (input.isSignlessInteger(8) && weight == input && result.isSignlessInteger(32)),
+            "floats, or i8 with an i32 result"};
+  if (!op.shiftsIntegers())
+    return {floats && (isa<FloatType>(weight) || codes), "floats, or i8 codes as the weight"};
+  return {codes && isWideInteger(input) && isWideInteger(result) &&
+              result.getIntOrFloatBitWidth() >= input.getIntOrFloatBitWidth(),
+          "i32 or i64, summed in no fewer bits, and i8 codes"};
+}
+
+static LogicalResult checkTypes(ContractOp op) {
+  if (!op.isShift() && op.shiftsIntegers())
+    return op.emitOpError("rounding goes with shifts of integers");
+  auto [fits, accepted] = fitTypes(op);
   if (!fits)
     return op.emitOpError("elements of ")
-           << stringifyContractKind(op.getKind()) << " must be "
-           << (op.isShift() ? "floats, or i8 codes as the weight"
-                            : "floats, or i8 with an i32 result")
-           << "; found " << input << ", " << weight << ", " << result;
+           << (op.shiftsIntegers() ? stringifyContractRounding(op.getRounding())
+                                   : stringifyContractKind(op.getKind()))
+           << " must be " << accepted << "; found " << getElementTypeOrSelf(op.getInput()) << ", "
+           << getElementTypeOrSelf(op.getWeight()) << ", " << getElementTypeOrSelf(op.getInit());
   if (op.hasCodes() != bool(op.getExponentBias()))
     return op.emitOpError("exponent_bias goes with i8 codes of shifts");
   // 2^(128 - bias) and 2^(1 - bias) must be normal in f32.
@@ -159,7 +176,9 @@ public:
   Value run();
 
 private:
-  Value integerTerm(Value sum, Value x, Value w);
+  Value distance(Value sum, Value x, Value w);
+  Value shifted(Value sum, Value x, Value code);
+  Value shiftedRight(Value x, Value count);
   Value floatTerm(Value sum, Value x, Value w);
   Value decode(Value code);
 
@@ -169,9 +188,42 @@ private:
 
 } // namespace
 
-Value ContractLowering::integerTerm(Value sum, Value x, Value w) {
+Value ContractLowering::distance(Value sum, Value x, Value w) {
   Value difference = op<arith::SubIOp>(op<arith::ExtUIOp>(accum, x), op<arith::ExtUIOp>(accum, w));
   return op<arith::SubIOp>(sum, op<math::AbsIOp>(difference));
+}
+
+/// `count` >= 0; a shift by the width or more is undefined in arith.
+Value ContractLowering::shiftedRight(Value x, Value count) {
+  Type type = x.getType();
+  Value last = constant(type, type.getIntOrFloatBitWidth() - 1), zero = constant(type, 0);
+  Value within = op<arith::MinSIOp>(count, last);
+  if (contract.getRounding() == ContractRounding::FloorTerms)
+    return op<arith::ShRSIOp>(x, within);
+  // The magnitude of the smallest integer is right as an unsigned one.
+  bool truncates = contract.getRounding() == ContractRounding::TruncateTerms;
+  Value rest = op<arith::ShRUIOp>(truncates ? op<math::AbsIOp>(x) : x, within);
+  rest = select(compare(arith::CmpIPredicate::sgt, count, last), zero, rest);
+  if (!truncates)
+    return rest;
+  Value negative = compare(arith::CmpIPredicate::slt, x, zero);
+  return select(negative, op<arith::SubIOp>(zero, rest), rest);
+}
+
+Value ContractLowering::shifted(Value sum, Value x, Value code) {
+  Type type = x.getType();
+  Value wide = op<arith::ExtSIOp>(type, code), zero = constant(type, 0);
+  Value last = constant(type, type.getIntOrFloatBitWidth() - 1);
+  Value bias = constant(type, static_cast<int64_t>(*contract.getExponentBias()));
+  Value left = op<arith::SubIOp>(op<math::AbsIOp>(wide), bias);
+  Value up = op<arith::ShLIOp>(x, op<arith::MaxSIOp>(op<arith::MinSIOp>(left, last), zero));
+  up = select(compare(arith::CmpIPredicate::sgt, left, last), zero, up);
+  Value down = shiftedRight(x, op<arith::MaxSIOp>(op<arith::SubIOp>(zero, left), zero));
+  Value term = select(compare(arith::CmpIPredicate::slt, left, zero), down, up);
+  Value negative = compare(arith::CmpIPredicate::slt, wide, zero);
+  term = select(negative, op<arith::SubIOp>(zero, term), term);
+  term = select(compare(arith::CmpIPredicate::eq, wide, zero), zero, term);
+  return op<arith::AddIOp>(sum, type == accum ? term : op<arith::ExtSIOp>(accum, term));
 }
 
 /// The f32 with the code's sign and exponent, by its bits: exact where a function may not be.
@@ -207,8 +259,10 @@ Value ContractLowering::run() {
   SmallVector<AffineMap> maps = contract.getMaps();
   Value sum = accumulate({contract.getInput(), contract.getWeight()}, {maps[0], maps[1]}, init,
                          maps[2], [&](ValueRange args) {
-                           return floats ? floatTerm(args[2], args[0], args[1])
-                                         : integerTerm(args[2], args[0], args[1]);
+                           if (floats)
+                             return floatTerm(args[2], args[0], args[1]);
+                           return contract.isShift() ? shifted(args[2], args[0], args[1])
+                                                     : distance(args[2], args[0], args[1]);
                          });
   return sum.getType() == contract.getType() ? sum : castElements(sum, contract.getResult());
 }
@@ -224,7 +278,8 @@ LogicalResult ContractOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSha
   return success();
 }
 
-/// A term per point of the loops: a multiply-add, or difference, magnitude and difference.
+/// A term per point of the loops: a multiply-add; or difference, magnitude and difference; or
+/// shift, sign and sum.
 SmallVector<WorkTerm> ContractOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<AffineMap> maps = getMaps();
@@ -234,7 +289,7 @@ SmallVector<WorkTerm> ContractOp::getWork(ExtentOf extent) {
     for (auto [axis, expr] : llvm::enumerate(map.getResults()))
       if (auto loop = dyn_cast<AffineDimExpr>(expr); loop && !loops[loop.getPosition()])
         loops[loop.getPosition()] = extent(value, axis);
-  if (isShift())
+  if (isShift() && !shiftsIntegers())
     addWork(terms, WorkTerm::Class::Fma, 2, loops);
   else
     addWork(terms, WorkTerm::Class::Arithmetic, 3, loops);

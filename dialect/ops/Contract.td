@@ -22,20 +22,31 @@ def Attune_ContractOp : Attune_Op<"contract", [Pure, AllTypesMatch<["init", "res
     (c = 0: the weight 0). Integer operands of an adder are unsigned codes of one scale and zero point.
     Padding is the producer's: a position that is padded with 0 adds `-\|w\|` to an adder.
 
+    Integers are shifted, and `rounding` says how. With p >= 0 the term is `s (x << p)`; below 0 it is
+
+    | rounding | term |
+    | --- | --- |
+    | `floor_terms` | `s (x >> -p)`, arithmetic: every term is rounded down, then negated |
+    | `truncate_terms` | `s x / 2^-p`, rounded towards 0 |
+    | `unsigned_terms` | `s (x >> -p)` of the unsigned x |
+
+    A shift by the width or more leaves 0, or -1 of a negative x in `floor_terms`. Terms have the
+    input's type, are sign-extended to the result's and summed there; all of it wraps.
+
     | value | elements |
     | --- | --- |
-    | `input` | float; adder also i8 |
-    | `weight` | float; shift also i8 codes; as the input for an integer adder |
-    | `init`, `result` | float; i32 for an integer adder |
+    | `input` | float; shift also i32, i64; adder also i8 |
+    | `weight` | float; shift also i8 codes, which integers need; as the input for an integer adder |
+    | `init`, `result` | float; i32 for an integer adder; i32 or i64, no narrower than the input, for shifted integers |
 
-    Floats are summed in f32 (f64 for an f64 result), starting from `init`, and cast once. Any extent
-    may be dynamic or 0. Maps have one result per axis: a loop, or a sum of loops times positive
+    Floats are summed in f32 (f64 for an f64 result), starting from `init`, and cast once; their terms
+    are `exact`. Any extent may be dynamic or 0. Maps have one result per axis: a loop, or a sum of loops times positive
     constants (`d0 * stride + d1 * dilation`); those of the result are distinct loops, and every loop is
     an axis of some operand.
 
     Errors: element types or maps that contradict this, extents that the maps leave, a constant float
     shift weight that is neither 0 nor a power of two, `exponent_bias` without codes, missing for
-    them, or outside [1, 127].
+    them, or outside [1, 127], integers whose terms are `exact`, other terms that are not.
 
     Source: DeepShift (CVPR-W 2021), AdderNet (CVPR 2020), ShiftAddNAS (ICML 2022). Example:
 
@@ -48,12 +59,15 @@ def Attune_ContractOp : Attune_Op<"contract", [Pure, AllTypesMatch<["init", "res
   }];
   let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$weight, AnyRankedTensor:$init,
     Attune_ContractKindAttr:$kind, AffineMapArrayAttr:$indexing_maps,
-    OptionalAttr<I64Attr>:$exponent_bias);
+    OptionalAttr<I64Attr>:$exponent_bias,
+    DefaultValuedAttr<Attune_ContractRoundingAttr, "::attune::ContractRounding::Exact">:$rounding);
   let results = (outs AnyRankedTensor:$result);
   let extraClassDeclaration = [{
     bool isShift() { return getKind() == ::attune::ContractKind::Shift; }
     /// Whether the weights are codes of shifts.
     bool hasCodes();
+    /// Whether terms are integers that are shifted.
+    bool shiftsIntegers() { return getRounding() != ::attune::ContractRounding::Exact; }
     /// Of `input`, `weight` and `result`.
     ::llvm::SmallVector<::mlir::AffineMap> getMaps();
     /// The type in which terms are summed.

@@ -76,7 +76,8 @@ TEST(Work, Attention) {
 
 TEST(Work, GrowsWithTheSequence) {
   Parsed ir(kAttention);
-  for (auto kind : {WorkTerm::Class::Fma, WorkTerm::Class::Arithmetic, WorkTerm::Class::Transcendental})
+  for (auto kind :
+       {WorkTerm::Class::Fma, WorkTerm::Class::Arithmetic, WorkTerm::Class::Transcendental})
     EXPECT_LT(ir.count(kind, 128), ir.count(kind, 129));
 }
 
@@ -145,7 +146,8 @@ TEST(Work, LinearAttentionByItsForm) {
 
   // Of the pairs of a causal kernel half.
   double pairs = 4 * 10 * 10 / 2;
-  Parsed toeplitz(linearAttention("norm = #attune.weighting<count>", "toeplitz(%c : tensor<?xf32>)"));
+  Parsed toeplitz(
+      linearAttention("norm = #attune.weighting<count>", "toeplitz(%c : tensor<?xf32>)"));
   EXPECT_EQ(toeplitz.count(WorkTerm::Class::Fma, 10), pairs * (8 + 16) * 2);
   EXPECT_EQ(toeplitz.count(WorkTerm::Class::Arithmetic, 10), pairs * 2 + 4 * 10 * 16);
 
@@ -189,6 +191,17 @@ func.func @f(%x: tensor<2x3x9xf32>, %w: tensor<4x3x3xf32>, %z: tensor<2x4x7xf32>
   return %y : tensor<2x4x7xf32>
 })");
   EXPECT_EQ(contract.count(WorkTerm::Class::Arithmetic), 2 * 4 * 7 * 3 * 3 * 3);
+  Parsed shift(R"(
+func.func @f(%x: tensor<5x7xi32>, %w: tensor<3x7xi8>, %z: tensor<5x3xi32>) -> tensor<5x3xi32> {
+  %y = attune.contract ins(%x, %w : tensor<5x7xi32>, tensor<3x7xi8>) outs(%z : tensor<5x3xi32>)
+    {kind = #attune.contract_kind<shift>, exponent_bias = 16 : i64,
+     rounding = #attune.contract_rounding<floor_terms>,
+     indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                      affine_map<(m, n, k) -> (m, n)>]}
+  return %y : tensor<5x3xi32>
+})");
+  EXPECT_EQ(shift.count(WorkTerm::Class::Arithmetic), 5 * 3 * 7 * 3);
+  EXPECT_EQ(shift.count(WorkTerm::Class::Fma), 0);
 }
 
 TEST(Search, AlternativesOfAChoice) {

@@ -17,6 +17,54 @@ func.func @shift_wide_codes(%x: tensor<4x6xf32>, %w: tensor<3x6xi16>, %z: tensor
 
 // -----
 
+func.func @integers_exact(%x: tensor<4x6xi32>, %w: tensor<3x6xi8>, %z: tensor<4x3xi32>) {
+  // expected-error @below {{elements of shift must be floats, or i8 codes as the weight; found 'i32', 'i8', 'i32'}}
+  %y = attune.contract ins(%x, %w : tensor<4x6xi32>, tensor<3x6xi8>) outs(%z : tensor<4x3xi32>) {kind = #attune.contract_kind<shift>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>], exponent_bias = 16 : i64}
+  return
+}
+
+// -----
+
+func.func @floor_floats(%x: tensor<4x6xf32>, %w: tensor<3x6xi8>, %z: tensor<4x3xf32>) {
+  // expected-error @below {{elements of floor_terms must be i32 or i64, summed in no fewer bits, and i8 codes; found 'f32', 'i8', 'f32'}}
+  %y = attune.contract ins(%x, %w : tensor<4x6xf32>, tensor<3x6xi8>) outs(%z : tensor<4x3xf32>) {kind = #attune.contract_kind<shift>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>], exponent_bias = 16 : i64, rounding = #attune.contract_rounding<floor_terms>}
+  return
+}
+
+// -----
+
+func.func @floor_float_weights(%x: tensor<4x6xi32>, %w: tensor<3x6xf32>, %z: tensor<4x3xi32>) {
+  // expected-error @below {{elements of floor_terms must be i32 or i64, summed in no fewer bits, and i8 codes; found 'i32', 'f32', 'i32'}}
+  %y = attune.contract ins(%x, %w : tensor<4x6xi32>, tensor<3x6xf32>) outs(%z : tensor<4x3xi32>) {kind = #attune.contract_kind<shift>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>], rounding = #attune.contract_rounding<floor_terms>}
+  return
+}
+
+// -----
+
+func.func @truncate_narrow(%x: tensor<4x6xi64>, %w: tensor<3x6xi8>, %z: tensor<4x3xi32>) {
+  // expected-error @below {{elements of truncate_terms must be i32 or i64, summed in no fewer bits, and i8 codes; found 'i64', 'i8', 'i32'}}
+  %y = attune.contract ins(%x, %w : tensor<4x6xi64>, tensor<3x6xi8>) outs(%z : tensor<4x3xi32>) {kind = #attune.contract_kind<shift>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>], exponent_bias = 16 : i64, rounding = #attune.contract_rounding<truncate_terms>}
+  return
+}
+
+// -----
+
+func.func @floor_no_bias(%x: tensor<4x6xi32>, %w: tensor<3x6xi8>, %z: tensor<4x3xi32>) {
+  // expected-error @below {{exponent_bias goes with i8 codes of shifts}}
+  %y = attune.contract ins(%x, %w : tensor<4x6xi32>, tensor<3x6xi8>) outs(%z : tensor<4x3xi32>) {kind = #attune.contract_kind<shift>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>], rounding = #attune.contract_rounding<floor_terms>}
+  return
+}
+
+// -----
+
+func.func @adder_rounding(%x: tensor<4x6xi8>, %w: tensor<3x6xi8>, %z: tensor<4x3xi32>) {
+  // expected-error @below {{rounding goes with shifts of integers}}
+  %y = attune.contract ins(%x, %w : tensor<4x6xi8>, tensor<3x6xi8>) outs(%z : tensor<4x3xi32>) {kind = #attune.contract_kind<adder>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>], rounding = #attune.contract_rounding<floor_terms>}
+  return
+}
+
+// -----
+
 func.func @adder_mixed(%x: tensor<4x6xi8>, %w: tensor<3x6xf32>, %z: tensor<4x3xf32>) {
   // expected-error @below {{elements of adder must be floats, or i8 with an i32 result; found 'i8', 'f32', 'f32'}}
   %y = attune.contract ins(%x, %w : tensor<4x6xi8>, tensor<3x6xf32>) outs(%z : tensor<4x3xf32>) {kind = #attune.contract_kind<adder>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]}

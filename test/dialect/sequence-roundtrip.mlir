@@ -110,6 +110,17 @@ func.func @contract(%x: tensor<?x6xf32>, %w: tensor<3x6xi8>, %z: tensor<?x3xf32>
   return %y : tensor<?x3xf32>
 }
 
+// CHECK-LABEL: func @contract_integers
+// CHECK: attune.contract ins(%{{.*}}, %{{.*}} : tensor<?x6xi32>, tensor<3x6xi8>) outs(%{{.*}} : tensor<?x3xi64>)
+// CHECK-SAME: {exponent_bias = 16 : i64, indexing_maps = [#{{.*}}, #{{.*}}, #{{.*}}], kind = #attune.contract_kind<shift>, rounding = #attune.contract_rounding<floor_terms>}
+func.func @contract_integers(%x: tensor<?x6xi32>, %w: tensor<3x6xi8>, %z: tensor<?x3xi64>) -> tensor<?x3xi64> {
+  %y = attune.contract ins(%x, %w : tensor<?x6xi32>, tensor<3x6xi8>) outs(%z : tensor<?x3xi64>)
+    {kind = #attune.contract_kind<shift>, exponent_bias = 16 : i64,
+     rounding = #attune.contract_rounding<floor_terms>,
+     indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]}
+  return %y : tensor<?x3xi64>
+}
+
 // CHECK-LABEL: func @choice
 // CHECK: %[[R:.*]]:2 = attune.choice "block0" ins(%{{.*}} : tensor<4xf32>) {selected = 1 : i64} -> tensor<4xf32>, tensor<4xf32> alternative keep {
 // CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<4xf32>):

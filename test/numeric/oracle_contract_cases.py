@@ -37,11 +37,38 @@ def decoded(codes, bias):
     return np.sign(wide) * np.exp2(np.abs(wide) - bias)
 
 
-def contract_case(name, kind, x, w, y, maps=MATMUL, value=matmul_value, bias=None, values=None):
+def wrapped(value, width):
+    """As a signed integer of so many bits."""
+    return (value + 2 ** (width - 1)) % 2**width - 2 ** (width - 1)
+
+
+def shifted_sum(x, codes, z, bias, rounding):
+    """Of unbounded integers: x [M,K], codes [N,K], z [M,N]; terms wrap to x's type, sums to z's."""
+    width = 8 * x.itemsize
+    x = (x.view(f"u{x.itemsize}") if rounding == "unsigned_terms" else x).astype(object)
+    codes = codes.astype(object)
+    sums = z.astype(object)
+    for m, n, k in np.ndindex(x.shape[0], *codes.shape):
+        value, code = x[m, k], codes[n, k]
+        power = abs(code) - bias
+        if power >= 0:
+            term = value << power
+        elif rounding == "truncate_terms":
+            term = (abs(value) >> -power) * (-1 if value < 0 else 1)
+        else:
+            term = value >> -power
+        sums[m, n] += wrapped(term * ((code > 0) - (code < 0)), width)
+    result = np.vectorize(lambda value: wrapped(value, 8 * z.itemsize), otypes=[z.dtype])
+    return result(sums)
+
+
+def contract_case(name, kind, x, w, y, maps=MATMUL, value=matmul_value, bias=None, values=None,
+                  rounding=None):  # fmt: skip
     arguments = {"x": x, "w": w, "z": y}
     maps = ", ".join(f"affine_map<{text}>" for text in maps)
     words = f"kind = #attune.contract_kind<{kind}>, indexing_maps = [{maps}]"
     words += f", exponent_bias = {bias} : i64" if bias else ""
+    words += f", rounding = #attune.contract_rounding<{rounding}>" if rounding else ""
     op = f"attune.contract {operand_text('ins', {'x': x, 'w': w})} outs(%z : {y.type}) {{{words}}}"
 
     def draw(rng):
@@ -54,6 +81,8 @@ def contract_case(name, kind, x, w, y, maps=MATMUL, value=matmul_value, bias=Non
         return drawn
 
     def expected(x, w, z):
+        if rounding:
+            return [shifted_sum(x, w, z, bias, rounding)]
         integers = x.dtype.kind in "iu"
         x, z = (x.view(np.uint8) if integers else x).astype(F64), z.astype(F64)
         w = decoded(w, bias) if bias else (w.view(np.uint8) if integers else w).astype(F64)
@@ -66,6 +95,19 @@ def all_codes(values):
     """From the smallest to the largest 8-bit code, 0 and -128 among them; few terms in a sum."""
     values["w"][:] = np.arange(-128, 128, dtype=np.int8)[:, None]
     values["x"][:] = 1
+
+
+def any_bits(values):
+    """Integers of every magnitude, the smallest and -1 among them, and all codes around the bias."""
+    rng = np.random.default_rng(int(values["x"].sum()) & 0xFFFF)
+    for key in ("x", "z"):
+        dtype, shape = values[key].dtype, values[key].shape
+        width = 8 * dtype.itemsize
+        drawn = rng.integers(-(2 ** (width - 1)), 2 ** (width - 1) - 1, shape, dtype, endpoint=True)
+        values[key][:] = drawn >> rng.integers(0, width, shape).astype(dtype)
+    values["x"].flat[:3] = [np.iinfo(values["x"].dtype).min, -1, np.iinfo(values["x"].dtype).max][
+        : values["x"].size]  # fmt: skip
+    values["w"][:] = np.resize(np.arange(-128, 128, dtype=np.int8), values["w"].shape)
 
 
 def bytes_of(values):
@@ -98,6 +140,16 @@ CONTRACTS = [
     case("shift_f16", "shift", *products("f16", shape=(4, 3, 40))),
     case("shift_conv", "shift", *signals(), convolution(1, 1), convolution_value(1, 1)),
     case("shift_empty", "shift", *products(dynamic=True, shape=(3, 0, 4))),
+    *[case(f"{rounding}_{x}_{z}" + "_dynamic" * dynamic, "shift",
+           *products(x, dynamic, shape=(3, 37, 7), weight="i8", out=z), bias=bias, values=any_bits,
+           rounding=rounding)
+      for rounding in ("floor_terms", "truncate_terms", "unsigned_terms")
+      for x, z, bias, dynamic in (("i32", "i32", 64, False), ("i32", "i64", 100, True),
+                                  ("i64", "i64", 80, False))],
+    case("floor_one", "shift", *products("i32", shape=(3, 5, 1), weight="i8"), bias=16,
+         rounding="floor_terms"),
+    case("floor_empty", "shift", *products("i32", True, shape=(3, 0, 4), weight="i8"), bias=16,
+         rounding="floor_terms"),
     case("adder", "adder", *products()),
     case("adder_one", "adder", *products(shape=(1, 1, 1))),
     case("adder_primes", "adder", *products(dynamic=True, shape=(7, 5, 37))),
