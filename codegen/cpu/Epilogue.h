@@ -57,6 +57,8 @@ public:
 
   /// Computes and stores everything that depends on `product`, which is `value()` at the point.
   void run(const GemmPoint &point, Value product, llvm::function_ref<Lane()> value);
+  /// Asks for the memory of the results at a point, whose value is not known yet.
+  void fetch(const GemmPoint &point);
   /// An element of an operand that only depends on kernel inputs.
   Lane load(Value tensor, mlir::AffineMap map, llvm::ArrayRef<GemmCoord> loops,
             const GemmPoint &point);

@@ -57,6 +57,15 @@ void EpilogueCode::evaluate(const GemmPoint &point, Value product, const Lane &v
   }
 }
 
+void EpilogueCode::fetch(const GemmPoint &point) {
+  for (auto [number, output] : llvm::enumerate(epilogue.outputs)) {
+    Lane at = offsetOf(output.point, output.place.offset, output.place.strides, point);
+    if (at.scalar)
+      kb.prefetchWrite(scope.output(number), at.scalar,
+                       storageType(getElementTypeOrSelf(output.place.value.getType())));
+  }
+}
+
 Lane EpilogueCode::load(Value tensor, AffineMap map, ArrayRef<GemmCoord> loops,
                         const GemmPoint &point) {
   View view = *readView(scope.sizes, tensor);

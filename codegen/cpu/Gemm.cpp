@@ -260,6 +260,11 @@ private:
             Value number = kb.add(before, kb.mul(kb.sub(tile, p.firstTile), rows));
             memory = kb.gep(p.sums, kb.mul(number, plan.tile.columns()), kb.f32());
           }
+          auto fetch = [&] { fetchResults(g, p, tile, row, rows); };
+          if (last)
+            kb.ifThen(last, fetch);
+          else
+            fetch();
           multiplyTile(g, p, from, depth, tile, kb.sub(rowTile, firstRowTile), rows, a, memory,
                        add);
           auto finish = [&] { epilogue(g, p, tile, row, rows, memory); };
@@ -339,6 +344,18 @@ private:
       widened();
     else
       kb.ifElse(p.direct, {}, inPlace, widened);
+  }
+
+  /// The lines of a tile of C come from far and in no order that hardware foresees: they are asked
+  /// for before the sums are made.
+  void fetchResults(const GemmOperands &g, const Part &p, Value tile, Value row, Value rows) {
+    if (!g.fetch)
+      return;
+    Value column = kb.mul(tile, plan.tile.columns());
+    kb.forLoop(kb.idx(0), rows, 1, [&](Value i) {
+      for (int64_t line = 0; line < plan.tile.columns(); line += kPanelColumns)
+        g.fetch(kb, {{}, p.batch, kb.add(row, i), kb.add(column, line), plan.lanes, {}});
+    });
   }
 
   void epilogue(const GemmOperands &g, const Part &p, Value tile, Value row, Value rows,

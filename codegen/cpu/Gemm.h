@@ -59,6 +59,8 @@ struct GemmOperands {
   std::function<mlir::Value(mlir::Value batch)> aOffset, bOffset;
   mlir::Value work; ///< scratch, see GemmScratch; aligned to 64
   std::function<void(KernelBuilder &, const GemmPoint &)> epilogue;
+  /// Fetches what `epilogue` will write at a point without a value; null: nothing.
+  std::function<void(KernelBuilder &, const GemmPoint &)> fetch;
   /// The task's result (i32), built at its end; null for 0.
   std::function<mlir::Value()> status;
 };

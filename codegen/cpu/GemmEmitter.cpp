@@ -45,6 +45,8 @@ public:
     });
   }
 
+  void fetch(const GemmPoint &point) { code.fetch(point); }
+
   Value status() { return lanes.error(); }
   bool broken() const { return code.broken; }
 
@@ -122,6 +124,7 @@ public:
       operands.epilogue = [bound](KernelBuilder &, const GemmPoint &point) {
         bound->epilogue(point);
       };
+      operands.fetch = [bound](KernelBuilder &, const GemmPoint &point) { bound->fetch(point); };
       operands.status = [bound] { return bound->status(); };
       return operands;
     };

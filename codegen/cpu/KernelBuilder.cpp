@@ -133,6 +133,10 @@ void KernelBuilder::prefetch(Value base, Value offset, Type element, int localit
   LLVM::Prefetch::create(b, loc, gep(base, offset, element), 0, locality, 1);
 }
 
+void KernelBuilder::prefetchWrite(Value base, Value offset, Type element) {
+  LLVM::Prefetch::create(b, loc, gep(base, offset, element), 1, 3, 1);
+}
+
 void KernelBuilder::forLoop(Value lower, Value upper, int64_t step,
                             llvm::function_ref<void(Value)> body) {
   forLoop(lower, upper, step, {}, [&](Value iv, ValueRange) {

@@ -86,6 +86,8 @@ public:
   Value loadPartial(mlir::VectorType type, Value base, Value offset, Value count);
   void storePartial(Value value, Value base, Value offset, Value count);
   void prefetch(Value base, Value offset, mlir::Type element, int locality = 3);
+  /// The line will be written: it comes in exclusively.
+  void prefetchWrite(Value base, Value offset, mlir::Type element);
 
   // Control flow.
   void forLoop(Value lower, Value upper, int64_t step, llvm::function_ref<void(Value)> body);
