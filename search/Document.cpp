@@ -22,7 +22,10 @@ public:
   bool copy(yaml::Node *from, Node &to, unsigned depth) {
     if (!from)
       return false;
-    std::tie(to.line, to.column) = sources.getLineAndColumn(from->getSourceRange().Start);
+    // The nodes that the parser makes up after an error lie nowhere.
+    llvm::SMLoc start = from->getSourceRange().Start;
+    if (start.isValid() && sources.FindBufferContainingLoc(start))
+      std::tie(to.line, to.column) = sources.getLineAndColumn(start);
     if (depth > kDeepest)
       return fail(to, "nested more than " + llvm::Twine(kDeepest) + " levels deep");
     if (!from->getAnchor().empty() || llvm::isa<yaml::AliasNode>(from))

@@ -23,9 +23,12 @@ std::string Constraint::text() const {
   return text;
 }
 
-std::string Space::hash() const {
-  return llvm::utohexstr(llvm::xxh3_64bits(llvm::StringRef(identity)), /*LowerCase=*/true, 16);
+static std::string hashed(llvm::StringRef text) {
+  return llvm::utohexstr(llvm::xxh3_64bits(text), /*LowerCase=*/true, 16);
 }
+
+std::string Space::hash() const { return hashed(identity); }
+std::string Space::variablesHash() const { return hashed(layout); }
 
 const Variable *Space::find(llvm::StringRef name) const {
   for (const Variable &variable : variables)

@@ -58,6 +58,7 @@ struct Objective {
   std::string metric; ///< of the evaluator, or empty:
   CostName cost;
   bool maximise = false;
+  double epsilon = 0; ///< differences that do not matter in the archive
   std::string name() const { return metric.empty() ? cost.str() : metric; }
 };
 
@@ -76,8 +77,8 @@ struct EarlyStop {
 /// A name with numbers and words: the strategy or the evaluator.
 struct Spec {
   std::string name;
-  std::map<std::string, std::string> options;
-  std::vector<std::string> command; ///< of a worker
+  std::map<std::string, std::string> options = {};
+  std::vector<std::string> command = {}; ///< of a worker
 };
 
 class Space {
@@ -101,6 +102,8 @@ public:
 
   /// Of everything that decides which candidate is asked next and how it is judged.
   std::string hash() const;
+  /// Of the variables alone: what a stored table is of.
+  std::string variablesHash() const;
 
   unsigned geneCount() const { return genes; }
   unsigned choices(unsigned gene) const { return geneChoices[gene]; }
@@ -146,7 +149,7 @@ private:
 
   unsigned genes = 0, values = 0;
   std::vector<unsigned> geneChoices, geneVariable;
-  std::string identity; ///< what hash() covers
+  std::string identity, layout; ///< what the hashes cover
 };
 
 } // namespace attune::search

@@ -102,8 +102,8 @@ Error SpaceReader::readConstraint(const Node &node) {
 }
 
 Error SpaceReader::readObjective(const Node &node) {
-  if (Error error =
-          document.expectMap(node, "an objective", {"metric", "cost", "goal", "target", "threads"}))
+  if (Error error = document.expectMap(node, "an objective",
+                                       {"metric", "cost", "goal", "target", "threads", "epsilon"}))
     return error;
   Objective objective;
   const Node *metric = node.find("metric"), *cost = node.find("cost"), *goal = node.find("goal");
@@ -125,12 +125,21 @@ Error SpaceReader::readObjective(const Node &node) {
   if (!goal || (goal->text != "min" && goal->text != "max"))
     return document.error(goal ? *goal : node, "an objective has `goal`: min or max");
   objective.maximise = goal->text == "max";
+  if (const Node *epsilon = node.find("epsilon")) {
+    auto size = document.number(*epsilon, "`epsilon`");
+    if (!size)
+      return size.takeError();
+    if (*size < 0)
+      return document.error(*epsilon, "`epsilon` is at least 0");
+    objective.epsilon = *size;
+  }
   for (const Objective &other : space.objectives)
     if (other.name() == objective.name())
       return document.error(node, "the objective `" + objective.name() + "` is given twice");
   if (space.objectives.size() == 4)
     return document.error(node, "more than 4 objectives");
-  identity += "objective " + objective.name() + " " + goal->text + "\n";
+  identity +=
+      "objective " + objective.name() + " " + goal->text + " " + spelled(objective.epsilon) + "\n";
   space.objectives.push_back(objective);
   return Error::success();
 }

@@ -166,7 +166,8 @@ llvm::Expected<Space> SpaceReader::run() {
   if (const Node *node = root.find("evaluator"))
     if (Error error = readSpec(*node, "an evaluator", space.evaluator))
       return std::move(error);
-  space.identity = identity;
+  space.identity = identity + layout;
+  space.layout = layout;
   space.finish();
   return std::move(space);
 }

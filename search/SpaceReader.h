@@ -46,7 +46,7 @@ private:
   Document document;
   Space space;
   unsigned symbols = 0;
-  std::string identity;
+  std::string identity, layout;
 };
 
 } // namespace attune::search

@@ -181,14 +181,14 @@ Error SpaceReader::readPath(const Node &node, Variable &variable) {
 }
 
 void SpaceReader::describe(const Variable &variable) {
-  identity += llvm::formatv("var {0} {1} {2} {3} [", variable.name, static_cast<int>(variable.kind),
-                            variable.elements,
-                            variable.repeat ? space.variables[*variable.repeat].name : "")
-                  .str();
-  identity += llvm::join(variable.labels, "\t") + "]";
+  layout += llvm::formatv("var {0} {1} {2} {3} [", variable.name, static_cast<int>(variable.kind),
+                          variable.elements,
+                          variable.repeat ? space.variables[*variable.repeat].name : "")
+                .str();
+  layout += llvm::join(variable.labels, "\t") + "]";
   if (variable.when)
-    identity += " when " + variable.when->text().str();
-  identity += "\n";
+    layout += " when " + variable.when->text().str();
+  layout += "\n";
 }
 
 Error SpaceReader::readVariable(const Node &node) {
@@ -231,17 +231,17 @@ Error SpaceReader::readVariable(const Node &node) {
   if (path) {
     if (Error error = readPath(node, variable))
       return error;
-    identity += "path";
+    layout += "path";
     for (const char *key : {"axes", "moves", "start", "end"})
       if (const Node *part = node.find(key)) {
-        identity += llvm::Twine(" ").concat(key).str();
+        layout += llvm::Twine(" ").concat(key).str();
         for (size_t i = 0; i < part->items.size(); ++i) {
-          identity += " " + (part->keys.empty() ? "" : part->keys[i].text);
+          layout += " " + (part->keys.empty() ? "" : part->keys[i].text);
           for (const Node &coordinate : part->items[i].items)
-            identity += "," + coordinate.text;
+            layout += "," + coordinate.text;
         }
       }
-    identity += "\n";
+    layout += "\n";
   } else if (boolean) {
     variable.labels = {"false", "true"};
     variable.numbers = {0, 1};

@@ -37,7 +37,7 @@ void Space::mutateVariable(Rng &rng, const Variable &variable, unsigned gene,
     unsigned from = rng.below(steps), to = from + 1 + rng.below(steps - from);
     variable.path->resample(rng, part, from, to);
   }
-  if (llvm::equal(before, part))
+  while (llvm::equal(before, part)) // there are at least two paths
     variable.path->sample(rng, part);
 }
 

@@ -1,0 +1,175 @@
+#include "attune/search/Trees.h"
+
+#include <cmath>
+
+namespace attune::search {
+
+Features::Features(const Space &space) : space(space) {
+  for (unsigned v = 0; v < space.variables.size(); ++v) {
+    const Variable &variable = space.variables[v];
+    size_t count = variable.path ? variable.path->length() * variable.path->axes().size()
+                   : variable.kind == Variable::Kind::Categorical
+                       ? variable.elements * variable.labels.size()
+                       : variable.elements;
+    variables.insert(variables.end(), count, v);
+  }
+}
+
+Features::Row Features::row(llvm::ArrayRef<int32_t> genes) const {
+  llvm::SmallVector<double> values;
+  llvm::BitVector active;
+  space.decode(genes, values, active);
+  Row row;
+  for (const Variable &variable : space.variables) {
+    if (variable.path) {
+      size_t count = variable.path->length() * variable.path->axes().size();
+      for (size_t i = 0; i < count; ++i) {
+        double value = values[variable.firstValue + i];
+        row.push_back(std::isnan(value)
+                          ? -1
+                          : value - variable.path->axes()[i / variable.path->length()].low);
+      }
+      continue;
+    }
+    for (unsigned i = 0; i < variable.elements; ++i) {
+      unsigned gene = variable.firstGene + i;
+      if (variable.kind != Variable::Kind::Categorical)
+        row.push_back(active[gene] ? genes[gene] : -1);
+      else
+        for (size_t choice = 0; choice < variable.labels.size(); ++choice)
+          row.push_back(active[gene] ? genes[gene] == static_cast<int32_t>(choice) : -1);
+    }
+  }
+  return row;
+}
+
+namespace {
+struct Bin {
+  double g = 0, h = 0;
+  unsigned count = 0;
+};
+} // namespace
+
+unsigned RankTrees::leafOf(const Tree &tree, llvm::ArrayRef<int16_t> row) {
+  unsigned node = 0;
+  for (unsigned level = 0; level < kDepth; ++level)
+    node = 2 * node + 1 + (row[tree.feature[node]] > tree.threshold[node]);
+  return node - kInner;
+}
+
+RankTrees::Tree RankTrees::grow(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<double> gradient,
+                                llvm::ArrayRef<double> curvature, double rate) {
+  constexpr double kRidge = 1;
+  constexpr unsigned kLeastRows = 3;
+  Tree tree = {};
+  std::vector<std::vector<unsigned>> members(kInner + kLeaves);
+  for (unsigned i = 0; i < rows.size(); ++i)
+    members[0].push_back(i);
+  auto quality = [](double g, double h) { return g * g / (h + kRidge); };
+  for (unsigned node = 0; node < kInner; ++node) {
+    tree.threshold[node] = INT16_MAX; // everything to the left
+    double g = 0, h = 0;
+    for (unsigned i : members[node]) {
+      g += gradient[i];
+      h += curvature[i];
+    }
+    double best = 1e-9;
+    std::vector<Bin> bins;
+    for (unsigned feature = 0; members[node].size() >= 2 * kLeastRows && feature < rows[0].size();
+         ++feature) {
+      bins.clear();
+      for (unsigned i : members[node]) {
+        size_t place = rows[i][feature] + 1; // -1 is the least value
+        if (place >= bins.size())
+          bins.resize(place + 1);
+        bins[place].g += gradient[i];
+        bins[place].h += curvature[i];
+        ++bins[place].count;
+      }
+      double leftG = 0, leftH = 0;
+      unsigned left = 0;
+      for (size_t place = 0; place < bins.size(); ++place) {
+        const Bin &bin = bins[place];
+        leftG += bin.g;
+        leftH += bin.h;
+        left += bin.count;
+        if (!bin.count || left < kLeastRows || members[node].size() - left < kLeastRows)
+          continue;
+        double gain = quality(leftG, leftH) + quality(g - leftG, h - leftH) - quality(g, h);
+        if (gain > best) {
+          best = gain;
+          tree.feature[node] = feature;
+          tree.threshold[node] = static_cast<int16_t>(place) - 1;
+          tree.gain[node] = gain;
+        }
+      }
+    }
+    for (unsigned i : members[node])
+      members[2 * node + 1 + (rows[i][tree.feature[node]] > tree.threshold[node])].push_back(i);
+  }
+  for (unsigned leaf = 0; leaf < kLeaves; ++leaf) {
+    double g = 0, h = 0;
+    for (unsigned i : members[kInner + leaf]) {
+      g += gradient[i];
+      h += curvature[i];
+    }
+    tree.leaf[leaf] = rate * g / (h + kRidge);
+  }
+  return tree;
+}
+
+RankTrees RankTrees::fit(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<double> goals,
+                         Options options, Rng rng) {
+  constexpr unsigned kPartners = 24;
+  RankTrees result;
+  std::vector<double> scores(rows.size(), 0), gradient(rows.size()), curvature(rows.size());
+  for (unsigned t = 0; t < options.trees && rows.size() > 1; ++t) {
+    gradient.assign(rows.size(), 0);
+    curvature.assign(rows.size(), 0);
+    auto pair = [&](unsigned i, unsigned j) {
+      if (goals[i] == goals[j])
+        return;
+      if (goals[i] > goals[j])
+        std::swap(i, j);
+      double wrong = 1 / (1 + std::exp(scores[i] - scores[j]));
+      gradient[i] += wrong;
+      gradient[j] -= wrong;
+      curvature[i] += wrong * (1 - wrong);
+      curvature[j] += wrong * (1 - wrong);
+    };
+    for (unsigned i = 0; i < rows.size(); ++i)
+      if (rows.size() <= 2 * kPartners)
+        for (unsigned j = 0; j < i; ++j)
+          pair(i, j);
+      else
+        for (unsigned k = 0; k < kPartners; ++k)
+          pair(i, rng.below(rows.size()));
+    Tree tree = grow(rows, gradient, curvature, options.rate);
+    for (unsigned i = 0; i < rows.size(); ++i)
+      scores[i] += tree.leaf[leafOf(tree, rows[i])];
+    result.trees.push_back(tree);
+  }
+  return result;
+}
+
+double RankTrees::score(llvm::ArrayRef<int16_t> row) const {
+  double sum = 0;
+  for (const Tree &tree : trees)
+    sum += tree.leaf[leafOf(tree, row)];
+  return sum;
+}
+
+std::vector<double> RankTrees::importance(size_t features) const {
+  std::vector<double> shares(features, 0);
+  double total = 0;
+  for (const Tree &tree : trees)
+    for (unsigned node = 0; node < kInner; ++node) {
+      shares[tree.feature[node]] += tree.gain[node];
+      total += tree.gain[node];
+    }
+  for (double &share : shares)
+    share /= total > 0 ? total : 1;
+  return shares;
+}
+
+} // namespace attune::search
