@@ -147,10 +147,20 @@ static int64_t compare(arith::CmpIOp op, int64_t a, int64_t b) {
   return 0;
 }
 
+/// The smallest integer over -1, and anything over 0, is undefined: left to run time.
+static bool divides(Type type, int64_t x, int64_t y) {
+  unsigned width = type.isIndex() ? 64 : type.getIntOrFloatBitWidth();
+  return y != 0 && !(y == -1 && x == llvm::minIntN(width));
+}
+
 static std::optional<int64_t> integerResult(Operation *op, ArrayRef<Cell> a) {
   using Result = std::optional<int64_t>;
   auto x = [&](unsigned n) { return a[n].i; };
   auto unsignedOf = [&](unsigned n) { return bitsOf(a[n].i, op->getOperand(n).getType()); };
+  Type type = op->getResult(0).getType();
+  auto isCount = [&] {
+    return unsignedOf(1) < (type.isIndex() ? 64 : type.getIntOrFloatBitWidth());
+  };
   return llvm::TypeSwitch<Operation *, Result>(op)
       .Case<arith::AddIOp>([&](auto) { return int64_t(uint64_t(x(0)) + uint64_t(x(1))); })
       .Case<arith::SubIOp>([&](auto) { return int64_t(uint64_t(x(0)) - uint64_t(x(1))); })
@@ -160,12 +170,30 @@ static std::optional<int64_t> integerResult(Operation *op, ArrayRef<Cell> a) {
       .Case<arith::XOrIOp>([&](auto) { return x(0) ^ x(1); })
       .Case<arith::MaxSIOp>([&](auto) { return std::max(x(0), x(1)); })
       .Case<arith::MinSIOp>([&](auto) { return std::min(x(0), x(1)); })
+      .Case<arith::MaxUIOp>([&](auto) { return int64_t(std::max(unsignedOf(0), unsignedOf(1))); })
+      .Case<arith::MinUIOp>([&](auto) { return int64_t(std::min(unsignedOf(0), unsignedOf(1))); })
+      .Case<arith::ShLIOp>(
+          [&](auto) { return isCount() ? Result(uint64_t(x(0)) << unsignedOf(1)) : Result(); })
+      .Case<arith::ShRSIOp>(
+          [&](auto) { return isCount() ? Result(x(0) >> unsignedOf(1)) : Result(); })
+      .Case<arith::ShRUIOp>(
+          [&](auto) { return isCount() ? Result(unsignedOf(0) >> unsignedOf(1)) : Result(); })
+      .Case<arith::DivSIOp>(
+          [&](auto) { return divides(type, x(0), x(1)) ? Result(x(0) / x(1)) : Result(); })
+      .Case<arith::RemSIOp>(
+          [&](auto) { return divides(type, x(0), x(1)) ? Result(x(0) % x(1)) : Result(); })
+      .Case<arith::DivUIOp>(
+          [&](auto) { return x(1) != 0 ? Result(unsignedOf(0) / unsignedOf(1)) : Result(); })
+      .Case<arith::RemUIOp>(
+          [&](auto) { return x(1) != 0 ? Result(unsignedOf(0) % unsignedOf(1)) : Result(); })
+      .Case<math::AbsIOp>([&](auto) { return x(0) < 0 ? int64_t(-uint64_t(x(0))) : x(0); })
       .Case<arith::CmpIOp>([&](auto cmp) { return compare(cmp, x(0), x(1)); })
       .Case<arith::CmpFOp>([&](auto cmp) { return compare(cmp, a[0].f, a[1].f); })
       .Case<arith::ExtSIOp>(
           [&](auto cast) { return cast.getIn().getType().isInteger(1) ? -x(0) : x(0); })
       .Case<arith::ExtUIOp>([&](auto) { return int64_t(unsignedOf(0)); })
       .Case<arith::TruncIOp, arith::IndexCastOp>([&](auto) { return x(0); })
+      .Case<arith::IndexCastUIOp>([&](auto) { return int64_t(unsignedOf(0)); })
       .Case<arith::FPToSIOp>([&](auto cast) -> Result {
         // Out of range is undefined: left to run time.
         double limit = std::ldexp(1.0, cast.getType().getIntOrFloatBitWidth() - 1);

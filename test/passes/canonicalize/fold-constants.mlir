@@ -68,3 +68,68 @@ func.func @dynamic(%x: tensor<?x2xf32>) -> tensor<2x?xf32> {
   %0 = linalg.transpose ins(%x : tensor<?x2xf32>) outs(%e : tensor<2x?xf32>) permutation = [1, 0]
   return %0 : tensor<2x?xf32>
 }
+
+// -----
+
+#id1 = affine_map<(i) -> (i)>
+// CHECK-LABEL: func.func @integers
+// CHECK-NEXT: arith.constant dense<[-1073741861, 145]> : tensor<2xi32>
+func.func @integers() -> tensor<2xi32> {
+  %a = arith.constant dense<[-7, 13]> : tensor<2xi32>
+  %b = arith.constant dense<[2, 3]> : tensor<2xi32>
+  %e = tensor.empty() : tensor<2xi32>
+  %y = linalg.generic {indexing_maps = [#id1, #id1, #id1], iterator_types = ["parallel"]} ins(%a, %b : tensor<2xi32>, tensor<2xi32>) outs(%e : tensor<2xi32>) {
+  ^bb0(%x: i32, %n: i32, %out: i32):
+    %1 = arith.shli %x, %n : i32
+    %2 = arith.shrsi %x, %n : i32
+    %3 = arith.shrui %x, %n : i32
+    %4 = arith.divsi %x, %n : i32
+    %5 = arith.remsi %x, %n : i32
+    %6 = arith.divui %x, %n : i32
+    %7 = arith.remui %x, %n : i32
+    %8 = arith.maxui %x, %n : i32
+    %9 = arith.minui %x, %n : i32
+    %10 = math.absi %x : i32
+    %s1 = arith.addi %1, %2 : i32
+    %s2 = arith.addi %s1, %3 : i32
+    %s3 = arith.addi %s2, %4 : i32
+    %s4 = arith.addi %s3, %5 : i32
+    %s5 = arith.addi %s4, %6 : i32
+    %s6 = arith.addi %s5, %7 : i32
+    %s7 = arith.addi %s6, %8 : i32
+    %s8 = arith.addi %s7, %9 : i32
+    %s9 = arith.addi %s8, %10 : i32
+    linalg.yield %s9 : i32
+  } -> tensor<2xi32>
+  return %y : tensor<2xi32>
+}
+
+// -----
+
+#id1 = affine_map<(i) -> (i)>
+// What is undefined for some element is left to run time.
+// CHECK-LABEL: func.func @undefined
+// CHECK-COUNT-3: linalg.generic
+func.func @undefined() -> (tensor<2xi32>, tensor<2xi32>, tensor<2xi32>) {
+  %a = arith.constant dense<[-2147483648, 13]> : tensor<2xi32>
+  %zero = arith.constant dense<[2, 0]> : tensor<2xi32>
+  %minus = arith.constant dense<[-1, 3]> : tensor<2xi32>
+  %wide = arith.constant dense<[1, 32]> : tensor<2xi32>
+  %e = tensor.empty() : tensor<2xi32>
+  %q = linalg.generic {indexing_maps = [#id1, #id1, #id1], iterator_types = ["parallel"]} ins(%a, %zero : tensor<2xi32>, tensor<2xi32>) outs(%e : tensor<2xi32>) {
+  ^bb0(%x: i32, %n: i32, %out: i32):
+    %1 = arith.divsi %x, %n : i32
+    linalg.yield %1 : i32
+  } -> tensor<2xi32>
+  %r = linalg.generic {indexing_maps = [#id1, #id1, #id1], iterator_types = ["parallel"]} ins(%a, %minus : tensor<2xi32>, tensor<2xi32>) outs(%e : tensor<2xi32>) {
+  ^bb0(%x: i32, %n: i32, %out: i32):
+    %1 = arith.divsi %x, %n : i32
+    linalg.yield %1 : i32
+  } -> tensor<2xi32>
+  %s = linalg.generic {indexing_maps = [#id1, #id1, #id1], iterator_types = ["parallel"]} ins(%a, %wide : tensor<2xi32>, tensor<2xi32>) outs(%e : tensor<2xi32>) {
+  ^bb0(%x: i32, %n: i32, %out: i32):
+    %1 = arith.shrsi %x, %n : i32
+    linalg.yield %1 : i32
+  } -> tensor<2xi32>
+  return %q, %r, %s : tensor<2xi32>, tensor<2xi32>, tensor<2xi32>
+}
