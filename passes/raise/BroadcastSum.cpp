@@ -1,4 +1,6 @@
 #include "attune/passes/Passes.h"
+#include "attune/passes/canonicalize/ConstantEval.h"
+#include "attune/passes/raise/IntegerShifts.h"
 #include "attune/passes/raise/Match.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -16,9 +18,10 @@ namespace {
 
 /// The sum of terms that an operator computes.
 struct Sum {
-  Value a, b;              ///< scalars, loads
-  bool isDistance = false; ///< terms are |a - b|, not a b
-  bool negated = false;    ///< of distances: terms are -|a - b|
+  enum Terms { Products, Distances, Shifts } terms = Products;
+  ElementOf a, b;                      ///< of shifts: the integer; b is not used
+  bool negated = false;                ///< of distances: terms are -|a - b|
+  std::optional<IntegerShifts> shifts; ///< of shifts
 };
 
 /// A free index of the operator, in the parts that operands see: outermost first, `index = sum of
@@ -41,14 +44,18 @@ public:
 
   /// The operator as linalg.contract or attune.contract, or null.
   Value raise(OpBuilder &builder);
-  bool isDistance() const { return sum.isDistance; }
+  Sum::Terms terms() const { return sum.terms; }
   StringRef reason; ///< why not, where the terms are those of a layer
 
 private:
   bool match();
+  bool matchTerm(Value term, ArrayRef<Value> results);
+  std::optional<ElementOf> held(Value scalar);
   bool split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries);
   void findBoundaries(Value scalar, Value index, llvm::SmallDenseSet<int64_t> &found);
-  std::optional<Operand> operand(OpBuilder &builder, Value scalar);
+  std::optional<Operand> operand(OpBuilder &builder, const ElementOf &element);
+  Operand codes(OpBuilder &builder);
+  Value negate(OpBuilder &builder, Value tensor, Value empty);
   AffineExpr asAffine(Value index);
   SmallVector<OpFoldResult> extents(OpBuilder &builder, const Loop &loop);
 
@@ -74,6 +81,52 @@ static AffineExpr extentOf(Sizes &sizes, linalg::LinalgOp op, unsigned loop) {
   return {};
 }
 
+std::optional<ElementOf> Matcher::held(Value scalar) {
+  std::optional<ElementOf> element = elements.load(scalar);
+  if (!element && !elements.sources(scalar).empty())
+    element = elements.sources(scalar).front();
+  if (element && element->tensor)
+    return element;
+  reason = "the operands are not held by tensors";
+  return std::nullopt;
+}
+
+bool Matcher::matchTerm(Value term, ArrayRef<Value> results) {
+  if (term.getType().isSignlessInteger()) {
+    sum.terms = Sum::Shifts;
+    auto isShared = [&](const ElementOf &element) {
+      return llvm::any_of(results, [&](Value index) {
+        return llvm::none_of(element.indices,
+                             [&](Value position) { return elements.depends(position, index); });
+      });
+    };
+    sum.shifts = matchIntegerShifts(elements, term, isShared, reason);
+    if (sum.shifts)
+      sum.a = sum.shifts->input;
+    return sum.shifts.has_value();
+  }
+  if (auto negation = term.getDefiningOp<arith::NegFOp>()) {
+    sum.negated = true;
+    term = negation.getOperand();
+  }
+  if (auto magnitude = term.getDefiningOp<math::AbsFOp>()) {
+    term = magnitude.getOperand();
+    sum.terms = Sum::Distances;
+  }
+  Operation *combined = term.getDefiningOp();
+  bool fits = sum.terms == Sum::Distances
+                  ? isa_and_present<arith::SubFOp>(combined)
+                  : !sum.negated && isa_and_present<arith::MulFOp>(combined);
+  if (!fits)
+    return false;
+  std::optional<ElementOf> a = held(combined->getOperand(0)), b = held(combined->getOperand(1));
+  if (!a || !b)
+    return false;
+  sum.a = *a;
+  sum.b = *b;
+  return true;
+}
+
 bool Matcher::match() {
   if (op->getNumResults() != 1 || op.getNumReductionLoops() == 0)
     return false;
@@ -91,28 +144,15 @@ bool Matcher::match() {
   std::optional<Elements::Reduced> reduced = elements.reduced(element, inner);
   if (!reduced || !reduced->isSum)
     return false;
-  Value term = reduced->element;
-  if (auto negation = term.getDefiningOp<arith::NegFOp>()) {
-    sum.negated = true;
-    term = negation.getOperand();
-  }
-  if (auto magnitude = term.getDefiningOp<math::AbsFOp>()) {
-    term = magnitude.getOperand();
-    sum.isDistance = true;
-  }
-  Operation *combined = term.getDefiningOp();
-  bool fits = sum.isDistance ? isa_and_present<arith::SubFOp>(combined)
-                             : !sum.negated && isa_and_present<arith::MulFOp>(combined);
-  if (!fits)
+  if (!matchTerm(reduced->element, element.indices))
     return false;
-  sum.a = combined->getOperand(0);
-  sum.b = combined->getOperand(1);
   SmallVector<Value> indices(element.indices);
   llvm::append_range(indices, inner);
   for (Value index : indices) {
     llvm::SmallDenseSet<int64_t> boundaries;
-    findBoundaries(sum.a, index, boundaries);
-    findBoundaries(sum.b, index, boundaries);
+    for (const ElementOf &operand : {sum.a, sum.b})
+      for (Value position : operand.indices)
+        findBoundaries(position, index, boundaries);
     if (!split(loops.emplace_back(Loop{index, {index}, {1}}), boundaries)) {
       reason = "an index is divided in more than one way";
       return false;
@@ -183,8 +223,9 @@ bool Matcher::split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries) {
   if (!sizes.equal(rest * before, extent))
     return false;
   add(rest, before);
-  sum.a = substitute(elements, sum.a, loop.index, index);
-  sum.b = substitute(elements, sum.b, loop.index, index);
+  for (ElementOf *operand : {&sum.a, &sum.b})
+    for (Value &position : operand->indices)
+      position = substitute(elements, position, loop.index, index);
   return true;
 }
 
@@ -224,18 +265,11 @@ static Value expand(OpBuilder &builder, Location loc, Value tensor,
 }
 
 /// An axis that a loop runs over as a whole gets the loop's parts as axes.
-std::optional<Operand> Matcher::operand(OpBuilder &builder, Value scalar) {
-  std::optional<ElementOf> element = elements.load(scalar);
-  if (!element && !elements.sources(scalar).empty())
-    element = elements.sources(scalar).front();
-  if (!element || !element->tensor) {
-    reason = "the operands are not held by tensors";
-    return std::nullopt;
-  }
+std::optional<Operand> Matcher::operand(OpBuilder &builder, const ElementOf &element) {
   SmallVector<AffineExpr> results;
   SmallVector<OpFoldResult> shape;
   SmallVector<ReassociationIndices> groups;
-  for (auto [axis, index] : llvm::enumerate(element->indices)) {
+  for (auto [axis, index] : llvm::enumerate(element.indices)) {
     AffineExpr expr = asAffine(index);
     if (!expr) {
       reason = "an operand is not read at sums of loops";
@@ -247,10 +281,10 @@ std::optional<Operand> Matcher::operand(OpBuilder &builder, Value scalar) {
       for (auto [part, unit] : llvm::zip(loop.parts, loop.units))
         sum = sum + asAffine(part) * unit;
       return loop.parts.size() > 1 && simplifyAffineExpr(sum - expr, parts.size(), 0) == 0 &&
-             sizes.equal(elements.extentOf(loop.index), sizes.of(element->tensor, axis));
+             sizes.equal(elements.extentOf(loop.index), sizes.of(element.tensor, axis));
     });
     SmallVector<OpFoldResult> extent{
-        sizes.get(builder, op.getLoc(), sizes.of(element->tensor, axis))};
+        sizes.get(builder, op.getLoc(), sizes.of(element.tensor, axis))};
     SmallVector<AffineExpr> exprs{expr};
     if (whole != loops.end()) {
       extent = extents(builder, *whole);
@@ -262,16 +296,50 @@ std::optional<Operand> Matcher::operand(OpBuilder &builder, Value scalar) {
       shape.push_back(size);
     }
   }
-  return Operand{expand(builder, op.getLoc(), element->tensor, groups, shape),
+  return Operand{expand(builder, op.getLoc(), element.tensor, groups, shape),
                  AffineMap::get(parts.size(), 0, results, op.getContext())};
+}
+
+/// An axis for every part of the loops that the codes vary with.
+Operand Matcher::codes(OpBuilder &builder) {
+  SmallVector<AffineExpr> results;
+  SmallVector<int64_t> shape;
+  for (Value index : sum.shifts->loops) {
+    const Loop &loop = *llvm::find_if(loops, [&](const Loop &one) { return one.index == index; });
+    for (Value part : loop.parts) {
+      results.push_back(asAffine(part));
+      shape.push_back(*Sizes::asConstant(elements.extentOf(part)));
+    }
+  }
+  std::vector<Cell> cells;
+  for (int8_t code : sum.shifts->codes)
+    cells.push_back(Cell{.i = code});
+  TypedAttr value = makeConstant(RankedTensorType::get(shape, builder.getI8Type()), cells);
+  return {arith::ConstantOp::create(builder, op.getLoc(), value),
+          AffineMap::get(parts.size(), 0, results, op.getContext())};
+}
+
+Value Matcher::negate(OpBuilder &builder, Value tensor, Value empty) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
+  SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
+  return linalg::GenericOp::create(builder, op.getLoc(), type, tensor, empty,
+                                   ArrayRef{identity, identity}, iterators,
+                                   [](OpBuilder &nested, Location at, ValueRange args) {
+                                     Value negated = arith::NegFOp::create(nested, at, args[0]);
+                                     linalg::YieldOp::create(nested, at, negated);
+                                   })
+      .getResult(0);
 }
 
 Value Matcher::raise(OpBuilder &builder) {
   if (!match())
     return {};
   std::optional<Operand> a = operand(builder, sum.a);
-  std::optional<Operand> b = a ? operand(builder, sum.b) : std::nullopt;
-  if (!b)
+  std::optional<Operand> b = sum.shifts ? codes(builder)
+                             : a        ? operand(builder, sum.b)
+                                        : std::nullopt;
+  if (!a || !b)
     return {};
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
   SmallVector<OpFoldResult> shape;
@@ -293,8 +361,15 @@ Value Matcher::raise(OpBuilder &builder) {
     reason = "every element of an operand is read for one result only";
     return {};
   }
-  if (!sum.isDistance && !(a->map.isProjectedPermutation() && b->map.isProjectedPermutation()))
+  if (sum.terms == Sum::Products &&
+      !(a->map.isProjectedPermutation() && b->map.isProjectedPermutation()))
     return {};
+  if (llvm::any_of(llvm::seq<unsigned>(shape.size(), parts.size()), [&](unsigned loop) {
+        return !a->map.isFunctionOfDim(loop) && !b->map.isFunctionOfDim(loop);
+      })) {
+    reason = "the terms are the same along an axis of the sum";
+    return {};
+  }
   // Weights are on the right.
   if (a->tensor.getDefiningOp<arith::ConstantOp>())
     std::swap(a, b);
@@ -305,24 +380,19 @@ Value Matcher::raise(OpBuilder &builder) {
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
   ArrayAttr maps = builder.getAffineMapArrayAttr({a->map, b->map, result});
   Value value;
-  if (sum.isDistance)
-    value = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder, maps,
-                               IntegerAttr());
-  else
+  if (sum.terms == Sum::Products)
     value = linalg::ContractOp::create(builder, loc, init.getType(),
                                        ValueRange{a->tensor, b->tensor}, init, maps)
                 ->getResult(0);
-  if (sum.isDistance && !sum.negated) {
-    AffineMap identity = builder.getMultiDimIdentityMap(shape.size());
-    SmallVector<utils::IteratorType> iterators(shape.size(), utils::IteratorType::parallel);
-    value = linalg::GenericOp::create(builder, loc, empty.getType(), value, empty,
-                                      ArrayRef{identity, identity}, iterators,
-                                      [](OpBuilder &nested, Location at, ValueRange args) {
-                                        Value negated = arith::NegFOp::create(nested, at, args[0]);
-                                        linalg::YieldOp::create(nested, at, negated);
-                                      })
-                .getResult(0);
-  }
+  else if (sum.terms == Sum::Distances)
+    value = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder, maps,
+                               IntegerAttr());
+  else
+    value = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Shift, maps,
+                               builder.getI64IntegerAttr(sum.shifts->exponentBias),
+                               sum.shifts->rounding);
+  if (sum.terms == Sum::Distances && !sum.negated)
+    value = negate(builder, value, empty);
   if (shape.size() != groups.size())
     value = tensor::CollapseShapeOp::create(builder, loc, value, groups);
   return value.getType() == type ? value
@@ -343,15 +413,17 @@ struct RaiseBroadcastSums : impl::RaiseBroadcastSumsBase<RaiseBroadcastSums> {
 private:
   void raise(linalg::LinalgOp op) {
     // Others have no kernel as a contraction, but one as a sum; and theirs would round differently.
-    if (isa<linalg::ContractOp>(op) || op->getNumResults() != 1 ||
-        !getElementTypeOrSelf(op->getResult(0)).isF32())
+    if (isa<linalg::ContractOp>(op) || op->getNumResults() != 1)
+      return;
+    Type element = getElementTypeOrSelf(op->getResult(0));
+    if (!element.isF32() && !element.isSignlessInteger(32) && !element.isSignlessInteger(64))
       return;
     Sizes sizes(getOperation());
     Matcher matcher(sizes, op);
     OpBuilder builder(op);
     Value sum = matcher.raise(builder);
     if (!sum) {
-      if (matcher.reason.empty() || !matcher.isDistance())
+      if (matcher.reason.empty() || matcher.terms() == Sum::Products)
         return;
       ++numRefused;
       remark::missed(op.getLoc(), options("SumNotRaised"))
@@ -362,8 +434,20 @@ private:
     op->getResult(0).replaceAllUsesWith(sum);
     ++numRaised;
     remark::passed(sum.getLoc(), options("SumRaised"))
-        << remark::add("{0}", matcher.isDistance() ? "adder layer" : "matrix product")
+        << remark::add("{0}", describe(matcher.terms()))
         << remark::add("nodes {0}", nodeNames(sum.getLoc()));
+  }
+
+  static StringRef describe(Sum::Terms terms) {
+    switch (terms) {
+    case Sum::Products:
+      return "matrix product";
+    case Sum::Distances:
+      return "adder layer";
+    case Sum::Shifts:
+      return "shift layer of integers";
+    }
+    llvm_unreachable("all terms are listed");
   }
 
   remark::RemarkOpts options(StringRef name) {

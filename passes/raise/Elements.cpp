@@ -324,18 +324,21 @@ std::optional<Elements::Reduced> Elements::reduced(const ElementOf &result, Arra
     loop = *next++;
   }
   Operation *combine = op.getBlock()->getTerminator()->getOperand(0).getDefiningOp();
-  if (!isa_and_nonnull<arith::AddFOp, arith::MaximumFOp, arith::MaxNumFOp>(combine))
+  if (!isa_and_nonnull<arith::AddFOp, arith::AddIOp, arith::MaximumFOp, arith::MaxNumFOp>(combine))
     return std::nullopt;
-  bool isSum = isa<arith::AddFOp>(combine);
+  bool isSum = isa<arith::AddFOp, arith::AddIOp>(combine);
   BlockArgument sum = op.getBlock()->getArguments().back();
   unsigned own = combine->getOperand(0) == sum ? 1 : 0;
   if (combine->getOperand(1 - own) != sum)
     return std::nullopt;
   auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  FloatAttr start;
-  if (!fill || !matchPattern(fill.getInputs()[0], m_Constant(&start)) ||
-      !(isSum ? start.getValue().isZero()
-              : start.getValue().isInfinity() && start.getValue().isNegative()))
+  if (!fill)
+    return std::nullopt;
+  Value start = fill.getInputs()[0];
+  FloatAttr lowest;
+  if (isSum ? !matchPattern(start, m_AnyZeroFloat()) && !matchPattern(start, m_Zero())
+            : !matchPattern(start, m_Constant(&lowest)) || !lowest.getValue().isInfinity() ||
+                  !lowest.getValue().isNegative())
     return std::nullopt;
   IRMapping known;
   Value element = evaluate(combine->getOperand(own), op, loops, known);

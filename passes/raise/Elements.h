@@ -59,7 +59,7 @@ public:
   llvm::ArrayRef<std::pair<mlir::Operation *, mlir::Value>> inlined() const { return visited; }
 
   /// The element that a reduction combines at its free indices and these positions along the axes
-  /// it runs over; null unless it is a float sum from 0 or maximum from -inf.
+  /// it runs over; null unless it is a sum from 0 or float maximum from -inf.
   struct Reduced {
     mlir::Value element;
     bool isSum;

@@ -55,7 +55,7 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
 }
 
 def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::FuncOp"> {
-  let summary = "Raise sums over broadcast products or differences to contractions.";
+  let summary = "Raise sums over broadcast products, differences or shifts to contractions.";
   let description = [{
     A layer that is written as a product of broadcast operands and a sum is `linalg.contract`; with the
     magnitude of a difference instead of the product it is an adder layer, `attune.contract`. The terms
@@ -75,12 +75,30 @@ def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::Func
     (a product: at single loops), and each be read again for other results: the distance or product of two
     vectors alone is a reduction as good as any.
 
-    Remarks of category `attune-raise`: `SumRaised`, and for distances `SumNotRaised` with the reason.
+    A sum of integers (i32, i64) becomes a shift layer if every term is one element, shifted by a
+    constant amount, times a constant sign or 0. How it is written does not matter (`BitShift` with
+    masks for the sign, division by powers of two, choices, magnitudes and signs apart): the bits of the
+    element are followed through the term, for positive, negative and zero elements, with every
+    combination of constants that occurs, and must be those of the shift. So the layer is equal to the
+    graph for all integers; `rounding` is what all terms have in common:
+
+    ```mlir
+    %y = linalg.generic {maps = [(m, n, k) -> (m, k), (m, n, k) -> (n, k), (m, n, k) -> (n, k),
+                                 (m, n, k) -> (m, n)]}
+        ins(%x, %shifts, %signs) outs(%zero) { addi(%o, muli(shrsi(%a, %b), %c)) }
+    // becomes
+    %y = attune.contract ins(%x, %codes : tensor<?x64xi32>, tensor<32x64xi8>) outs(%zero)
+        {kind = #attune.contract_kind<shift>, exponent_bias = 15 : i64,
+         rounding = #attune.contract_rounding<floor_terms>, indexing_maps = ...}
+    ```
+
+    Remarks of category `attune-raise`: `SumRaised`, and for distances and shifts `SumNotRaised` with the
+    reason.
   }];
   let dependentDialects = ["::attune::AttuneDialect", "::mlir::affine::AffineDialect"];
   let statistics = [
     Statistic<"numRaised", "raised", "Sums raised">,
-    Statistic<"numRefused", "refused", "Sums of distances recognised but not raised">
+    Statistic<"numRefused", "refused", "Sums of distances or shifts recognised but not raised">
   ];
 }
 
