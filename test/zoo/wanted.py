@@ -33,6 +33,10 @@ WANTED = {
     "eit": "attention + map_mix",
     "sret": ONE,
     "sret/recursive": TWO,
+    # Products and convolutions of floats, whose weights are then found to be powers of two.
+    "shift": "none",
+    "shift/integers": "contract",
+    "shift/integers_wide": "contract",
 }
 
 

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 import attune_cli as cli
 
 ROOT = Path(__file__).resolve().parents[1] / "data" / "zoo"
-OPS = ("attention", "linear_attention", "ema", "toeplitz", "map_mix")
+OPS = ("attention", "linear_attention", "ema", "toeplitz", "map_mix", "contract")
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,13 @@ class Graph:
     folder: Path
 
     @property
+    def system(self):
+        return self.folder.parent.name
+
+    @property
     def name(self):
         """system/spelling"""
-        return f"{self.folder.parent.name}/{self.folder.name.rpartition('-')[0]}"
+        return f"{self.system}/{self.folder.name.rpartition('-')[0]}"
 
     @property
     def style(self):
@@ -31,7 +35,7 @@ class Graph:
 
     @property
     def id(self):
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        return f"{self.system}/{self.folder.name}"
 
     @property
     def path(self):

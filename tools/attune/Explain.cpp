@@ -16,9 +16,10 @@ bool isAboutCaches(const CompileRemark &remark) {
   return llvm::StringRef(remark.category).contains("caches");
 }
 
-/// Rewrites that were made or refused; forms are told with their regions.
+/// Rewrites that were made or refused, and how weights are stored; forms are told with their regions.
 bool isAboutRewrite(const CompileRemark &remark) {
-  return llvm::StringRef(remark.category).contains("rewrite") &&
+  llvm::StringRef category = remark.category;
+  return (category.contains("rewrite") || category == "attune-fuse") &&
          remark.kind != CompileRemark::Kind::Analysis;
 }
 
@@ -68,7 +69,9 @@ llvm::json::Value toJson(const CompileReport &report) {
     if (!isAboutAttention(remark))
       continue;
     bool raised = remark.kind == CompileRemark::Kind::Passed;
-    std::string form = "attention";
+    // Sums say themselves what they are.
+    bool isSum = remark.name == "SumRaised" && !remark.arguments.empty();
+    std::string form = isSum ? remark.arguments.front().second : "attention";
     llvm::json::Array others = alternatives(raised ? formOf(report, remark) : nullptr, form);
     llvm::json::Object region{
         {"nodes", nodesOf(remark)},
