@@ -75,22 +75,10 @@ def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::Func
     (a product: at single loops), and each be read again for other results: the distance or product of two
     vectors alone is a reduction as good as any.
 
-    A sum of integers (i32, i64) becomes a shift layer if every term is one element, shifted by a
-    constant amount, times a constant sign or 0. How it is written does not matter (`BitShift` with
-    masks for the sign, division by powers of two, choices, magnitudes and signs apart): the bits of the
-    element are followed through the term, for positive, negative and zero elements, with every
-    combination of constants that occurs, and must be those of the shift. So the layer is equal to the
-    graph for all integers; `rounding` is what all terms have in common:
-
-    ```mlir
-    %y = linalg.generic {maps = [(m, n, k) -> (m, k), (m, n, k) -> (n, k), (m, n, k) -> (n, k),
-                                 (m, n, k) -> (m, n)]}
-        ins(%x, %shifts, %signs) outs(%zero) { addi(%o, muli(shrsi(%a, %b), %c)) }
-    // becomes
-    %y = attune.contract ins(%x, %codes : tensor<?x64xi32>, tensor<32x64xi8>) outs(%zero)
-        {kind = #attune.contract_kind<shift>, exponent_bias = 15 : i64,
-         rounding = #attune.contract_rounding<floor_terms>, indexing_maps = ...}
-    ```
+    A sum of integers (i32, i64) is a shift layer if every term is one element, shifted by constants,
+    times a constant sign or 0. How it is written does not matter (masks for the sign, divisions,
+    choices): the bits of the element are followed through the term, for positive, negative and zero
+    elements and all combinations of constants, so that layer and graph are equal for all integers.
 
     Remarks of category `attune-raise`: `SumRaised`, and for distances and shifts `SumNotRaised` with the
     reason.
