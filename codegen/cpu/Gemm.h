@@ -30,9 +30,10 @@ namespace attune::codegen {
 
 /// How B is given.
 enum class GemmColumns {
-  F32Panels, ///< [ceil(N / 16)][K][16] f32, padded with zeros
-  I8Panels,  ///< the same as i8; scales are the epilogue's business
-  Strided    ///< f32 anywhere, packed at run time
+  F32Panels,  ///< [ceil(N / 16)][K][16] f32, padded with zeros
+  I8Panels,   ///< the same as i8; scales are the epilogue's business
+  BytePanels, ///< of ByteDistance.h: [ceil(N / 16)][ceil(K / 8)][16][8] i8, padded with zeros
+  Strided     ///< anywhere, packed at run time
 };
 
 /// One dimension of a matrix index, e.g. heads and head size of a K that was never flattened.
@@ -67,7 +68,7 @@ struct GemmOperands {
 
 struct GemmSpec {
   GemmColumns columns = GemmColumns::F32Panels;
-  bool distance = false; ///< sums of -|a - b| instead of products; B is f32
+  bool distance = false;          ///< sums of -|a - b| instead of products; B is f32
   std::optional<int64_t> m, n, k; ///< where known
   /// Called at the start of every function that is made; uses what only dominates there.
   std::function<GemmOperands(KernelBuilder &, const KernelArgs &)> bind;

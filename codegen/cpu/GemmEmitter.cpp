@@ -1,3 +1,4 @@
+#include "attune/codegen/cpu/ByteDistance.h"
 #include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/cpu/GemmMatch.h"
 #include "attune/codegen/cpu/GemmPack.h"
@@ -81,8 +82,9 @@ class GemmEmitter : public KernelEmitter {
 public:
   StringRef name() const override { return "gemm"; }
 
-  bool matches(KernelOp op, const CpuTarget &) const override {
-    return matchGemm(op, Sizes(op)).has_value();
+  bool matches(KernelOp op, const CpuTarget &target) const override {
+    std::optional<GemmMatch> g = matchGemm(op, Sizes(op));
+    return g && (!g->product.bytes() || sumsBytes(target));
   }
 
   /// `GemmScratch::bytes` as a host expression.
@@ -93,8 +95,8 @@ public:
       auto number = [&](int64_t value) -> Value {
         return arith::ConstantIndexOp::create(b, loc, value);
       };
-      Value most = arith::MinSIOp::create(b, loc, rows(b, loc, dims, threads),
-                                          number(scratch.rowLimit));
+      Value most =
+          arith::MinSIOp::create(b, loc, rows(b, loc, dims, threads), number(scratch.rowLimit));
       Value panels = arith::MulIOp::create(b, loc, most, line(b, loc, dims, threads));
       Value worker = arith::AddIOp::create(b, loc, fixed(b, loc, dims, threads), panels);
       Value all = arith::MulIOp::create(b, loc, worker, threads);
@@ -128,14 +130,19 @@ public:
       operands.status = [bound] { return bound->status(); };
       return operands;
     };
-    emitGemm(kb, module, symbol, spec);
+    bool bytes = g->product.bytes();
+    if (bytes)
+      emitByteDistance(kb, module, symbol, spec);
+    else
+      emitGemm(kb, module, symbol, spec);
     for (const auto &bound : functions)
       broken |= bound->broken();
     if (broken)
       return op.emitError("internal: the body of an epilogue is not supported");
 
     EmittedKernel emitted;
-    emitted.scratch.push_back(scratchBytes(op, *g, gemmScratch(spec, target)));
+    GemmScratch scratch = bytes ? byteDistanceScratch(spec, target) : gemmScratch(spec, target);
+    emitted.scratch.push_back(scratchBytes(op, *g, scratch));
     return emitted;
   }
 };

@@ -1,5 +1,6 @@
 #include "attune/codegen/cpu/GemmMatch.h"
 
+#include "attune/codegen/cpu/ByteDistance.h"
 #include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -7,6 +8,10 @@
 using namespace mlir;
 
 namespace attune::codegen {
+
+bool GemmProduct::bytes() const {
+  return distance && getElementTypeOrSelf(lhs.getType()).isInteger(8);
+}
 
 namespace {
 
@@ -50,7 +55,14 @@ private:
 
   bool isZero(Value init) {
     auto fill = init.getDefiningOp<linalg::FillOp>();
-    return fill && matchPattern(fill.value(), m_PosZeroFloat());
+    return fill &&
+           (matchPattern(fill.value(), m_PosZeroFloat()) || matchPattern(fill.value(), m_Zero()));
+  }
+
+  /// Types that the kernels have; those of a distance agree otherwise by its verifier.
+  bool hasTypes() {
+    const GemmProduct &product = g.product;
+    return product.bytes() || (isF32(product.lhs) && isF32(product.rhs) && isF32(product.result));
   }
 
   MaybeSize loopExtent(unsigned loop) {
@@ -179,8 +191,7 @@ private:
   bool matchProduct() {
     GemmProduct &product = g.product;
     SmallVector<AffineMap> maps = product.maps;
-    if (!isF32(product.lhs) || !isF32(product.rhs) || !isF32(product.result) ||
-        !isZero(product.init) || !maps[2].isProjectedPermutation())
+    if (!hasTypes() || !isZero(product.init) || !maps[2].isProjectedPermutation())
       return false;
     Loops kinds = classify(maps);
     // Every loop of the sum runs over both operands.
@@ -190,7 +201,8 @@ private:
       return false;
 
     Value lhs = product.lhs, rhs = product.rhs;
-    bool packed = matchPanels(rhs, maps[1], kinds.batch.empty());
+    bool packed = kinds.batch.empty() &&
+                  (product.bytes() ? matchBytePanels(rhs, maps[1]) : matchPanels(rhs, maps[1]));
     // The columns are those of the result's last axis.
     if (!packed && !kinds.rows.empty() && maps[2].getNumResults() != 0) {
       auto last = dyn_cast<AffineDimExpr>(maps[2].getResults().back());
@@ -285,7 +297,7 @@ private:
   }
 
   /// unpack(panels), as f32 or as i8 followed by sitofp [* scale of the column].
-  bool matchPanels(Value matrix, AffineMap map, bool noBatch) {
+  bool matchPanels(Value matrix, AffineMap map) {
     auto generic = matrix.getDefiningOp<linalg::GenericOp>();
     linalg::UnPackOp unpack;
     if (generic) {
@@ -295,8 +307,7 @@ private:
     } else {
       unpack = matrix.getDefiningOp<linalg::UnPackOp>();
     }
-    if (!unpack || !noBatch || map.getNumResults() != 2 ||
-        unpack.getInnerDimsPos() != ArrayRef<int64_t>{1} ||
+    if (!unpack || map.getNumResults() != 2 || unpack.getInnerDimsPos() != ArrayRef<int64_t>{1} ||
         unpack.getStaticInnerTiles() != ArrayRef<int64_t>{kPanelColumns} ||
         unpack.getOuterDimsPerm() != ArrayRef<int64_t>{1, 0})
       return false;
@@ -316,6 +327,25 @@ private:
         return false;
       g.columns = GemmColumns::F32Panels;
     }
+    g.b = *input;
+    return true;
+  }
+
+  /// unpack(panels) of bytes as [n][k].
+  bool matchBytePanels(Value matrix, AffineMap map) {
+    auto unpack = matrix.getDefiningOp<linalg::UnPackOp>();
+    if (!unpack || map.getNumResults() != 2 ||
+        unpack.getInnerDimsPos() != ArrayRef<int64_t>{0, 1} ||
+        unpack.getStaticInnerTiles() != ArrayRef<int64_t>{kPanelColumns, kByteGroup} ||
+        !unpack.getOuterDimsPerm().empty())
+      return false;
+    auto type = cast<RankedTensorType>(unpack.getSource().getType());
+    std::optional<int64_t> input = sizes.inputNumber(unpack.getSource());
+    auto k = dyn_cast<AffineDimExpr>(map.getResult(1));
+    if (!input || !k || !type.hasStaticShape() ||
+        g.product.maps[2].isFunctionOfDim(k.getPosition()))
+      return false;
+    g.columns = GemmColumns::BytePanels;
     g.b = *input;
     return true;
   }

@@ -5,8 +5,8 @@
 //   B (packed,  ├─ linalg.contract ─ elementwise generics, reshapes, transposes ─ yield
 //   i8, views) ─┘  attune.contract   (reading views of other inputs)
 //
-// Of attune.contract, sums of distances of f32 (`adder`), also convolutions: their rows and depth
-// are sums of loops in memory.
+// Of attune.contract, sums of distances of f32 or of bytes (`adder`), also convolutions: their rows
+// and depth are sums of loops in memory.
 //
 // The analysis behind the gemm emitter. It changes nothing and asks for nothing but `Sizes`.
 //
@@ -29,6 +29,7 @@ struct GemmProduct {
   mlir::Value lhs, rhs, init, result;
   llvm::SmallVector<mlir::AffineMap> maps; ///< of lhs, rhs and result
   bool distance = false;                   ///< terms are -|a - b|
+  bool bytes() const;                      ///< distances of unsigned bytes, summed in i32
 };
 
 struct GemmMatch {

@@ -16,6 +16,8 @@ namespace {
 
 /// Columns of a panel, on every ISA: an artifact for several ISAs holds its weights once.
 constexpr int64_t kPanel = 16;
+/// Bytes of depth that stay together where distances of bytes are summed.
+constexpr int64_t kGroup = 8;
 
 /// A constant weight matrix, seen as rows (k) times columns (n): value = stored [* scale(n)].
 struct Weight : ConstantWeight {
@@ -36,6 +38,28 @@ Value packedConstant(OpBuilder &b, Location loc, ArrayRef<T> data, bool splat, i
         int64_t at = splat ? 0 : transposed ? column * k + row : row * n + column;
         *out = column < n ? data[at] : T(0);
       }
+  auto attr = DenseResourceElementsAttr::get(type, "packed", std::move(blob));
+  return arith::ConstantOp::create(b, loc, type, attr);
+}
+
+/// Bytes in groups of eight along k, of sixteen columns: [n / 16][k / 8][16][8].
+Value packedGroups(OpBuilder &b, Location loc, Value stored, bool transposed) {
+  auto matrix = cast<RankedTensorType>(stored.getType());
+  int64_t k = matrix.getDimSize(transposed ? 1 : 0), n = matrix.getDimSize(transposed ? 0 : 1);
+  ConstantData data(stored);
+  if (!data)
+    return {};
+  int64_t panels = llvm::divideCeil(n, kPanel), groups = llvm::divideCeil(k, kGroup);
+  auto type = RankedTensorType::get({panels, groups, kPanel, kGroup}, matrix.getElementType());
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(type.getNumElements(), 64);
+  auto *out = const_cast<char *>(blob.getData().data());
+  std::fill_n(out, type.getNumElements(), 0);
+  for (int64_t row = 0; row < k; ++row)
+    for (int64_t column = 0; column < n; ++column) {
+      int64_t at = data.isSplat() ? 0 : transposed ? column * k + row : row * n + column;
+      int64_t place = (column / kPanel * groups + row / kGroup) * kPanel + column % kPanel;
+      out[place * kGroup + row % kGroup] = data.bytes()[at];
+    }
   auto attr = DenseResourceElementsAttr::get(type, "packed", std::move(blob));
   return arith::ConstantOp::create(b, loc, type, attr);
 }
@@ -79,6 +103,8 @@ private:
 
     rewriter.setInsertionPoint(op);
     Location loc = op->getLoc();
+    if (isa<ContractOp>(op) && type.getElementType().isInteger(8))
+      return packGroups(contraction, rewriter);
     Value packed = packedConstant(rewriter, loc, weight.stored, weight.transposed);
     if (!packed)
       return false;
@@ -95,15 +121,37 @@ private:
         return false;
     }
 
+    replaceWeight(contraction, rewriter, matrix, {contraction.k, contraction.n});
+    return true;
+  }
+
+  bool packGroups(const WeightedContraction &contraction, IRRewriter &rewriter) {
+    Value stored = contraction.weight.stored;
+    auto type = cast<RankedTensorType>(stored.getType());
+    Location loc = contraction.op->getLoc();
+    Value packed = packedGroups(rewriter, loc, stored, contraction.transposed);
+    if (contraction.weight.scale || !packed)
+      return false;
+    int64_t k = type.getDimSize(contraction.transposed ? 1 : 0);
+    int64_t n = type.getDimSize(contraction.transposed ? 0 : 1);
+    Value empty = tensor::EmptyOp::create(rewriter, loc, {n, k}, type.getElementType());
+    OpFoldResult tiles[] = {rewriter.getIndexAttr(kPanel), rewriter.getIndexAttr(kGroup)};
+    Value matrix =
+        linalg::UnPackOp::create(rewriter, loc, packed, empty, ArrayRef<int64_t>{0, 1}, tiles)
+            ->getResult(0);
+    replaceWeight(contraction, rewriter, matrix, {contraction.n, contraction.k});
+    return true;
+  }
+
+  /// The contraction with a weight whose axes are these loops, as the right operand.
+  void replaceWeight(const WeightedContraction &contraction, IRRewriter &rewriter, Value matrix,
+                     ArrayRef<unsigned> axes) {
+    Operation *op = contraction.op;
     SmallVector<AffineMap> maps = contraction.maps;
-    unsigned loops = maps[0].getNumDims();
-    maps[contraction.side] = AffineMap::get(
-        loops, 0,
-        {rewriter.getAffineDimExpr(contraction.k), rewriter.getAffineDimExpr(contraction.n)},
-        &getContext());
+    maps[contraction.side] =
+        AffineMap::getMultiDimMapWithTargets(maps[0].getNumDims(), axes, &getContext());
     SmallVector<Value> inputs{op->getOperand(0), op->getOperand(1)};
     inputs[contraction.side] = matrix;
-    // The weight is the right operand from here on.
     if (contraction.side == 0) {
       std::swap(inputs[0], inputs[1]);
       std::swap(maps[0], maps[1]);
@@ -115,7 +163,6 @@ private:
     else
       rewriter.replaceOpWithNewOp<linalg::ContractOp>(op, op->getResultTypes(), inputs,
                                                       ValueRange(op->getOperand(2)), attr);
-    return true;
   }
 
   /// f32 matrix = i8 matrix [* scale of its column].
