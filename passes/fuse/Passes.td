@@ -76,6 +76,7 @@ def PackWeights : Pass<"attune-pack-weights", "::mlir::func::FuncOp"> {
     %w = linalg.generic ... ins(%m, %scale) { sitofp, mulf }
     %y = linalg.contract ... ins(%x, %w)
     ```
+    Bytes of an adder become `[ceil(N/16), ceil(K/8), 16, 8]`: eight along K stay together.
   }];
   let statistics = [Statistic<"numPacked", "packed", "weights packed">];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];

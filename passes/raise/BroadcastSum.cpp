@@ -1,11 +1,12 @@
+#include "attune/passes/raise/BroadcastSum.h"
 #include "attune/passes/Passes.h"
 #include "attune/passes/canonicalize/ConstantEval.h"
-#include "attune/passes/raise/IntegerShifts.h"
 #include "attune/passes/raise/Match.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
@@ -14,223 +15,8 @@ namespace attune {
 #define GEN_PASS_DEF_RAISEBROADCASTSUMS
 #include "attune/passes/Passes.h.inc"
 
-namespace {
-
-/// The sum of terms that an operator computes.
-struct Sum {
-  enum Terms { Products, Distances, Shifts } terms = Products;
-  ElementOf a, b;                      ///< of shifts: the integer; b is not used
-  bool negated = false;                ///< of distances: terms are -|a - b|
-  std::optional<IntegerShifts> shifts; ///< of shifts
-};
-
-/// A free index of the operator, in the parts that operands see: outermost first, `index = sum of
-/// part times unit`.
-struct Loop {
-  Value index;
-  SmallVector<Value> parts;
-  SmallVector<int64_t> units;
-};
-
-/// An operand of the contraction: a tensor, and where it is read.
-struct Operand {
-  Value tensor;
-  AffineMap map;
-};
-
-class Matcher {
-public:
-  Matcher(Sizes &sizes, linalg::LinalgOp op) : sizes(sizes), elements(sizes), op(op) {}
-
-  /// The operator as linalg.contract or attune.contract, or null.
-  Value raise(OpBuilder &builder);
-  Sum::Terms terms() const { return sum.terms; }
-  StringRef reason; ///< why not, where the terms are those of a layer
-
-private:
-  bool match();
-  bool matchTerm(Value term, ArrayRef<Value> results);
-  std::optional<ElementOf> held(Value scalar);
-  bool split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries);
-  void findBoundaries(Value scalar, Value index, llvm::SmallDenseSet<int64_t> &found);
-  std::optional<Operand> operand(OpBuilder &builder, const ElementOf &element);
-  Operand codes(OpBuilder &builder);
-  Value negate(OpBuilder &builder, Value tensor, Value empty);
-  AffineExpr asAffine(Value index);
-  SmallVector<OpFoldResult> extents(OpBuilder &builder, const Loop &loop);
-
-  Sizes &sizes;
-  Elements elements;
-  linalg::LinalgOp op;
-  Sum sum;
-  SmallVector<Loop> loops;  ///< those of the result, then those summed over
-  SmallVector<Value> parts; ///< of all loops
-};
-
-} // namespace
-
-/// The extent of a loop of the operator, or null.
-static AffineExpr extentOf(Sizes &sizes, linalg::LinalgOp op, unsigned loop) {
-  for (OpOperand &operand : op->getOpOperands()) {
-    if (!isa<RankedTensorType>(operand.get().getType()))
-      continue;
-    for (auto [axis, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults()))
-      if (expr == getAffineDimExpr(loop, op.getContext()))
-        return sizes.of(operand.get(), axis);
-  }
-  return {};
-}
-
-std::optional<ElementOf> Matcher::held(Value scalar) {
-  std::optional<ElementOf> element = elements.load(scalar);
-  if (!element && !elements.sources(scalar).empty())
-    element = elements.sources(scalar).front();
-  if (element && element->tensor)
-    return element;
-  reason = "the operands are not held by tensors";
-  return std::nullopt;
-}
-
-bool Matcher::matchTerm(Value term, ArrayRef<Value> results) {
-  if (term.getType().isSignlessInteger()) {
-    sum.terms = Sum::Shifts;
-    auto isShared = [&](const ElementOf &element) {
-      return llvm::any_of(results, [&](Value index) {
-        return llvm::none_of(element.indices,
-                             [&](Value position) { return elements.depends(position, index); });
-      });
-    };
-    sum.shifts = matchIntegerShifts(elements, term, isShared, reason);
-    if (sum.shifts)
-      sum.a = sum.shifts->input;
-    return sum.shifts.has_value();
-  }
-  if (auto negation = term.getDefiningOp<arith::NegFOp>()) {
-    sum.negated = true;
-    term = negation.getOperand();
-  }
-  if (auto magnitude = term.getDefiningOp<math::AbsFOp>()) {
-    term = magnitude.getOperand();
-    sum.terms = Sum::Distances;
-  }
-  Operation *combined = term.getDefiningOp();
-  bool fits = sum.terms == Sum::Distances
-                  ? isa_and_present<arith::SubFOp>(combined)
-                  : !sum.negated && isa_and_present<arith::MulFOp>(combined);
-  if (!fits)
-    return false;
-  std::optional<ElementOf> a = held(combined->getOperand(0)), b = held(combined->getOperand(1));
-  if (!a || !b)
-    return false;
-  sum.a = *a;
-  sum.b = *b;
-  return true;
-}
-
-bool Matcher::match() {
-  if (op->getNumResults() != 1 || op.getNumReductionLoops() == 0)
-    return false;
-  Value result = op->getResult(0);
-  ElementOf element{result, elements.addIndices(result)};
-  SmallVector<unsigned> reductions;
-  op.getReductionDims(reductions);
-  SmallVector<Value> inner;
-  for (unsigned loop : reductions) {
-    AffineExpr extent = extentOf(sizes, op, loop);
-    if (!extent)
-      return false;
-    inner.push_back(elements.addIndex(extent));
-  }
-  std::optional<Elements::Reduced> reduced = elements.reduced(element, inner);
-  if (!reduced || !reduced->isSum)
-    return false;
-  if (!matchTerm(reduced->element, element.indices))
-    return false;
-  SmallVector<Value> indices(element.indices);
-  llvm::append_range(indices, inner);
-  for (Value index : indices) {
-    llvm::SmallDenseSet<int64_t> boundaries;
-    for (const ElementOf &operand : {sum.a, sum.b})
-      for (Value position : operand.indices)
-        findBoundaries(position, index, boundaries);
-    if (!split(loops.emplace_back(Loop{index, {index}, {1}}), boundaries)) {
-      reason = "an index is divided in more than one way";
-      return false;
-    }
-  }
-  for (const Loop &loop : loops)
-    llvm::append_range(parts, loop.parts);
-  return true;
-}
-
-/// How many steps of `index` a step of the scalar is, if it is made of it by divisions.
-static std::optional<int64_t> unitOf(Value scalar, Value index) {
-  if (scalar == index)
-    return 1;
-  Operation *op = scalar.getDefiningOp();
-  if (!op || !isa<arith::DivUIOp, arith::RemUIOp>(op))
-    return std::nullopt;
-  std::optional<int64_t> unit = unitOf(op->getOperand(0), index);
-  std::optional<int64_t> divisor = getConstantIntValue(op->getOperand(1));
-  if (!unit || !divisor || *divisor < 1)
-    return std::nullopt;
-  return isa<arith::DivUIOp>(op) ? *unit * *divisor : *unit;
-}
-
-/// The steps of `index` at which quotients and remainders below the scalar begin anew.
-void Matcher::findBoundaries(Value scalar, Value index, llvm::SmallDenseSet<int64_t> &found) {
-  Operation *op = scalar.getDefiningOp();
-  if (!op || !elements.depends(scalar, index))
-    return;
-  if (isa<arith::DivUIOp, arith::RemUIOp>(op)) {
-    std::optional<int64_t> unit = unitOf(op->getOperand(0), index);
-    std::optional<int64_t> divisor = getConstantIntValue(op->getOperand(1));
-    if (unit && divisor && *divisor > 0)
-      found.insert(*unit * *divisor);
-  }
-  for (Value operand : op->getOperands())
-    findBoundaries(operand, index, found);
-}
-
-/// Replaces the loop by loops over its parts, so that no quotient or remainder is left.
-bool Matcher::split(Loop &loop, llvm::SmallDenseSet<int64_t> boundaries) {
-  AffineExpr extent = elements.extentOf(loop.index);
-  SmallVector<int64_t> units(boundaries.begin(), boundaries.end());
-  llvm::sort(units);
-  if (std::optional<int64_t> size = Sizes::asConstant(extent))
-    llvm::erase_if(units, [&](int64_t unit) { return unit >= *size; });
-  llvm::erase(units, 1);
-  if (units.empty())
-    return true;
-  loop.parts.clear();
-  loop.units.clear();
-  int64_t before = 1;
-  Value index = elements.constantIndex(0);
-  auto add = [&](AffineExpr size, int64_t unit) {
-    Value part = elements.addIndex(size);
-    loop.parts.insert(loop.parts.begin(), part);
-    loop.units.insert(loop.units.begin(), unit);
-    Value step = elements.make<arith::MulIOp>(part, elements.constantIndex(unit));
-    index = elements.make<arith::AddIOp>(step, index);
-  };
-  for (int64_t unit : units) {
-    if (unit % before != 0)
-      return false;
-    add(sizes.constant(unit / before), before);
-    before = unit;
-  }
-  AffineExpr rest = extent.floorDiv(before);
-  if (!sizes.equal(rest * before, extent))
-    return false;
-  add(rest, before);
-  for (ElementOf *operand : {&sum.a, &sum.b})
-    for (Value &position : operand->indices)
-      position = substitute(elements, position, loop.index, index);
-  return true;
-}
-
 /// A sum of parts times constants, or null.
-AffineExpr Matcher::asAffine(Value index) {
+AffineExpr SumMatcher::asAffine(Value index) {
   MLIRContext *context = op.getContext();
   if (auto part = llvm::find(parts, index); part != parts.end())
     return getAffineDimExpr(part - parts.begin(), context);
@@ -248,7 +34,7 @@ AffineExpr Matcher::asAffine(Value index) {
                                                                          : AffineExpr();
 }
 
-SmallVector<OpFoldResult> Matcher::extents(OpBuilder &builder, const Loop &loop) {
+SmallVector<OpFoldResult> SumMatcher::extents(OpBuilder &builder, const SumLoop &loop) {
   return llvm::map_to_vector(loop.parts, [&](Value part) {
     return sizes.get(builder, op.getLoc(), elements.extentOf(part));
   });
@@ -264,19 +50,52 @@ static Value expand(OpBuilder &builder, Location loc, Value tensor,
       builder, loc, RankedTensorType::get(extents, type.getElementType()), tensor, groups, shape);
 }
 
-/// An axis that a loop runs over as a whole gets the loop's parts as axes.
-std::optional<Operand> Matcher::operand(OpBuilder &builder, const ElementOf &element) {
+/// The tensor of an operand: bytes where the sum is one of bytes.
+Value SumMatcher::tensorOf(OpBuilder &builder, const ElementOf &element,
+                           const std::optional<ByteElement> &code) {
+  if (sum.kind != SumTerms::ByteDistances)
+    return element.tensor;
+  return code ? unsignedBytes(builder, op.getLoc(), *code)
+              : constantBytes(builder, op.getLoc(), element.tensor, sum.code);
+}
+
+/// A constant without its axes of extent 1; other tensors as they are.
+static Value withoutUnits(OpBuilder &builder, Location loc, Value tensor) {
+  auto constant = tensor.getDefiningOp<arith::ConstantOp>();
+  auto type = cast<RankedTensorType>(tensor.getType());
+  SmallVector<int64_t> shape(type.getShape());
+  llvm::erase(shape, 1);
+  if (!constant || shape.size() == type.getShape().size())
+    return tensor;
+  auto smaller = RankedTensorType::get(shape, type.getElementType());
+  TypedAttr value;
+  if (auto dense = dyn_cast<DenseElementsAttr>(constant.getValue()))
+    value = dense.reshape(smaller);
+  else if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant.getValue()))
+    value = DenseResourceElementsAttr::get(smaller, resource.getRawHandle());
+  return value ? arith::ConstantOp::create(builder, loc, value).getResult() : tensor;
+}
+
+/// An axis that a loop runs over as a whole gets the loop's parts as axes. `tensor` has the extents
+/// of the element's tensor.
+std::optional<SumOperand> SumMatcher::operand(OpBuilder &builder, const ElementOf &element,
+                                              Value tensor) {
   SmallVector<AffineExpr> results;
   SmallVector<OpFoldResult> shape;
   SmallVector<ReassociationIndices> groups;
+  auto type = cast<RankedTensorType>(tensor.getType());
+  tensor = withoutUnits(builder, op.getLoc(), tensor);
+  bool dropsUnits = tensor.getType() != type;
   for (auto [axis, index] : llvm::enumerate(element.indices)) {
+    if (dropsUnits && type.getDimSize(axis) == 1)
+      continue;
     AffineExpr expr = asAffine(index);
     if (!expr) {
       reason = "an operand is not read at sums of loops";
       return std::nullopt;
     }
     ReassociationIndices &group = groups.emplace_back();
-    auto whole = llvm::find_if(loops, [&](const Loop &loop) {
+    auto whole = llvm::find_if(loops, [&](const SumLoop &loop) {
       AffineExpr sum = getAffineConstantExpr(0, op.getContext());
       for (auto [part, unit] : llvm::zip(loop.parts, loop.units))
         sum = sum + asAffine(part) * unit;
@@ -296,16 +115,17 @@ std::optional<Operand> Matcher::operand(OpBuilder &builder, const ElementOf &ele
       shape.push_back(size);
     }
   }
-  return Operand{expand(builder, op.getLoc(), element.tensor, groups, shape),
-                 AffineMap::get(parts.size(), 0, results, op.getContext())};
+  return SumOperand{expand(builder, op.getLoc(), tensor, groups, shape),
+                    AffineMap::get(parts.size(), 0, results, op.getContext())};
 }
 
 /// An axis for every part of the loops that the codes vary with.
-Operand Matcher::codes(OpBuilder &builder) {
+SumOperand SumMatcher::shiftCodes(OpBuilder &builder) {
   SmallVector<AffineExpr> results;
   SmallVector<int64_t> shape;
   for (Value index : sum.shifts->loops) {
-    const Loop &loop = *llvm::find_if(loops, [&](const Loop &one) { return one.index == index; });
+    const SumLoop &loop =
+        *llvm::find_if(loops, [&](const SumLoop &one) { return one.index == index; });
     for (Value part : loop.parts) {
       results.push_back(asAffine(part));
       shape.push_back(*Sizes::asConstant(elements.extentOf(part)));
@@ -319,32 +139,86 @@ Operand Matcher::codes(OpBuilder &builder) {
           AffineMap::get(parts.size(), 0, results, op.getContext())};
 }
 
-Value Matcher::negate(OpBuilder &builder, Value tensor, Value empty) {
-  auto type = cast<RankedTensorType>(tensor.getType());
-  AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
-  SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
-  return linalg::GenericOp::create(builder, op.getLoc(), type, tensor, empty,
+/// `map` of every element.
+static Value mapped(OpBuilder &builder, Location loc, Value tensor, Type element,
+                    llvm::function_ref<Value(OpBuilder &, Value)> map) {
+  int64_t rank = cast<RankedTensorType>(tensor.getType()).getRank();
+  Value empty =
+      tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, tensor), element);
+  AffineMap identity = builder.getMultiDimIdentityMap(rank);
+  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  return linalg::GenericOp::create(builder, loc, empty.getType(), tensor, empty,
                                    ArrayRef{identity, identity}, iterators,
-                                   [](OpBuilder &nested, Location at, ValueRange args) {
-                                     Value negated = arith::NegFOp::create(nested, at, args[0]);
-                                     linalg::YieldOp::create(nested, at, negated);
+                                   [&](OpBuilder &nested, Location at, ValueRange args) {
+                                     linalg::YieldOp::create(nested, at, map(nested, args[0]));
                                    })
       .getResult(0);
 }
 
-Value Matcher::raise(OpBuilder &builder) {
+/// The sums of an adder of bytes as those of the values: exact up to the one rounding of the scale.
+Value SumMatcher::afterBytes(OpBuilder &builder, Value value, Type element) {
+  Location loc = op.getLoc();
+  if (element.isInteger(32) && sum.negated)
+    return value;
+  return mapped(builder, loc, value, element, [&](OpBuilder &b, Value x) -> Value {
+    if (isa<FloatType>(element)) {
+      float scale = std::fabs(sum.code.scale) * (sum.negated ? 1.0f : -1.0f);
+      Value factor = arith::ConstantOp::create(b, loc, b.getFloatAttr(element, scale));
+      return arith::MulFOp::create(b, loc, arith::SIToFPOp::create(b, loc, element, x), factor);
+    }
+    if (!element.isInteger(32))
+      x = arith::ExtSIOp::create(b, loc, element, x);
+    if (sum.negated)
+      return x;
+    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
+    return arith::SubIOp::create(b, loc, zero, x);
+  });
+}
+
+Value SumMatcher::contract(OpBuilder &builder, const SumOperand &a, const SumOperand &b,
+                           AffineMap result, ArrayRef<OpFoldResult> shape) {
+  Location loc = op.getLoc();
+  Type wanted = getElementTypeOrSelf(op->getResult(0));
+  bool bytes = sum.kind == SumTerms::ByteDistances;
+  Type element = bytes ? Type(builder.getI32Type()) : wanted;
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(element));
+  Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
+  Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
+  ArrayAttr maps = builder.getAffineMapArrayAttr({a.map, b.map, result});
+  if (sum.kind == SumTerms::Products)
+    return linalg::ContractOp::create(builder, loc, init.getType(), ValueRange{a.tensor, b.tensor},
+                                      init, maps)
+        ->getResult(0);
+  if (sum.kind == SumTerms::Shifts)
+    return ContractOp::create(builder, loc, a.tensor, b.tensor, init, ContractKind::Shift, maps,
+                              builder.getI64IntegerAttr(sum.shifts->exponentBias),
+                              sum.shifts->rounding);
+  Value value = ContractOp::create(builder, loc, a.tensor, b.tensor, init, ContractKind::Adder,
+                                   maps, IntegerAttr());
+  if (bytes)
+    return afterBytes(builder, value, wanted);
+  if (sum.negated)
+    return value;
+  return mapped(builder, loc, value, element, [&](OpBuilder &nested, Value x) -> Value {
+    return arith::NegFOp::create(nested, loc, x);
+  });
+}
+
+Value SumMatcher::raise(OpBuilder &builder) {
   if (!match())
     return {};
-  std::optional<Operand> a = operand(builder, sum.a);
-  std::optional<Operand> b = sum.shifts ? codes(builder)
-                             : a        ? operand(builder, sum.b)
-                                        : std::nullopt;
+  std::optional<SumOperand> a = operand(builder, sum.a, tensorOf(builder, sum.a, sum.codes[0]));
+  std::optional<SumOperand> b;
+  if (sum.kind == SumTerms::Shifts)
+    b = shiftCodes(builder);
+  else if (a)
+    b = operand(builder, sum.b, tensorOf(builder, sum.b, sum.codes[1]));
   if (!a || !b)
     return {};
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
   SmallVector<OpFoldResult> shape;
   SmallVector<ReassociationIndices> groups;
-  for (const Loop &loop : ArrayRef(loops).take_front(type.getRank())) {
+  for (const SumLoop &loop : ArrayRef(loops).take_front(type.getRank())) {
     ReassociationIndices &group = groups.emplace_back();
     for (OpFoldResult extent : extents(builder, loop)) {
       group.push_back(shape.size());
@@ -361,7 +235,7 @@ Value Matcher::raise(OpBuilder &builder) {
     reason = "every element of an operand is read for one result only";
     return {};
   }
-  if (sum.terms == Sum::Products &&
+  if (sum.kind == SumTerms::Products &&
       !(a->map.isProjectedPermutation() && b->map.isProjectedPermutation()))
     return {};
   if (llvm::any_of(llvm::seq<unsigned>(shape.size(), parts.size()), [&](unsigned loop) {
@@ -373,30 +247,12 @@ Value Matcher::raise(OpBuilder &builder) {
   // Weights are on the right.
   if (a->tensor.getDefiningOp<arith::ConstantOp>())
     std::swap(a, b);
-  Location loc = op.getLoc();
-  Type element = type.getElementType();
-  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(element));
-  Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
-  Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
-  ArrayAttr maps = builder.getAffineMapArrayAttr({a->map, b->map, result});
-  Value value;
-  if (sum.terms == Sum::Products)
-    value = linalg::ContractOp::create(builder, loc, init.getType(),
-                                       ValueRange{a->tensor, b->tensor}, init, maps)
-                ->getResult(0);
-  else if (sum.terms == Sum::Distances)
-    value = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Adder, maps,
-                               IntegerAttr());
-  else
-    value = ContractOp::create(builder, loc, a->tensor, b->tensor, init, ContractKind::Shift, maps,
-                               builder.getI64IntegerAttr(sum.shifts->exponentBias),
-                               sum.shifts->rounding);
-  if (sum.terms == Sum::Distances && !sum.negated)
-    value = negate(builder, value, empty);
+  Value value = contract(builder, *a, *b, result, shape);
   if (shape.size() != groups.size())
-    value = tensor::CollapseShapeOp::create(builder, loc, value, groups);
-  return value.getType() == type ? value
-                                 : tensor::CastOp::create(builder, loc, type, value).getResult();
+    value = tensor::CollapseShapeOp::create(builder, op.getLoc(), value, groups);
+  return value.getType() == type
+             ? value
+             : tensor::CastOp::create(builder, op.getLoc(), type, value).getResult();
 }
 
 namespace {
@@ -416,14 +272,14 @@ private:
     if (isa<linalg::ContractOp>(op) || op->getNumResults() != 1)
       return;
     Type element = getElementTypeOrSelf(op->getResult(0));
-    if (!element.isF32() && !element.isSignlessInteger(32) && !element.isSignlessInteger(64))
+    if (!element.isF32() && !element.isInteger(32) && !element.isInteger(64))
       return;
     Sizes sizes(getOperation());
-    Matcher matcher(sizes, op);
+    SumMatcher matcher(sizes, op);
     OpBuilder builder(op);
     Value sum = matcher.raise(builder);
     if (!sum) {
-      if (matcher.reason.empty() || matcher.terms() == Sum::Products)
+      if (matcher.reason.empty() || matcher.kind() == SumTerms::Products)
         return;
       ++numRefused;
       remark::missed(op.getLoc(), options("SumNotRaised"))
@@ -434,20 +290,26 @@ private:
     op->getResult(0).replaceAllUsesWith(sum);
     ++numRaised;
     remark::passed(sum.getLoc(), options("SumRaised"))
-        << remark::add("{0}", describe(matcher.terms()))
+        << remark::add("{0}", describe(matcher.kind()))
         << remark::add("nodes {0}", nodeNames(sum.getLoc()));
+    if (!matcher.notInBytes.empty())
+      remark::missed(sum.getLoc(), options("SumNotInBytes"))
+          << remark::reason("{0}", matcher.notInBytes)
+          << remark::add("nodes {0}", nodeNames(sum.getLoc()));
   }
 
-  static StringRef describe(Sum::Terms terms) {
-    switch (terms) {
-    case Sum::Products:
+  static StringRef describe(SumTerms::Kind kind) {
+    switch (kind) {
+    case SumTerms::Products:
       return "matrix product";
-    case Sum::Distances:
+    case SumTerms::Distances:
       return "adder layer";
-    case Sum::Shifts:
+    case SumTerms::ByteDistances:
+      return "adder layer of bytes";
+    case SumTerms::Shifts:
       return "shift layer of integers";
     }
-    llvm_unreachable("all terms are listed");
+    llvm_unreachable("all kinds are listed");
   }
 
   remark::RemarkOpts options(StringRef name) {

@@ -5,6 +5,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 DTYPES = {
+    "u8": TensorProto.UINT8, "i8": TensorProto.INT8,
     "f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16,
     "i32": TensorProto.INT32, "i64": TensorProto.INT64, "bool": TensorProto.BOOL,
 }  # fmt: skip

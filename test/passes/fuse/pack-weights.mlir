@@ -94,3 +94,21 @@ func.func @scale_per_row(%x: tensor<?x2xf32>, %init: tensor<?x3xf32>) -> tensor<
       ins(%x, %w : tensor<?x2xf32>, tensor<2x3xf32>) outs(%init : tensor<?x3xf32>) -> tensor<?x3xf32>
   return %y : tensor<?x3xf32>
 }
+
+// -----
+
+// Bytes of an adder stay together in groups of eight along the depth, of sixteen columns.
+// CHECK-LABEL: func @bytes
+// CHECK: %[[P:.*]] = arith.constant dense_resource<packed{{.*}}> : tensor<1x2x16x8xi8>
+// CHECK: %[[W:.*]] = linalg.unpack %[[P]] inner_dims_pos = [0, 1] inner_tiles = [16, 8]
+// CHECK-SAME: tensor<1x2x16x8xi8> -> tensor<2x9xi8>
+// CHECK: attune.contract ins(%arg0, %[[W]] : tensor<?x9xi8>, tensor<2x9xi8>)
+// The first group of column 0 and of column 1; in the second, a byte of each.
+// CHECK: packed: "0x4000000001020304050607081112131415161718{{(00)*}}09{{0+}}19{{(00)*}}"
+func.func @bytes(%x: tensor<?x9xi8>, %init: tensor<?x2xi32>) -> tensor<?x2xi32> {
+  %w = arith.constant dense<[[1, 17], [2, 18], [3, 19], [4, 20], [5, 21], [6, 22], [7, 23], [8, 24], [9, 25]]> : tensor<9x2xi8>
+  %y = attune.contract ins(%x, %w : tensor<?x9xi8>, tensor<9x2xi8>) outs(%init : tensor<?x2xi32>)
+      {kind = #attune.contract_kind<adder>, indexing_maps = [affine_map<(m, n, k) -> (m, k)>,
+       affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>]}
+  return %y : tensor<?x2xi32>
+}
