@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test conformance demo bench bench-attention bench-backends docs format fresh-check clean
+.PHONY: setup build test conformance demo bench bench-attention bench-cheap bench-backends docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -29,6 +29,9 @@ bench: build
 
 bench-attention: build
 	@$(PYTHON) bench/attention.py $(ARGS)
+
+bench-cheap: build
+	@$(PYTHON) bench/cheap.py $(ARGS)
 
 bench-backends: build
 	@$(PYTHON) bench/backends.py $(ARGS)

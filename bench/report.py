@@ -103,6 +103,47 @@ def attention_table(results, roofs):
     return "\n".join([*lines, *reasons])
 
 
+def cheap_cells(result, peers, ours="attune"):
+    _, factor = best_peer(result)
+    row = [result["model"], str(result["threads"])]
+    for peer in peers:
+        data = result["peers"].get(peer)
+        row.append(f"{data['median_ms']:.3f}" if data else "-")
+    return row + [f"{factor:.2f}" if factor else "-", f"{result['aim']:g}"]
+
+
+def cheap_row(result, peers):
+    notes = "".join(f"\n    {reason}" for reason in result["failed"].values())
+    return " | ".join(cheap_cells(result, peers)) + notes
+
+
+def cheap_table(results, roofs, peers, ours="attune"):
+    """Per row: medians in ms, best peer / ours and what it should be; for rows with an `against`, that
+    row's time of ours / this one's."""
+    lines = [
+        f"{threads} thread(s), multiply-add peak {roof['fma_gflops']:.0f} GFLOP/s, memory read "
+        f"{roof['read_gbs']:.1f} GB/s"
+        for threads, roof in roofs.items()
+    ]
+    mine = {
+        (r["case"], r["threads"]): r["peers"][ours]["median_ms"]
+        for r in results
+        if ours in r["peers"]
+    }
+    rows = [["layer", "threads", *peers, "best/ours", "aim", "floats/ours", "aim"]]
+    for result in results:
+        row = cheap_cells(result, peers)
+        factor, aim = "-", "-"
+        if result["against"]:
+            other, wanted = result["against"]
+            keys = [(other, result["threads"]), (result["case"], result["threads"])]
+            if all(k in mine for k in keys):
+                factor, aim = f"{mine[keys[0]] / mine[keys[1]]:.2f}", f"{wanted:g}"
+        rows.append([*row, factor, aim])
+    reasons = dict.fromkeys(f"{r['model']}: {f}" for r in results for f in r["failed"].values())
+    return "\n".join([*lines, *aligned(rows), *reasons])
+
+
 def scaling_table(growth):
     """growth: {graph: [(length, ms, bytes)]}"""
     rows = [["graph", "length", "ms", "time(2n)/time(n)", "intermediate MB", "bytes / length"]]

@@ -31,10 +31,10 @@ class PeerError(SystemExit):
 
 
 class Worker:
-    def __init__(self, peer):
+    def __init__(self, peer, python=sys.executable):
         self.peer = peer
         self.process = subprocess.Popen(
-            [sys.executable, str(FOLDER / "worker.py"), peer],
+            [python, str(FOLDER / "worker.py"), peer],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -65,7 +65,7 @@ def measure_roof(threads, work):
 
 def outputs_of(worker, case, work):
     feeds, file = work / "inputs.npz", work / f"{worker.peer}.npz"
-    np.savez(feeds, **cases.inputs(case))
+    np.savez(feeds, **(case["feeds"] if "feeds" in case else cases.inputs(case)))
     worker.ask(do="bind", inputs=str(feeds), outputs=str(file))
     with np.load(file) as data:
         return [data[k] for k in data.files]
@@ -97,10 +97,13 @@ def runs_for(worker, runs, rounds, budget):
     return {"runs": max(1, min(runs, affordable)), "warm": affordable > 0}
 
 
-def run_case(name, case, peers, threads, rounds, runs, work, strict=True, budget=None):
+def run_case(
+    name, case, peers, threads, rounds, runs, work, strict=True, budget=None, pythons=None
+):
     """With `strict` any failure of a peer ends the program; else the peer is left out.
 
     `budget`: seconds that a peer may take in all rounds; slow ones run less often.
+    `pythons`: interpreters of peers that this one does not have.
     """
     workers, loaded, outputs, errors, plans, failed = [], {}, {}, {}, {}, {}
 
@@ -128,7 +131,8 @@ def run_case(name, case, peers, threads, rounds, runs, work, strict=True, budget
         )
         plans[worker.peer] = runs_for(worker, runs, rounds, budget)
 
-    workers = [w for w in map(Worker, peers) if attempt(w, load)]
+    started = [Worker(p, (pythons or {}).get(p, sys.executable)) for p in peers]
+    workers = [w for w in started if attempt(w, load)]
     workers = [w for w in workers if attempt(w, check)]
     order = random.Random(0)
     times = {w.peer: [] for w in workers}

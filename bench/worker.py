@@ -18,12 +18,12 @@ def main(name):
     # A peer may print; the protocol keeps the real stdout to itself.
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    peer = importlib.import_module(f"peers.{name}")
-    session = None
+    peer = session = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if request["do"] == "load":
+                peer = importlib.import_module(f"peers.{name}")
                 start = time.perf_counter()
                 session = peer.Session(request["model"], request["threads"], request["work"])
                 answer = {"ms": (time.perf_counter() - start) * 1e3, "version": peer.version()}
