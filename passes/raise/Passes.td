@@ -85,9 +85,9 @@ def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::Func
     choices): the bits of the element are followed through the term, for positive, negative and zero
     elements and all combinations of constants, so that layer and graph are equal for all integers.
 
-    The sum must be in f32, or for bytes and shifts in i32 or i64. Both operands must be held by tensors, read at sums
-    of loops times constants (a product: at single loops), and each be read again for other results: the
-    distance or product of two vectors alone is a reduction as good as any.
+    The sum must be in f32, or for bytes and shifts in i32 or i64. Both operands must be held by tensors,
+    read at sums of loops times constants (a product: at single loops), and each be read again for other
+    results: the distance or product of two vectors alone is a reduction as good as any.
 
     Remarks of category `attune-raise`: `SumRaised`; for distances and shifts `SumNotRaised`, and for
     codes `SumNotInBytes` where the sum is one of floats, with the reason.
