@@ -22,7 +22,7 @@ struct Request {
   Genes genes;
   uint64_t seed = 0;
   /// For each rung of early stopping: the worst value that goes on; none: everything does.
-  std::vector<std::optional<double>> thresholds;
+  std::vector<std::optional<double>> thresholds = {};
 };
 
 class Evaluator {
