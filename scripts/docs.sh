@@ -28,6 +28,12 @@ cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
     "$build/bin/attune" "$command" --help
     printf '```\n'
   done
+  for command in "" report export table; do
+    printf '\n## attune search %s\n\n```\n' "$command"
+    # shellcheck disable=SC2086
+    "$build/bin/attune" search $command --help
+    printf '```\n'
+  done
 } >"$target/flags.md"
 sed -i -e 's/[[:space:]]*$//' "$target"/*.md "$target"/ops/*.md
 echo "$target: $(ls "$target" "$target/ops" | tr '\n' ' ')"

@@ -32,8 +32,9 @@ static Outcome look(const Table &table, const Request &request) {
 }
 
 TableEvaluator::TableEvaluator(const Table &table)
-    : CallbackEvaluator("table",
-                        [&table](const Request &request) { return look(table, request); }) {}
+    : CallbackEvaluator(
+          "table", [&table](const Request &request) { return look(table, request); },
+          /*isCheap=*/true) {}
 
 TableCost::TableCost(const Table &table) : table(table) {
   for (const std::string &name : table.costs)

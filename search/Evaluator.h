@@ -43,15 +43,17 @@ public:
 class CallbackEvaluator : public Evaluator {
 public:
   using Function = std::function<Outcome(const Request &)>;
-  CallbackEvaluator(std::string name, Function function)
-      : name(std::move(name)), function(std::move(function)) {}
+  CallbackEvaluator(std::string name, Function function, bool isCheap = false)
+      : name(std::move(name)), function(std::move(function)), isCheap(isCheap) {}
   std::string identity() const override { return name; }
+  bool cheap() const override { return isCheap; }
   llvm::Error start(const Request &request) override;
   llvm::Expected<std::vector<Outcome>> wait() override;
 
 private:
   std::string name;
   Function function;
+  bool isCheap;
   std::deque<Request> started;
 };
 
@@ -59,7 +61,6 @@ private:
 class TableEvaluator final : public CallbackEvaluator {
 public:
   explicit TableEvaluator(const Table &table);
-  bool cheap() const override { return true; }
 };
 
 /// The cost columns of a table.

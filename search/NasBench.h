@@ -52,7 +52,6 @@ CellGraph cellOf(llvm::ArrayRef<int32_t> genes);
 class NasBench101Evaluator final : public CallbackEvaluator {
 public:
   explicit NasBench101Evaluator(const NasBench101 &bench);
-  bool cheap() const override { return true; }
 };
 
 /// The cost `params`; cells that are not in the table have none, and are refused.

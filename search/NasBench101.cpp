@@ -213,8 +213,9 @@ static Outcome look(const NasBench101 &bench, const Request &request) {
 }
 
 NasBench101Evaluator::NasBench101Evaluator(const NasBench101 &bench)
-    : CallbackEvaluator("nasbench101",
-                        [&bench](const Request &request) { return look(bench, request); }) {}
+    : CallbackEvaluator(
+          "nasbench101", [&bench](const Request &request) { return look(bench, request); },
+          /*isCheap=*/true) {}
 
 llvm::Expected<CostVector> NasBench101Cost::estimate(llvm::ArrayRef<int32_t> genes) {
   const NasBench101::Cell *cell = bench.find(cellOf(genes));

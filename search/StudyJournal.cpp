@@ -65,7 +65,10 @@ llvm::json::Object Study::header() const {
   llvm::json::Object strategyOptions;
   for (const auto &[name, value] : space.strategy.options)
     strategyOptions[name] = value;
-  llvm::json::Array costs;
+  llvm::json::Array costs, objectives;
+  for (const Objective &objective : space.objectives)
+    objectives.push_back(llvm::json::Object{{"name", objective.name()},
+                                            {"goal", objective.maximise ? "max" : "min"}});
   for (const CostName &name : model.names())
     costs.push_back(name.str());
   return llvm::json::Object{{"attune-study", 1},
@@ -75,6 +78,7 @@ llvm::json::Object Study::header() const {
                             {"options", std::move(strategyOptions)},
                             {"evaluator", evaluator.identity()},
                             {"costs", std::move(costs)},
+                            {"objectives", std::move(objectives)},
                             {"text", options.spaceText}};
 }
 

@@ -21,6 +21,7 @@ int checkCommand(Args args);
 int benchCommand(Args args);
 int explainCommand(Args args);
 int inspectCommand(Args args);
+int searchCommand(Args args);
 
 enum ExitCode { kOk = 0, kUserError = 1, kUsage = 2, kInternalError = 3 };
 

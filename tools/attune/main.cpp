@@ -25,9 +25,10 @@ const Command kCommands[] = {
     {"explain", "say which attention was recognised, and why others were not", explainCommand},
     {"inspect", "print an artifact's ports and kernels, and who generated them", inspectCommand},
     {"run", "run a model on tensors from files", runCommand},
+    {"search", "search architectures", searchCommand},
 };
 
-constexpr llvm::StringRef kNotImplemented[] = {"profile", "cost", "calibrate", "search"};
+constexpr llvm::StringRef kNotImplemented[] = {"profile", "cost", "calibrate"};
 
 void printHelp(llvm::raw_ostream &os) {
   os << kUsageText;

@@ -1,0 +1,111 @@
+#include "attune/search/Report.h"
+#include "Tables.h"
+
+#include <fstream>
+
+using namespace attune::search;
+
+namespace {
+
+constexpr const char *kSpace = R"(
+attune-space: 1
+vars:
+  - {name: kind, kind: cat, values: [softmax, "<b>&"], repeat: 3}
+  - {name: wide, kind: bool}
+objectives:
+  - {metric: score, goal: max}
+  - {cost: size, goal: min}
+budget: {evals: 12}
+strategy: grid
+)";
+
+struct ReportTest : testing::Test {
+  Space space = makeSpace(kSpace);
+  Table table = llvm::cantFail(makeSyntheticTable(space, {.seed = 4}));
+  TemporaryFolder folder;
+  StudyResult result;
+
+  void SetUp() override {
+    unsigned calls = 0;
+    CallbackEvaluator evaluator("some", [&](const Request &request) {
+      Outcome outcome;
+      outcome.reason = "a \"reason\", with comma";
+      if (++calls % 5 == 0)
+        return outcome;
+      TableEvaluator one(table);
+      llvm::cantFail(one.start(request));
+      return llvm::cantFail(one.wait())[0];
+    });
+    StudyOptions options{.folder = folder.in("s")};
+    options.spaceText = kSpace;
+    result = runStudy(space, table, evaluator, options);
+  }
+  static std::string print(llvm::function_ref<void(llvm::raw_ostream &)> write) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    write(os);
+    return text;
+  }
+};
+
+TEST_F(ReportTest, AgreesWithTheStudy) {
+  Report report = llvm::cantFail(Report::read(folder.in("s")));
+  EXPECT_EQ(report.ok, 10u);
+  EXPECT_EQ(report.failed, 2u);
+  EXPECT_EQ(describe(report.archive), describe(result.archive));
+  EXPECT_EQ(report.history.size(), 10u);
+  EXPECT_TRUE(std::is_sorted(report.history.begin(), report.history.end()));
+  std::vector<Goals> points;
+  for (const Archive::Entry &entry : result.archive.entries())
+    points.push_back(entry.goals);
+  EXPECT_EQ(report.history.back(), hypervolume(points, report.reference));
+}
+
+TEST_F(ReportTest, Text) {
+  Report report = llvm::cantFail(Report::read(folder.in("s")));
+  std::string text = print([&](llvm::raw_ostream &os) { report.printText(os, 1); });
+  EXPECT_NE(text.find(": 10 results, 2 failed (last: a \"reason\", with comma); grid, seed 0"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("score          size  candidate"), std::string::npos) << text;
+}
+
+TEST_F(ReportTest, HtmlIsEscapedAndComplete) {
+  Report report = llvm::cantFail(Report::read(folder.in("s")));
+  std::string html = print([&](llvm::raw_ostream &os) { report.printHtml(os); });
+  EXPECT_EQ(html.find("<b>"), std::string::npos);
+  EXPECT_NE(html.find("&lt;b&gt;&amp;"), std::string::npos);
+  EXPECT_EQ(html.find("<script"), std::string::npos);
+  EXPECT_NE(html.find("</html>"), std::string::npos);
+  size_t circles = 0;
+  for (size_t at = 0; (at = html.find("<circle", at)) != std::string::npos; ++at)
+    ++circles;
+  EXPECT_EQ(circles, 10u);
+}
+
+TEST_F(ReportTest, Csv) {
+  Report report = llvm::cantFail(Report::read(folder.in("s")));
+  std::string csv = print([&](llvm::raw_ostream &os) { report.printCsv(os); });
+  EXPECT_EQ(csv.substr(0, csv.find('\n')),
+            "id,status,origin,parent,seconds,front,kind.0,kind.1,kind.2,wide,size,score,reason");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 13);
+  EXPECT_NE(csv.find("\"a \"\"reason\"\", with comma\""), std::string::npos);
+}
+
+TEST_F(ReportTest, RunningAndDamagedStudies) {
+  std::ofstream file(Journal::pathIn(folder.in("s")), std::ios::app);
+  file << "{\"ask\": 12, \"genes\": [0, 0, 0, 0]}\n{\"ask\": 13, \"gen";
+  file.flush();
+  EXPECT_EQ(llvm::cantFail(Report::read(folder.in("s"))).pending, 1u);
+  file << "es\": [9]}\n";
+  file.flush();
+  auto damaged = Report::read(folder.in("s"));
+  ASSERT_FALSE(bool(damaged));
+  EXPECT_NE(llvm::toString(damaged.takeError()).find("candidate 13 has no genes of its space"),
+            std::string::npos);
+  auto none = Report::read(folder.in("none"));
+  ASSERT_FALSE(bool(none));
+  EXPECT_NE(llvm::toString(none.takeError()).find("cannot read"), std::string::npos);
+}
+
+} // namespace

@@ -1,0 +1,130 @@
+"""`attune search` as users call it: a study, its report, resuming, and one message per mistake."""
+
+import csv
+import functools
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import attune_cli
+import pytest
+
+WORKER = Path(__file__).parent / "worker.py"
+
+SPACE = """
+attune-space: 1
+vars:
+  - {name: attn, kind: cat, values: [softmax, linear, local], repeat: 3}
+  - {name: ffn, kind: int, values: [1, 2, 4], repeat: 3}
+constraints:
+  - {cost: size, le: 14}
+objectives:
+  - {metric: score, goal: max}
+  - {cost: size, goal: min}
+strategy: {name: nsga2, population: 16}
+budget: {evals: 100}
+seed: 5
+evaluator: {name: table, file: table.jsonl}
+"""
+
+attune = functools.partial(attune_cli.attune, check=False)
+
+
+@pytest.fixture
+def space(tmp_path):
+    file = tmp_path / "space.yaml"
+    file.write_text(SPACE)
+    made = attune(
+        "search", "table", file, "--synthetic", "--seed=3", "-o", tmp_path / "table.jsonl"
+    )
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.endswith(": 729 rows\n")
+    return file
+
+
+def archive(folder):
+    rows = csv.DictReader(attune("search", "export", folder, "-o", "-").stdout.splitlines())
+    return [row for row in rows if row["front"] == "1"]
+
+
+def test_study_and_reports(space, tmp_path):
+    study = tmp_path / "study"
+    result = attune("search", space, "-o", study)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "100 results; nsga2, seed 5" in result.stdout
+    assert "refused by constraints" in result.stdout
+    text = attune("search", "report", study)
+    assert text.returncode == 0 and "front:" in text.stdout
+    page = attune("search", "report", study, "--html")
+    assert page.returncode == 0
+    assert (study / "report.html").read_text().endswith("</html>\n")
+    front = archive(study)
+    assert front and all(float(row["size"]) <= 14 for row in front)
+
+
+def test_resume(space, tmp_path):
+    study, whole = tmp_path / "study", tmp_path / "whole"
+    assert attune("search", space, "-o", whole).returncode == 0
+    assert attune("search", space, "-o", study, "--evals=40").returncode == 0
+    again = attune("search", space, "-o", study)
+    assert again.returncode == 1 and "`--resume` goes on with it" in again.stderr
+    assert attune("search", space, "-o", study, "--resume").returncode == 0
+    assert archive(study) and [r["id"] for r in archive(study)] == [r["id"] for r in archive(whole)]
+    other = attune("search", space, "-o", study, "--resume", "--seed=6")
+    assert other.returncode == 1 and "has another seed" in other.stderr
+
+
+def worker_space(tmp_path, manner="good"):
+    file = tmp_path / "worker.yaml"
+    command = json.dumps([sys.executable, "-S", "-E", str(WORKER), manner])
+    text = SPACE.replace("  - {cost: size, goal: min}\n", "").replace(
+        "cost: size, le: 14", 'expr: "sum(ffn) <= 9"'
+    )
+    text = text.replace("{name: table, file: table.jsonl}", f"{{name: worker, command: {command}}}")
+    file.write_text(text)
+    return file
+
+
+def test_interrupted(tmp_path):
+    space, study = worker_space(tmp_path), tmp_path / "study"
+    command = [attune_cli.ATTUNE, "search", space, "-o", study, "--evals=100000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while (
+        not (study / "study.jsonl").exists() or '"tell"' not in (study / "study.jsonl").read_text()
+    ):
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; `--resume` goes on" in process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+    assert (
+        attune("search", space, "-o", study, "--resume", "--evals=30", "--workers=2").returncode
+        == 0
+    )
+
+
+def test_mistakes(space, tmp_path):
+    assert attune("search").returncode == 2
+    assert attune("search", space).returncode == 2
+    missing = attune("search", tmp_path / "none.yaml", "-o", tmp_path / "s")
+    assert missing.returncode == 1 and "cannot read" in missing.stderr
+    space.write_text(SPACE.replace("kind: cat", "kind: category"))
+    wrong = attune("search", space, "-o", tmp_path / "s")
+    assert wrong.returncode == 1
+    assert ":4:24: no kind `category`; accepted: cat, int, bool, float, path" in wrong.stderr
+    space.write_text(SPACE.replace("le: 14", "le: 1"))
+    tight = attune("search", space, "-o", tmp_path / "s")
+    assert tight.returncode == 1 and "the tightest is `size <= 1`" in tight.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_workers_that_fail(tmp_path):
+    space = worker_space(tmp_path, "refuse")
+    failed = attune("search", space, "-o", tmp_path / "a", "--evals=5")
+    assert failed.returncode == 1
+    assert "no candidate could be evaluated; the last failure: cannot train this" in failed.stderr
+    dead = attune("search", worker_space(tmp_path, "dead"), "-o", tmp_path / "b", "--evals=5")
+    assert dead.returncode == 1 and "does not start: it ended with exit code 3" in dead.stderr

@@ -1,0 +1,112 @@
+// `attune search report`, `export` and `table`.
+#include "attune/search/NasBench.h"
+#include "attune/tools/attune/Options.h"
+#include "attune/tools/attune/Search.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace attune::tools {
+
+using namespace attune::search;
+
+static std::string inFolder(llvm::StringRef folder, llvm::StringRef name) {
+  llvm::SmallString<128> path(folder);
+  llvm::sys::path::append(path, name);
+  return std::string(path);
+}
+
+/// Writes a file that appears complete or not at all, and says where it is.
+static int writeFile(llvm::StringRef path, llvm::function_ref<void(llvm::raw_ostream &)> write) {
+  llvm::Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+    write(os);
+    return llvm::Error::success();
+  });
+  if (error)
+    return report(
+        llvm::createStringError("cannot write " + path + ": " + llvm::toString(std::move(error))));
+  if (path != "-")
+    llvm::outs() << path << "\n";
+  return kOk;
+}
+
+int searchReport(Args args) {
+  std::string output;
+  bool html = false;
+  std::vector<std::string> positional;
+  Options parser("search report", "STUDY [options]");
+  parser.addSwitch("html", "write a page with front, history and candidates", html);
+  parser.addString("o", "FILE", "where the page goes (default: STUDY/report.html)", output);
+  if (std::optional<int> code = parser.parse(args, positional))
+    return *code;
+  if (positional.size() != 1) {
+    llvm::errs() << "attune search report: expects the folder of one study\n";
+    return kUsage;
+  }
+  auto found = Report::read(positional[0]);
+  if (!found)
+    return report(found.takeError());
+  constexpr size_t kShown = 20;
+  if (!html)
+    found->printText(llvm::outs(), kShown);
+  else
+    return writeFile(output.empty() ? inFolder(positional[0], "report.html") : output,
+                     [&](llvm::raw_ostream &os) { found->printHtml(os); });
+  return kOk;
+}
+
+int searchExport(Args args) {
+  std::string output;
+  std::vector<std::string> positional;
+  Options parser("search export", "STUDY [options]");
+  parser.addString("o", "FILE.csv",
+                   "where the table goes (default: STUDY/study.csv; - is standard output)", output);
+  if (std::optional<int> code = parser.parse(args, positional))
+    return *code;
+  if (positional.size() != 1) {
+    llvm::errs() << "attune search export: expects the folder of one study\n";
+    return kUsage;
+  }
+  auto found = Report::read(positional[0]);
+  if (!found)
+    return report(found.takeError());
+  return writeFile(output.empty() ? inFolder(positional[0], "study.csv") : output,
+                   [&](llvm::raw_ostream &os) { found->printCsv(os); });
+}
+
+int searchTable(Args args) {
+  std::string output, bench201;
+  bool synthetic = false;
+  int64_t seed = 0, seeds = 1;
+  std::vector<std::string> positional;
+  Options parser("search table", "SPACE.yaml -o TABLE.jsonl --synthetic | --nasbench-201=FILE");
+  parser.addString("o", "TABLE.jsonl", "the table to write (attune-table v1)", output);
+  parser.addSwitch("synthetic", "scores by a formula, for tests of searches", synthetic);
+  parser.addInteger("seed", "N", "seed of the formula (default 0)", 0, seed);
+  parser.addInteger("seeds", "N", "noisy scores of each candidate (default 1)", 1, seeds);
+  parser.addString("nasbench-201", "FILE", "JSON lines with `arch` and metrics", bench201);
+  if (std::optional<int> code = parser.parse(args, positional))
+    return *code;
+  if (positional.size() != 1 || output.empty() || synthetic == !bench201.empty()) {
+    llvm::errs() << "attune search table: expects one space file, -o TABLE.jsonl, and either "
+                    "--synthetic or --nasbench-201\n";
+    return kUsage;
+  }
+  auto space = Space::read(positional[0]);
+  if (!space)
+    return report(space.takeError());
+  SyntheticOptions options;
+  options.seed = seed;
+  options.seeds = seeds;
+  auto table = synthetic ? makeSyntheticTable(*space, options) : readNasBench201(bench201, *space);
+  if (!table)
+    return report(table.takeError());
+  if (llvm::Error error = table->write(output, *space))
+    return report(llvm::createStringError("cannot write " + output + ": " +
+                                          llvm::toString(std::move(error))));
+  llvm::outs() << output << ": " << table->rows().size() << " rows\n";
+  return kOk;
+}
+
+} // namespace attune::tools
