@@ -1,5 +1,5 @@
 # How tests are added; every test carries one of the labels of `ctest -L`:
-# lit, unit, numeric, e2e, errors, search, conformance.
+# lit, unit, numeric, e2e, errors, search, conformance, gpu.
 find_program(ATTUNE_PYTHON NAMES python python3 HINTS ${CMAKE_SOURCE_DIR}/.venv/bin
   NO_DEFAULT_PATH DOC "Python with the packages of scripts/requirements.txt")
 

@@ -1,0 +1,80 @@
+#include "attune/test/ptxemu/Report.h"
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+namespace attune::ptx {
+
+using Totals = std::map<std::string, uint64_t, std::less<>>;
+
+static Totals &lastTotals() {
+  static Totals totals;
+  return totals;
+}
+
+static std::string opcodeOf(const std::string &text) {
+  size_t begin = text[0] == '@' ? text.find(' ') + 1 : 0;
+  return text.substr(begin, text.find_first_of(". ", begin) - begin);
+}
+
+static std::string quoted(const std::string &text) {
+  std::string result = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\')
+      result += '\\';
+    result += c;
+  }
+  return result + '"';
+}
+
+static std::string conflicts(const Program &program, const std::vector<Count> &counts) {
+  std::string result;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i].wavefronts <= counts[i].idealWavefronts)
+      continue;
+    result += text(result.empty() ? "" : ", ", "{\"line\": ", program.sources[i].line,
+                   ", \"text\": ", quoted(program.sources[i].text),
+                   ", \"wavefronts\": ", counts[i].wavefronts,
+                   ", \"ideal\": ", counts[i].idealWavefronts, "}");
+  }
+  return result;
+}
+
+static void write(const char *path, const Launch &launch, const std::vector<Count> &counts,
+                  const Totals &totals) {
+  std::ofstream file(path, std::ios::app);
+  const auto &grid = launch.grid, &block = launch.block;
+  file << "{\"kernel\": " << quoted(launch.program->name) << ", \"grid\": [" << grid[0] << ", "
+       << grid[1] << ", " << grid[2] << "], \"block\": [" << block[0] << ", " << block[1] << ", "
+       << block[2] << "]";
+  for (const auto &[name, value] : totals)
+    file << ", " << quoted(name) << ": " << value;
+  file << ", \"conflicts\": [" << conflicts(*launch.program, counts) << "]}\n";
+}
+
+void report(const Launch &launch, const std::vector<Count> &counts) {
+  Totals totals{{"instructions", 0},
+                {"shared_wavefronts", 0},
+                {"shared_ideal_wavefronts", 0},
+                {"global_sectors", 0},
+                {"global_ideal_sectors", 0}};
+  for (size_t i = 0; i < counts.size(); ++i) {
+    totals["instructions"] += counts[i].executed;
+    totals["shared_wavefronts"] += counts[i].wavefronts;
+    totals["shared_ideal_wavefronts"] += counts[i].idealWavefronts;
+    totals["global_sectors"] += counts[i].sectors;
+    totals["global_ideal_sectors"] += counts[i].idealSectors;
+    totals["opcode:" + opcodeOf(launch.program->sources[i].text)] += counts[i].executed;
+  }
+  if (const char *path = std::getenv("ATTUNE_PTX_REPORT"); path && *path)
+    write(path, launch, counts, totals);
+  lastTotals() = std::move(totals);
+}
+
+} // namespace attune::ptx
+
+extern "C" __attribute__((visibility("default"))) uint64_t attune_ptx_count(const char *what) {
+  auto &totals = attune::ptx::lastTotals();
+  auto found = totals.find(std::string_view(what));
+  return found == totals.end() ? 0 : found->second;
+}
