@@ -12,8 +12,8 @@ namespace attune {
 
 //===-- Construction --------------------------------------------------------------------------===//
 
-BitPattern::BitPattern(Bits pattern, bool isNegated)
-    : bits(std::move(pattern)), negated(isNegated) {
+BitPattern::BitPattern(Bits pattern, bool isNegated, unsigned source)
+    : bits(std::move(pattern)), negated(isNegated), source(source) {
   // One way to say everything that has several: constants and x itself as they are, and -x as the
   // negative of x.
   if (std::optional<Bits> other = negativeBits(); other && llvm::is_contained(*other, FirstOfX)) {
@@ -35,7 +35,7 @@ BitPattern BitPattern::constant(int64_t value, unsigned width) {
   Bits bits;
   for (unsigned n = 0; n < width; ++n)
     bits.push_back((uint64_t(value) >> n) & 1 ? One : Zero);
-  return BitPattern(bits, false);
+  return BitPattern(bits, false, 0);
 }
 
 BitPattern BitPattern::unknown(unsigned width, bool isNegative) {
@@ -43,7 +43,7 @@ BitPattern BitPattern::unknown(unsigned width, bool isNegative) {
   for (unsigned n = 0; n + 1 < width; ++n)
     bits.push_back(FirstOfX + n);
   bits.push_back(isNegative ? One : Zero);
-  return BitPattern(bits, false);
+  return BitPattern(bits, false, width);
 }
 
 //===-- Reading -------------------------------------------------------------------------------===//
@@ -70,23 +70,30 @@ std::optional<BitPattern::Bits> BitPattern::negativeBits() const {
   if (lowest == bits.end() || (*lowest != FirstOfX && *lowest != FirstOfMinusX))
     return std::nullopt;
   bool ofX = *lowest == FirstOfX;
-  uint8_t from = *lowest, to = ofX ? FirstOfMinusX : FirstOfX;
-  unsigned up = lowest - bits.begin(), last = width() - 1;
-  Bits other(up, Zero);
-  for (unsigned n = up; n < last + (up > 0); ++n) {
-    if (bits[n] != from + (n - up))
+  uint8_t from = *lowest, to = ofX ? FirstOfMinusX : FirstOfX, sign = FirstOfMinusX + source - 1;
+  ArrayRef<uint8_t> rest(lowest, bits.end());
+  Bits other(lowest - bits.begin(), Zero);
+  unsigned free = std::min<size_t>(rest.size(), source - 1);
+  for (unsigned n = 0; n < free; ++n) {
+    if (rest[n] != from + n)
       return std::nullopt;
-    other.push_back(to + (n - up));
+    other.push_back(to + n);
   }
-  if (up > 0)
+  rest = rest.drop_front(free);
+  if (rest.empty())
     return other;
-  // The sign: -x of the smallest x has it too.
-  if (bits[last] == (ofX ? Zero : One))
-    other.push_back(ofX ? One : Zero);
-  else if (bits[last] == (ofX ? uint8_t(One) : uint8_t(FirstOfMinusX + last)))
-    other.push_back(ofX ? uint8_t(FirstOfMinusX + last) : uint8_t(One));
-  else
+  // The signs. -x of the smallest x has its sign too, but as a bit of the magnitude.
+  if (llvm::all_equal(rest) && rest[0] == (ofX ? Zero : One)) {
+    other.append(rest.size(), ofX ? One : Zero);
+  } else if (ofX && llvm::all_equal(rest) && rest[0] == One) {
+    other.push_back(sign);
+    other.append(rest.size() - 1, Zero);
+  } else if (!ofX && rest[0] == sign &&
+             llvm::all_of(rest.drop_front(), [](uint8_t bit) { return bit == Zero; })) {
+    other.append(rest.size(), One);
+  } else {
     return std::nullopt;
+  }
   return other;
 }
 
@@ -112,12 +119,12 @@ unsigned BitPattern::signs() const {
 
 //===-- Operators -----------------------------------------------------------------------------===//
 
-BitPattern BitPattern::negate() const { return BitPattern(bits, !negated); }
+BitPattern BitPattern::negate() const { return BitPattern(bits, !negated, source); }
 
 BitPattern BitPattern::shiftLeft(unsigned count) const {
   Bits shifted(count, Zero);
   shifted.append(bits.begin(), bits.end() - count);
-  return BitPattern(shifted, negated);
+  return BitPattern(shifted, negated, source);
 }
 
 std::optional<BitPattern> BitPattern::shiftRight(unsigned count, bool isSigned) const {
@@ -126,12 +133,12 @@ std::optional<BitPattern> BitPattern::shiftRight(unsigned count, bool isSigned) 
     return std::nullopt;
   Bits shifted(from->begin() + count, from->end());
   shifted.append(count, isSigned ? from->back() : uint8_t(Zero));
-  return BitPattern(shifted, false);
+  return BitPattern(shifted, false, source);
 }
 
 std::optional<BitPattern> BitPattern::divide(unsigned log2) const {
   if (bits.back() == Zero) {
-    BitPattern magnitude(bits, false);
+    BitPattern magnitude(bits, false, source);
     std::optional<BitPattern> quotient = magnitude.shiftRight(log2, /*isSigned=*/false);
     return negated ? quotient->negate() : quotient;
   }
@@ -141,14 +148,14 @@ std::optional<BitPattern> BitPattern::divide(unsigned log2) const {
     return std::nullopt;
   Bits quotient(magnitude->begin() + log2, magnitude->end());
   quotient.append(log2, Zero);
-  return BitPattern(quotient, true);
+  return BitPattern(quotient, true, source);
 }
 
 std::optional<BitPattern> BitPattern::extend(unsigned width, bool isSigned) const {
   unsigned more = width - bits.size();
   if (std::optional<Bits> wide = plain()) {
     wide->append(more, isSigned ? wide->back() : uint8_t(Zero));
-    return BitPattern(*wide, false);
+    return BitPattern(*wide, false, source);
   }
   // The negative must be one of the narrow type too: not of its smallest integer.
   bool fits = bits.back() == Zero || (bits.back() == One && bits[bits.size() - 2] == One);
@@ -156,11 +163,11 @@ std::optional<BitPattern> BitPattern::extend(unsigned width, bool isSigned) cons
     return std::nullopt;
   Bits wide = bits;
   wide.append(more, wide.back());
-  return BitPattern(wide, true);
+  return BitPattern(wide, true, source);
 }
 
 BitPattern BitPattern::truncate(unsigned width) const {
-  return BitPattern(Bits(bits.begin(), bits.begin() + width), negated);
+  return BitPattern(Bits(bits.begin(), bits.begin() + width), negated, source);
 }
 
 std::optional<BitPattern> BitPattern::multiply(const BitPattern &a, int64_t factor) {
@@ -197,7 +204,7 @@ std::optional<BitPattern> BitPattern::combine(Operation *op, const BitPattern &a
                          : isOr ? (mask == One ? uint8_t(One) : bit)
                                 : bit);
   }
-  return BitPattern(combined, false);
+  return BitPattern(combined, false, std::max(a.source, b.source));
 }
 
 /// With 0, by the sign.

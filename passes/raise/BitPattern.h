@@ -47,8 +47,8 @@ private:
   enum : uint8_t { Zero, One, FirstOfX, FirstOfMinusX = FirstOfX + 64 };
   using Bits = llvm::SmallVector<uint8_t, 64>;
 
-  BitPattern(Bits bits, bool negated);
-  /// Bits of the negative, if the pattern is x or -x, shifted left or not.
+  BitPattern(Bits bits, bool negated, unsigned source);
+  /// Bits of the negative, if the pattern is x or -x, sign-extended or not, shifted left or not.
   std::optional<Bits> negativeBits() const;
   /// As a pattern that is not negated.
   std::optional<Bits> plain() const;
@@ -62,6 +62,7 @@ private:
 
   Bits bits; ///< the lowest first
   bool negated;
+  unsigned source; ///< width of x, 0 where it does not matter
 };
 
 } // namespace attune

@@ -50,9 +50,31 @@ static Value expand(OpBuilder &builder, Location loc, Value tensor,
       builder, loc, RankedTensorType::get(extents, type.getElementType()), tensor, groups, shape);
 }
 
-/// The tensor of an operand: bytes where the sum is one of bytes.
+/// `map` of every element.
+static Value mapped(OpBuilder &builder, Location loc, Value tensor, Type element,
+                    llvm::function_ref<Value(OpBuilder &, Value)> map) {
+  int64_t rank = cast<RankedTensorType>(tensor.getType()).getRank();
+  Value empty =
+      tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, tensor), element);
+  AffineMap identity = builder.getMultiDimIdentityMap(rank);
+  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  return linalg::GenericOp::create(builder, loc, empty.getType(), tensor, empty,
+                                   ArrayRef{identity, identity}, iterators,
+                                   [&](OpBuilder &nested, Location at, ValueRange args) {
+                                     linalg::YieldOp::create(nested, at, map(nested, args[0]));
+                                   })
+      .getResult(0);
+}
+
+/// The tensor of an operand: bytes where the sum is one of bytes, wide integers where shifts need
+/// them.
 Value SumMatcher::tensorOf(OpBuilder &builder, const ElementOf &element,
                            const std::optional<ByteElement> &code) {
+  if (sum.kind == SumTerms::Shifts && sum.shifts->isWide)
+    return mapped(builder, op.getLoc(), element.tensor, builder.getI64Type(),
+                  [&](OpBuilder &b, Value x) -> Value {
+                    return arith::ExtSIOp::create(b, op.getLoc(), b.getI64Type(), x);
+                  });
   if (sum.kind != SumTerms::ByteDistances)
     return element.tensor;
   return code ? unsignedBytes(builder, op.getLoc(), *code)
@@ -139,22 +161,6 @@ SumOperand SumMatcher::shiftCodes(OpBuilder &builder) {
           AffineMap::get(parts.size(), 0, results, op.getContext())};
 }
 
-/// `map` of every element.
-static Value mapped(OpBuilder &builder, Location loc, Value tensor, Type element,
-                    llvm::function_ref<Value(OpBuilder &, Value)> map) {
-  int64_t rank = cast<RankedTensorType>(tensor.getType()).getRank();
-  Value empty =
-      tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, tensor), element);
-  AffineMap identity = builder.getMultiDimIdentityMap(rank);
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  return linalg::GenericOp::create(builder, loc, empty.getType(), tensor, empty,
-                                   ArrayRef{identity, identity}, iterators,
-                                   [&](OpBuilder &nested, Location at, ValueRange args) {
-                                     linalg::YieldOp::create(nested, at, map(nested, args[0]));
-                                   })
-      .getResult(0);
-}
-
 /// The sums of an adder of bytes as those of the values: exact up to the one rounding of the scale.
 Value SumMatcher::afterBytes(OpBuilder &builder, Value value, Type element) {
   Location loc = op.getLoc();
@@ -180,7 +186,10 @@ Value SumMatcher::contract(OpBuilder &builder, const SumOperand &a, const SumOpe
   Location loc = op.getLoc();
   Type wanted = getElementTypeOrSelf(op->getResult(0));
   bool bytes = sum.kind == SumTerms::ByteDistances;
-  Type element = bytes ? Type(builder.getI32Type()) : wanted;
+  bool floatsOfShifts = sum.kind == SumTerms::Shifts && isa<FloatType>(wanted);
+  Type element = bytes            ? Type(builder.getI32Type())
+                 : floatsOfShifts ? Type(builder.getI64Type())
+                                  : wanted;
   Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(element));
   Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
@@ -189,10 +198,17 @@ Value SumMatcher::contract(OpBuilder &builder, const SumOperand &a, const SumOpe
     return linalg::ContractOp::create(builder, loc, init.getType(), ValueRange{a.tensor, b.tensor},
                                       init, maps)
         ->getResult(0);
-  if (sum.kind == SumTerms::Shifts)
-    return ContractOp::create(builder, loc, a.tensor, b.tensor, init, ContractKind::Shift, maps,
-                              builder.getI64IntegerAttr(sum.shifts->exponentBias),
-                              sum.shifts->rounding);
+  if (sum.kind == SumTerms::Shifts) {
+    Value value = ContractOp::create(builder, loc, a.tensor, b.tensor, init, ContractKind::Shift,
+                                     maps, builder.getI64IntegerAttr(sum.shifts->exponentBias),
+                                     sum.shifts->rounding);
+    if (!floatsOfShifts)
+      return value;
+    return mapped(builder, loc, value, wanted, [&](OpBuilder &b, Value x) -> Value {
+      Value factor = arith::ConstantOp::create(b, loc, b.getFloatAttr(wanted, sum.shifts->scale));
+      return arith::MulFOp::create(b, loc, arith::SIToFPOp::create(b, loc, wanted, x), factor);
+    });
+  }
   Value value = ContractOp::create(builder, loc, a.tensor, b.tensor, init, ContractKind::Adder,
                                    maps, IntegerAttr());
   if (bytes)

@@ -19,7 +19,7 @@ struct SumTerms {
     Products,
     Distances,
     ByteDistances, ///< of operands that are codes of bytes
-    Shifts         ///< of integers
+    Shifts         ///< of integers, or floats of them
   } kind = Products;
   ElementOf a, b;                      ///< of shifts: the integer; b is not used
   bool negated = false;                ///< of distances: terms are -|a - b|

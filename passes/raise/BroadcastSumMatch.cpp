@@ -104,17 +104,19 @@ bool SumMatcher::matchTerm(Value term, ArrayRef<Value> results, ArrayRef<Value> 
     if (isa_and_present<arith::SubFOp, arith::SubIOp>(difference))
       return matchDistance(difference->getOperand(0), difference->getOperand(1), inner);
   }
-  if (term.getType().isSignlessInteger()) {
+  auto isShared = [&](const ElementOf &element) {
+    return llvm::any_of(results, [&](Value index) {
+      return llvm::none_of(element.indices,
+                           [&](Value position) { return elements.depends(position, index); });
+    });
+  };
+  bool isInteger = term.getType().isSignlessInteger();
+  sum.shifts = isInteger ? matchIntegerShifts(elements, term, isShared, reason)
+                         : matchFloatsOfShifts(elements, term, isShared);
+  if (sum.shifts)
+    sum.a = sum.shifts->input;
+  if (isInteger || sum.shifts) {
     sum.kind = SumTerms::Shifts;
-    auto isShared = [&](const ElementOf &element) {
-      return llvm::any_of(results, [&](Value index) {
-        return llvm::none_of(element.indices,
-                             [&](Value position) { return elements.depends(position, index); });
-      });
-    };
-    sum.shifts = matchIntegerShifts(elements, term, isShared, reason);
-    if (sum.shifts)
-      sum.a = sum.shifts->input;
     return sum.shifts.has_value();
   }
   auto product = term.getDefiningOp<arith::MulFOp>();

@@ -21,16 +21,23 @@ namespace attune {
 /// `term = s (x shifted by p)`, with s and p as codes of `attune.contract`.
 struct IntegerShifts {
   ElementOf input;                      ///< x, of i32 or i64
+  bool isWide;                          ///< whether x is to be sign-extended to 64 bits first
   llvm::SmallVector<mlir::Value> loops; ///< free indices that the codes vary with
   std::vector<int8_t> codes;            ///< of all points of the loops, the last one fastest
   int64_t exponentBias;
   ContractRounding rounding;
+  double scale = 1; ///< of a float term: what all of them are multiplied by, positive
 };
 
 /// The element is one that `isInput` accepts. `reason` is set where the term shifts, but not so.
 std::optional<IntegerShifts> matchIntegerShifts(Elements &elements, mlir::Value term,
                                                 llvm::function_ref<bool(const ElementOf &)> isInput,
                                                 llvm::StringRef &reason);
+
+/// The same of a float term: such an integer, made a float, times constants of one magnitude.
+std::optional<IntegerShifts>
+matchFloatsOfShifts(Elements &elements, mlir::Value term,
+                    llvm::function_ref<bool(const ElementOf &)> isInput);
 
 } // namespace attune
 #endif

@@ -22,6 +22,9 @@ I32, I64, U32, U64, F32 = (
     TensorProto.INT32, TensorProto.INT64, TensorProto.UINT32, TensorProto.UINT64, TensorProto.FLOAT,
 )  # fmt: skip
 CASES = {}
+# In these the graph rounds sums of floats.
+FLOAT_SUMS = {"shifted_and_summed_as_floats", "summed_as_floats", "summed_as_floats_unsigned", "floats_of_all_bits",
+              "factors_of_two_magnitudes"}  # fmt: skip
 
 
 def case(rounding=None, types=None, sizes=SIZES, depth=DEPTH, dtype=np.int32):
@@ -159,7 +162,63 @@ def fixed_point(g, x):
     return g.op("Relu", g.op("Add", g.op("Mul", y, np.float32(2**-16)), bias))
 
 
+@case("floor_terms", "i64 i64")
+def negated_in_more_bits(g, x):
+    """The smallest 32-bit integer has a negative there."""
+    count, sign = weights(g)
+    terms = g.op("Cast", arithmetic(g, broadcast(g, x), count.astype(np.int32)), to=I64)
+    return total(g, g.op("Mul", terms, sign.astype(np.int64)))
+
+
+@case("truncate_terms", "i64 i64")
+def divided_and_negated_in_more_bits(g, x):
+    count, sign = weights(g)
+    terms = g.op("Div", broadcast(g, x), (1 << count).astype(np.int32))
+    return total(g, g.op("Mul", g.op("Cast", terms, to=I64), sign.astype(np.int64)))
+
+
+@case("floor_terms", "i32 i64")
+def shifted_and_summed_as_floats(g, x):
+    count, sign = weights(g)
+    terms = arithmetic(g, broadcast(g, x), (count + 1).astype(np.int32))
+    terms = g.op("Mul", g.op("Cast", terms, to=F32), sign.astype(np.float32))
+    return total(g, terms)
+
+
+@case("floor_terms", "i64 i64")
+def summed_as_floats(g, x):
+    """Floats of shifted integers, with float signs and the scale inside the sum."""
+    count, sign = weights(g)
+    terms = g.op("Cast", arithmetic(g, broadcast(g, x), count.astype(np.int32)), to=F32)
+    terms = g.op("Mul", g.op("Mul", terms, sign.astype(np.float32)), np.float32(-(2**-16)))
+    return total(g, terms)
+
+
+@case("unsigned_terms", "i32 i64")
+def summed_as_floats_unsigned(g, x):
+    count, sign = weights(g)
+    bits = g.op("Cast", broadcast(g, x), to=U32)
+    bits = g.op("BitShift", bits, (count + 1).astype(np.uint32), direction="RIGHT")
+    return total(g, g.op("Mul", sign.astype(np.float32), g.op("Cast", bits, to=F32)))
+
+
 # Near misses.
+
+
+@case()
+def floats_of_all_bits(g, x):
+    """Without a shift an unsigned float is no 32-bit term."""
+    count, sign = weights(g)
+    bits = g.op("Cast", broadcast(g, x), to=U32)
+    bits = g.op("BitShift", bits, count.astype(np.uint32), direction="RIGHT")
+    return total(g, g.op("Mul", sign.astype(np.float32), g.op("Cast", bits, to=F32)))
+
+
+@case()
+def factors_of_two_magnitudes(g, x):
+    count, sign = weights(g)
+    terms = g.op("Cast", arithmetic(g, broadcast(g, x), count.astype(np.int32)), to=F32)
+    return total(g, g.op("Mul", terms, (sign * (1 + count % 2)).astype(np.float32)))
 
 
 @case()
@@ -231,8 +290,8 @@ def values(rng, shape, dtype, bits):
     return x
 
 
-def check(g, y, rounding, types, shapes, dtype, tmp_path):
-    kind = "f32" if dtype == np.float32 else types.split()[1]
+def check(g, y, name, rounding, types, shapes, dtype, tmp_path):
+    kind = "f32" if dtype == np.float32 or name in FLOAT_SUMS else types.split()[1]
     g.output(y, "y", dtype=kind, shape=[None] * 3)
     onnx.save(g.finish(), tmp_path / "model.onnx")
     text = cli.attune("compile", tmp_path / "model.onnx", "--stop-after=raise").stdout
@@ -250,6 +309,10 @@ def check(g, y, rounding, types, shapes, dtype, tmp_path):
                 (want,) = peer.run(None, feeds)
             got = one.run(feeds)["y"]
             np.testing.assert_array_equal(two.run(feeds)["y"], got)
+            if name in FLOAT_SUMS:
+                scale = np.abs(want).max(initial=1)
+                np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * scale)
+                continue
             if bits < 64 and want.dtype == np.int32:
                 limits = np.iinfo(want.dtype)
                 want = np.where((want == limits.min) | (want == limits.max), got, want)
@@ -262,11 +325,11 @@ def test_spelling(name, tmp_path):
     g = Graph(name, opset=18)
     kind = {np.int32: "i32", np.int64: "i64", np.float32: "f32"}[dtype]
     y = function(g, g.input("x", kind, ["b", "n", depth]))
-    check(g, y, rounding, types, [(*size, depth) for size in sizes], dtype, tmp_path)
+    check(g, y, name, rounding, types, [(*size, depth) for size in sizes], dtype, tmp_path)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_unfolded(stride, tmp_path):
     g = Graph("unfolded", opset=18)
     y = unfolded(g, stride)
-    check(g, y, "floor_terms", "i32 i32", [(0, 5, 9, 11), (2, 5, 9, 11)], np.int32, tmp_path)
+    check(g, y, "unfolded", "floor_terms", "i32 i32", [(0, 5, 9, 11), (2, 5, 9, 11)], np.int32, tmp_path)

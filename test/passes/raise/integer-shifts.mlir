@@ -115,10 +115,13 @@ func.func @signs_first(%x: tensor<4x3xi32>) -> tensor<4x2xi32> {
 
 // -----
 
-// Negated in 64 bits, the smallest 32-bit integer gets another value than in 32.
+// Negated in 64 bits, the smallest 32-bit integer gets another value than in 32: it must be wide
+// before.
 // CHECK-LABEL: func @negated_wide
-// CHECK-NOT: attune.contract
-// REMARK: [Missed] SumNotRaised {{.*}}a term is no shift of its element for every sign of it
+// CHECK: %[[wide:.*]] = linalg.generic
+// CHECK: arith.extsi
+// CHECK: attune.contract ins(%[[wide]], %{{.*}} : tensor<4x3xi64>, tensor<2x3xi8>) outs({{.*}} : tensor<4x2xi64>)
+// REMARK: [Passed] SumRaised
 func.func @negated_wide(%x: tensor<4x3xi32>) -> tensor<4x2xi64> {
   %zero = arith.constant 0 : i64
   %p = arith.constant dense<[[0, 0, 1], [2, 0, 3]]> : tensor<2x3xi32>

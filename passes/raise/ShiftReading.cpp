@@ -1,0 +1,283 @@
+#include "attune/passes/raise/ShiftReading.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/Matchers.h"
+#include <cmath>
+#include <map>
+
+using namespace mlir;
+
+namespace attune {
+
+/// At most as many evaluations of scalars for the codes of one layer: about a second.
+static constexpr int64_t kMaxSteps = int64_t(1) << 26;
+static constexpr ContractRounding kRoundings[] = {
+    ContractRounding::FloorTerms, ContractRounding::TruncateTerms, ContractRounding::UnsignedTerms};
+
+static unsigned bitOf(ContractRounding rounding) { return 1u << unsigned(rounding); }
+
+/// Splits what is below the term in steps and known values; false where it needs another element.
+bool ShiftReading::collect(Value value) {
+  if (value == x || steps.contains(value) || known.contains(value))
+    return true;
+  Operation *op = value.getDefiningOp();
+  if (!op) {
+    known.insert(value);
+    return elements.isIndex(value);
+  }
+  bool depends = elements.depends(value, x);
+  if (std::optional<ElementOf> element = elements.load(value)) {
+    std::optional<ConstantData> data =
+        element->tensor ? ConstantData::get(element->tensor) : std::nullopt;
+    if (depends || !data)
+      return false;
+    constants.insert({value, *data});
+  }
+  for (Value operand : op->getOperands()) {
+    if (elements.load(value) && operand == op->getOperand(0))
+      continue;
+    if (!collect(operand))
+      return false;
+    if (depends && operand != x && !steps.contains(operand))
+      frontier.insert(operand);
+  }
+  (depends ? steps : known).insert(value);
+  return true;
+}
+
+bool ShiftReading::collectLoops() {
+  llvm::SetVector<Value> used;
+  for (Value value : frontier)
+    used.insert_range(elements.freeIndices(value));
+  SmallVector<Value> ordered(used.begin(), used.end());
+  llvm::sort(ordered, [](Value a, Value b) {
+    return cast<BlockArgument>(a).getArgNumber() < cast<BlockArgument>(b).getArgNumber();
+  });
+  int64_t points = 1;
+  for (Value index : ordered) {
+    std::optional<int64_t> extent = Sizes::asConstant(elements.extentOf(index));
+    if (!extent || *extent < 1 || *extent > kMaxSteps / points)
+      return false;
+    points *= *extent;
+    result.loops.push_back(index);
+  }
+  return points * int64_t(known.size()) <= kMaxSteps;
+}
+
+std::optional<Cell> ShiftReading::read(Value load) {
+  const ConstantData &data = constants.find(load)->second;
+  int64_t position = 0;
+  for (auto [axis, index] : llvm::enumerate(load.getDefiningOp<tensor::ExtractOp>().getIndices())) {
+    int64_t at = cells.lookup(index), size = data.getType().getDimSize(axis);
+    if (at < 0 || at >= size)
+      return std::nullopt;
+    position = position * size + at;
+  }
+  return readCell(data, position);
+}
+
+/// The term where constants have these values.
+std::optional<BitPattern> ShiftReading::follow(ArrayRef<int64_t> values, const BitPattern &ofX) {
+  // Null: not known, which is no harm where a choice does not take it.
+  llvm::DenseMap<Value, std::optional<BitPattern>> patterns;
+  patterns[x] = ofX;
+  for (auto [value, cell] : llvm::zip_equal(frontier, values))
+    if (value.getType().isSignlessInteger())
+      patterns[value] = BitPattern::constant(cell, value.getType().getIntOrFloatBitWidth());
+  for (Value step : steps) {
+    Operation *op = step.getDefiningOp();
+    std::optional<BitPattern> pattern;
+    auto known = [&](Value operand) { return patterns.lookup(operand).has_value(); };
+    if (auto select = dyn_cast<arith::SelectOp>(op)) {
+      std::optional<BitPattern> condition = patterns.lookup(select.getCondition());
+      std::optional<int64_t> taken = condition ? condition->asConstant() : std::nullopt;
+      if (taken)
+        pattern = patterns.lookup(*taken ? select.getTrueValue() : select.getFalseValue());
+    } else if (llvm::all_of(op->getOperands(), known)) {
+      SmallVector<BitPattern> operands;
+      for (Value operand : op->getOperands())
+        operands.push_back(*patterns.lookup(operand));
+      pattern = BitPattern::evaluate(op, operands);
+    }
+    patterns[step] = pattern;
+  }
+  return patterns.lookup(term);
+}
+
+std::optional<BitPattern> ShiftReading::shifted(const BitPattern &ofX, const Shift &shift,
+                                                ContractRounding rounding) {
+  unsigned out = term.getType().getIntOrFloatBitWidth();
+  BitPattern from = result.isWide ? *ofX.extend(out, true) : ofX;
+  unsigned width = from.width();
+  std::optional<BitPattern> value;
+  if (shift.power >= int64_t(width))
+    value = BitPattern::constant(0, width);
+  else if (shift.power >= 0)
+    value = from.shiftLeft(shift.power);
+  else if (rounding == ContractRounding::FloorTerms)
+    value = from.shiftRight(std::min<int64_t>(-shift.power, width - 1), true);
+  else if (-shift.power >= int64_t(width))
+    value = BitPattern::constant(0, width);
+  else if (rounding == ContractRounding::UnsignedTerms)
+    value = from.shiftRight(-shift.power, false);
+  else
+    value = from.divide(-shift.power);
+  if (value && shift.sign < 0)
+    value = value->negate();
+  return value && out > width ? value->extend(out, true) : value;
+}
+
+std::optional<ShiftReading::Shift> ShiftReading::shiftOf(ArrayRef<int64_t> values) {
+  unsigned width = x.getType().getIntOrFloatBitWidth();
+  BitPattern positive = BitPattern::unknown(width, false),
+             negative = BitPattern::unknown(width, true);
+  std::optional<BitPattern> above = follow(values, positive), below = follow(values, negative),
+                            at = follow(values, BitPattern::constant(0, width));
+  if (!above || !below || !at || at->asConstant() != 0)
+    return std::nullopt;
+  if (above->asConstant() == 0 && below->asConstant() == 0)
+    return kNull;
+  // Without bits of a positive x, all of them are shifted out.
+  int64_t power = above->distance().value_or(-int64_t(width));
+  for (int64_t sign : {1, -1}) {
+    Shift shift{sign, power, 0};
+    for (ContractRounding rounding : kRoundings)
+      if (shifted(positive, shift, rounding) == above &&
+          shifted(negative, shift, rounding) == below)
+        shift.roundings |= bitOf(rounding);
+    if (shift.roundings)
+      return shift;
+  }
+  return std::nullopt;
+}
+
+/// Takes the constant factors of this point into the shift, and their magnitude into the scale.
+bool ShiftReading::scale(Shift &shift) {
+  double factor = 1;
+  for (Value value : factors)
+    factor *= Cell{.i = cells.lookup(value)}.f;
+  if (factor == 0)
+    shift = kNull;
+  if (shift.sign == 0)
+    return true;
+  double magnitude = std::fabs(factor);
+  if (!std::isfinite(factor) || (isScaled && magnitude != result.scale)) {
+    reason = "the terms have factors of different magnitudes";
+    return false;
+  }
+  isScaled = true;
+  result.scale = magnitude;
+  if (factor > 0)
+    return true;
+  // The negative of the smallest integer is a float, but no integer.
+  if (shift.power >= 0 && !result.isWide) {
+    reason = "negated as a float, a term may leave the range of its integers";
+    return false;
+  }
+  shift.sign = -shift.sign;
+  return true;
+}
+
+bool ShiftReading::encode(ArrayRef<Shift> shifts, ArrayRef<unsigned> positions) {
+  unsigned roundings = ~0u;
+  int64_t low = 0, high = 0;
+  for (const Shift &shift : shifts) {
+    roundings &= shift.roundings;
+    low = std::min(low, shift.power);
+    high = std::max(high, shift.power);
+  }
+  const auto *rounding =
+      llvm::find_if(kRoundings, [&](ContractRounding one) { return roundings & bitOf(one); });
+  if (rounding == std::end(kRoundings)) {
+    reason = "the terms are rounded in different ways";
+    return false;
+  }
+  result.rounding = *rounding;
+  result.exponentBias = 1 - low;
+  if (high + result.exponentBias > 127) {
+    reason = "the shifts lie too far apart for codes of 8 bits";
+    return false;
+  }
+  for (unsigned position : positions)
+    result.codes.push_back(shifts[position].sign * (shifts[position].power + result.exponentBias));
+  return true;
+}
+
+/// A known value at a point of the loops, after all that it is made of.
+std::optional<Cell> ShiftReading::evaluate(Value value, ArrayRef<int64_t> at) {
+  if (auto loop = llvm::find(result.loops, value); loop != result.loops.end())
+    return Cell{.i = at[loop - result.loops.begin()]};
+  if (constants.contains(value))
+    return read(value);
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return std::nullopt;
+  Attribute constant;
+  if (matchPattern(value, m_Constant(&constant))) {
+    if (auto number = dyn_cast<FloatAttr>(constant))
+      return Cell{.f = number.getValueAsDouble()};
+    auto number = dyn_cast<IntegerAttr>(constant);
+    if (!number)
+      return std::nullopt;
+    bool isBool = number.getType().isInteger(1);
+    return Cell{.i = isBool ? int64_t(number.getValue().getZExtValue())
+                            : number.getValue().getSExtValue()};
+  }
+  SmallVector<Cell> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(Cell{.i = cells.lookup(operand)});
+  return evaluateScalar(op, operands);
+}
+
+bool ShiftReading::run() {
+  bool isCollected = collect(term) && llvm::all_of(factors, [&](Value factor) {
+                       return collect(factor) && !steps.contains(factor);
+                     });
+  frontier.insert(factors.begin(), factors.end());
+  if (!isCollected) {
+    reason = "the terms need more than one element and constants";
+    return false;
+  }
+  if (!collectLoops()) {
+    reason = "the constants have no static extents, or too many elements";
+    return false;
+  }
+  std::map<std::vector<int64_t>, unsigned> numbers;
+  SmallVector<Shift> shifts;
+  std::vector<unsigned> positions;
+  SmallVector<int64_t> at(result.loops.size(), 0);
+  for (bool more = true; more;) {
+    for (Value value : known) {
+      std::optional<Cell> cell = evaluate(value, at);
+      if (!cell) {
+        reason = "the constants of the terms are not known when compiling";
+        return false;
+      }
+      cells[value] = cell->i;
+    }
+    std::vector<int64_t> key;
+    for (Value value : frontier)
+      key.push_back(cells.lookup(value));
+    auto [entry, isNew] = numbers.try_emplace(key, shifts.size());
+    if (isNew) {
+      std::optional<Shift> shift = shiftOf(key);
+      if (!shift) {
+        reason = "a term is no shift of its element for every sign of it";
+        return false;
+      }
+      if (!scale(*shift))
+        return false;
+      shifts.push_back(*shift);
+    }
+    positions.push_back(entry->second);
+    more = false;
+    for (int64_t axis = at.size(); axis-- > 0 && !more;) {
+      more = ++at[axis] < *Sizes::asConstant(elements.extentOf(result.loops[axis]));
+      at[axis] = more ? at[axis] : 0;
+    }
+  }
+  return encode(shifts, positions);
+}
+
+} // namespace attune

@@ -1,0 +1,62 @@
+//===- ShiftReading.h - One way to read a term as a shift -------------------------------------===//
+//
+// Follows the bits of one element through an integer term (see `IntegerShifts.h`): splits the term
+// in what depends on the element and what constants and loops say, and compares, for every
+// combination of constants and every sign of the element, with what shifts do.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_PASSES_RAISE_SHIFTREADING_H
+#define ATTUNE_PASSES_RAISE_SHIFTREADING_H
+
+#include "attune/passes/canonicalize/ConstantEval.h"
+#include "attune/passes/raise/BitPattern.h"
+#include "attune/passes/raise/IntegerShifts.h"
+
+namespace attune {
+
+/// One way to read a term: as a function of this element.
+class ShiftReading {
+public:
+  ShiftReading(Elements &elements, mlir::Value term, llvm::ArrayRef<mlir::Value> factors,
+               mlir::Value x, ElementOf input, bool isWide)
+      : elements(elements), term(term), factors(factors), x(x),
+        result{std::move(input), isWide, {}, {}, 0, {}} {}
+
+  bool run();
+  IntegerShifts result;
+  llvm::StringRef reason; ///< why not
+
+private:
+  /// A shift of x, or 0.
+  struct Shift {
+    int64_t sign, power;
+    unsigned roundings; ///< set of those that give the term, by number
+  };
+  /// The term 0, in every rounding.
+  static constexpr Shift kNull{0, 0, ~0u};
+
+  bool collect(mlir::Value value);
+  bool collectLoops();
+  std::optional<Cell> read(mlir::Value load);
+  std::optional<Cell> evaluate(mlir::Value value, llvm::ArrayRef<int64_t> at);
+  std::optional<Shift> shiftOf(llvm::ArrayRef<int64_t> frontierValues);
+  std::optional<BitPattern> follow(llvm::ArrayRef<int64_t> frontierValues, const BitPattern &ofX);
+  std::optional<BitPattern> shifted(const BitPattern &ofX, const Shift &shift,
+                                    ContractRounding rounding);
+  bool scale(Shift &shift);
+  bool encode(llvm::ArrayRef<Shift> shifts, llvm::ArrayRef<unsigned> positions);
+
+  Elements &elements;
+  mlir::Value term;
+  llvm::ArrayRef<mlir::Value> factors; ///< floats that do not depend on x
+  mlir::Value x;
+  llvm::SetVector<mlir::Value> steps;    ///< values below the term that depend on x, operands first
+  llvm::SetVector<mlir::Value> known;    ///< values that do not, operands first
+  llvm::SetVector<mlir::Value> frontier; ///< of these, the ones that `steps` use
+  llvm::DenseMap<mlir::Value, ConstantData> constants;
+  llvm::DenseMap<mlir::Value, int64_t> cells; ///< at one point of the loops; floats as their bits
+  bool isScaled = false;
+};
+
+} // namespace attune
+#endif
