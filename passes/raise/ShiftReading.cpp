@@ -10,8 +10,8 @@ using namespace mlir;
 
 namespace attune {
 
-/// At most as many evaluations of scalars for the codes of one layer: about a second.
-static constexpr int64_t kMaxSteps = int64_t(1) << 26;
+/// At most as many evaluations of scalars for the codes of one layer: some seconds.
+static constexpr int64_t kMaxSteps = int64_t(1) << 28;
 static constexpr ContractRounding kRoundings[] = {
     ContractRounding::FloorTerms, ContractRounding::TruncateTerms, ContractRounding::UnsignedTerms};
 
@@ -62,7 +62,45 @@ bool ShiftReading::collectLoops() {
     points *= *extent;
     result.loops.push_back(index);
   }
-  return points * int64_t(known.size()) <= kMaxSteps;
+  splitKnown();
+  return points * int64_t(atPoints.size()) <= kMaxSteps;
+}
+
+/// Splits known values by when they change. Each set is evaluated after the ones before it, so
+/// where a value would need a later one, all of them change at every point.
+void ShiftReading::splitKnown() {
+  auto usesAny = [](Operation *op, auto contains) {
+    return op && llvm::any_of(op->getOperands(), contains);
+  };
+  for (Value value : known) {
+    Operation *op = value.getDefiningOp();
+    bool isLoad = constants.contains(value);
+    bool moves = !op || usesAny(op, [&](Value operand) {
+      return atPoints.contains(operand) && !constants.contains(operand);
+    });
+    bool usesLoads = usesAny(op, [&](Value operand) {
+      return ofLoads.contains(operand) || constants.contains(operand);
+    });
+    if ((moves || isLoad) && usesLoads) {
+      atPoints = known;
+      ofLoads.clear();
+      fixed.clear();
+      return;
+    }
+    (moves || isLoad ? atPoints : usesLoads ? ofLoads : fixed).insert(value);
+  }
+}
+
+bool ShiftReading::evaluate(const llvm::SetVector<Value> &values, ArrayRef<int64_t> at) {
+  for (Value value : values) {
+    std::optional<Cell> cell = evaluate(value, at);
+    if (!cell) {
+      reason = "the constants of the terms are not known when compiling";
+      return false;
+    }
+    cells[value] = cell->i;
+  }
+  return true;
 }
 
 std::optional<Cell> ShiftReading::read(Value load) {
@@ -77,14 +115,15 @@ std::optional<Cell> ShiftReading::read(Value load) {
   return readCell(data, position);
 }
 
-/// The term where constants have these values.
-std::optional<BitPattern> ShiftReading::follow(ArrayRef<int64_t> values, const BitPattern &ofX) {
+/// The term where constants have the values in `cells`.
+std::optional<BitPattern> ShiftReading::follow(const BitPattern &ofX) {
   // Null: not known, which is no harm where a choice does not take it.
   llvm::DenseMap<Value, std::optional<BitPattern>> patterns;
   patterns[x] = ofX;
-  for (auto [value, cell] : llvm::zip_equal(frontier, values))
+  for (Value value : frontier)
     if (value.getType().isSignlessInteger())
-      patterns[value] = BitPattern::constant(cell, value.getType().getIntOrFloatBitWidth());
+      patterns[value] =
+          BitPattern::constant(cells.lookup(value), value.getType().getIntOrFloatBitWidth());
   for (Value step : steps) {
     Operation *op = step.getDefiningOp();
     std::optional<BitPattern> pattern;
@@ -128,12 +167,12 @@ std::optional<BitPattern> ShiftReading::shifted(const BitPattern &ofX, const Shi
   return value && out > width ? value->extend(out, true) : value;
 }
 
-std::optional<ShiftReading::Shift> ShiftReading::shiftOf(ArrayRef<int64_t> values) {
+std::optional<ShiftReading::Shift> ShiftReading::shiftOf() {
   unsigned width = x.getType().getIntOrFloatBitWidth();
   BitPattern positive = BitPattern::unknown(width, false),
              negative = BitPattern::unknown(width, true);
-  std::optional<BitPattern> above = follow(values, positive), below = follow(values, negative),
-                            at = follow(values, BitPattern::constant(0, width));
+  std::optional<BitPattern> above = follow(positive), below = follow(negative),
+                            at = follow(BitPattern::constant(0, width));
   if (!above || !below || !at || at->asConstant() != 0)
     return std::nullopt;
   if (above->asConstant() == 0 && below->asConstant() == 0)
@@ -243,31 +282,33 @@ bool ShiftReading::run() {
     reason = "the constants have no static extents, or too many elements";
     return false;
   }
+  // Few combinations of constants occur.
   std::map<std::vector<int64_t>, unsigned> numbers;
+  std::vector<int64_t> key;
   SmallVector<Shift> shifts;
   std::vector<unsigned> positions;
   SmallVector<int64_t> at(result.loops.size(), 0);
+  if (!evaluate(fixed, at))
+    return false;
   for (bool more = true; more;) {
-    for (Value value : known) {
-      std::optional<Cell> cell = evaluate(value, at);
-      if (!cell) {
-        reason = "the constants of the terms are not known when compiling";
+    if (!evaluate(atPoints, at))
+      return false;
+    key.clear();
+    for (Value value : atPoints)
+      if (constants.contains(value) || frontier.contains(value))
+        key.push_back(cells.lookup(value));
+    auto entry = numbers.find(key);
+    if (entry == numbers.end()) {
+      if (!evaluate(ofLoads, at))
         return false;
-      }
-      cells[value] = cell->i;
-    }
-    std::vector<int64_t> key;
-    for (Value value : frontier)
-      key.push_back(cells.lookup(value));
-    auto [entry, isNew] = numbers.try_emplace(key, shifts.size());
-    if (isNew) {
-      std::optional<Shift> shift = shiftOf(key);
+      std::optional<Shift> shift = shiftOf();
       if (!shift) {
         reason = "a term is no shift of its element for every sign of it";
         return false;
       }
       if (!scale(*shift))
         return false;
+      entry = numbers.insert({key, shifts.size()}).first;
       shifts.push_back(*shift);
     }
     positions.push_back(entry->second);

@@ -37,10 +37,12 @@ private:
 
   bool collect(mlir::Value value);
   bool collectLoops();
+  void splitKnown();
   std::optional<Cell> read(mlir::Value load);
   std::optional<Cell> evaluate(mlir::Value value, llvm::ArrayRef<int64_t> at);
-  std::optional<Shift> shiftOf(llvm::ArrayRef<int64_t> frontierValues);
-  std::optional<BitPattern> follow(llvm::ArrayRef<int64_t> frontierValues, const BitPattern &ofX);
+  bool evaluate(const llvm::SetVector<mlir::Value> &values, llvm::ArrayRef<int64_t> at);
+  std::optional<Shift> shiftOf();
+  std::optional<BitPattern> follow(const BitPattern &ofX);
   std::optional<BitPattern> shifted(const BitPattern &ofX, const Shift &shift,
                                     ContractRounding rounding);
   bool scale(Shift &shift);
@@ -52,7 +54,10 @@ private:
   mlir::Value x;
   llvm::SetVector<mlir::Value> steps;    ///< values below the term that depend on x, operands first
   llvm::SetVector<mlir::Value> known;    ///< values that do not, operands first
-  llvm::SetVector<mlir::Value> frontier; ///< of these, the ones that `steps` use
+  llvm::SetVector<mlir::Value> frontier; ///< of these, the ones that `steps` use, and the factors
+  /// Known values that never change, that change with every point of the loops (loads among them),
+  /// and those that change with the loads only.
+  llvm::SetVector<mlir::Value> fixed, atPoints, ofLoads;
   llvm::DenseMap<mlir::Value, ConstantData> constants;
   llvm::DenseMap<mlir::Value, int64_t> cells; ///< at one point of the loops; floats as their bits
   bool isScaled = false;
