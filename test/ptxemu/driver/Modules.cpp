@@ -109,13 +109,17 @@ void checkLaunch(const Launch &launch, int maxDynamicShared) {
     refuse(program, "more than ", largestShared(), " bytes of shared memory");
 }
 
+template <class T> T &checked(T *handle) {
+  if (!handle)
+    reject(InvalidHandle, "a null handle");
+  return *handle;
+}
+
 void enqueueLaunch(Function function, Launch launch, Stream stream, void **parameters,
                    void **extra) {
-  if (!function)
-    reject(InvalidHandle, "no function");
   if (extra)
     reject(NotSupported, "parameters in one buffer (extra)");
-  auto program = function->program;
+  auto program = checked(function).program;
   launch.program = program.get();
   if (program->cluster[0]) {
     bool given = launch.cluster != std::array<unsigned, 3>{1, 1, 1};
@@ -166,14 +170,14 @@ ATTUNE_PTX_API cuModuleLoadData(attune::cuda::Module *module, const void *image)
 ATTUNE_PTX_API cuModuleUnload(attune::cuda::Module module) {
   return State::get().call([&] {
     State::get().finishAll();
-    release(module);
+    release(&checked(module));
   });
 }
 
 ATTUNE_PTX_API cuModuleGetFunction(Function *function, attune::cuda::Module module,
                                    const char *name) {
   return State::get().call([&] {
-    auto found = module->functions.find(name);
+    auto found = checked(module).functions.find(name);
     if (found == module->functions.end())
       reject(NotFound, text("no kernel '", name, "'"));
     *function = &found->second;
@@ -183,7 +187,7 @@ ATTUNE_PTX_API cuModuleGetFunction(Function *function, attune::cuda::Module modu
 ATTUNE_PTX_API cuModuleGetGlobal_v2(DevicePointer *address, size_t *bytes,
                                     attune::cuda::Module module, const char *name) {
   return State::get().call([&] {
-    auto found = module->globals.find(name);
+    auto found = checked(module).globals.find(name);
     if (found == module->globals.end())
       reject(NotFound, text("no variable '", name, "'"));
     if (address)
@@ -195,7 +199,7 @@ ATTUNE_PTX_API cuModuleGetGlobal_v2(DevicePointer *address, size_t *bytes,
 
 ATTUNE_PTX_API cuFuncGetAttribute(int *value, FunctionAttribute attribute, Function function) {
   return State::get().call([&] {
-    const Program &program = *function->program;
+    const Program &program = *checked(function).program;
     const auto &most = program.requiredBlock[0] ? program.requiredBlock : program.largestBlock;
     switch (attribute) {
     case FunctionMaxThreadsPerBlock:
@@ -220,7 +224,7 @@ ATTUNE_PTX_API cuFuncSetAttribute(Function function, FunctionAttribute attribute
   return State::get().call([&] {
     if (attribute != FunctionMaxDynamicSharedBytes)
       reject(NotSupported, text("attribute ", int(attribute), " of a function"));
-    if (value < 0 || value + function->program->sharedBytes > largestShared())
+    if (value < 0 || value + checked(function).program->sharedBytes > largestShared())
       reject(InvalidValue, text(value, " bytes of shared memory"));
     function->maxDynamicShared = value;
   });

@@ -77,7 +77,7 @@ TEST(AsyncCopies, FillWithZeros) {
   ASSERT_EQ(
       launch(Code(head() + kernel(2, partial, shared)), "k", {1, 64}, from.address, to.address),
       cuda::Success);
-  EXPECT_EQ(std::vector<uint32_t>(to.values().begin(), to.values().end())[1], 7u);
+  EXPECT_EQ(to.values()[1], 7u);
   EXPECT_EQ(to.values()[2], 0u);
 }
 
