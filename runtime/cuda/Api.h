@@ -1,11 +1,10 @@
-//===- Api.h - The part of the CUDA driver API that is used
-//----------------------------------------===//
+//===- Api.h - The part of the CUDA driver API that is used -----------------------------------===//
 //
 // Own declarations of NVIDIA's documented interface: no CUDA header or library is needed to build.
 // The names and values are those of cuda.h. Used by Driver.h, which loads the functions, and by the
 // PTX interpreter of the tests, which implements them.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_CUDA_API_H
 #define ATTUNE_RUNTIME_CUDA_API_H
 

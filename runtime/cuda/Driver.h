@@ -1,12 +1,11 @@
-//===- Driver.h - The CUDA driver, loaded when it is asked for
-//---------------------------------------===//
+//===- Driver.h - The CUDA driver, loaded when it is asked for --------------------------------===//
 //
 // `driver()` loads the library that the variable ATTUNE_CUDA_DRIVER names, or libcuda.so.1, looks
 // up every function of Api.h and initialises it, once per process. Nothing links to CUDA. Where
 // there is no driver, or one without a function, an Error (ATTUNE_ERROR_SYSTEM) says what is
 // missing.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_CUDA_DRIVER_H
 #define ATTUNE_RUNTIME_CUDA_DRIVER_H
 

@@ -1,5 +1,4 @@
-//===- Decoder.h - Statements to instructions
-//------------------------------------------------------===//
+//===- Decoder.h - Statements to instructions -------------------------------------------------===//
 //
 // `decode` makes the Program of a kernel. Every instruction belongs to a family (instructions/),
 // which takes the modifiers and operands that it knows from a Decoder and returns the function that
@@ -13,7 +12,7 @@
 //     return integers(d, type, []<class T>(T) { return lanes<T, T>([](T a) { return T(~a); }); });
 //   }
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_DECODER_H
 #define ATTUNE_TEST_PTXEMU_DECODER_H
 

@@ -1,12 +1,11 @@
-//===- GlobalMemory.h - Allocations of the device
-//--------------------------------------------------===//
+//===- GlobalMemory.h - Allocations of the device ---------------------------------------------===//
 //
 // Device addresses are not host addresses: following one on the host faults, as it would with a
 // GPU. Gaps between allocations are never mapped and addresses are not used twice, so that every
 // access past an end and after a free is found. New memory is poisoned (0xff: NaN as f16, bf16,
 // f32, f64). Pinned host memory has the same address on both sides. Thread-safe.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_GLOBALMEMORY_H
 #define ATTUNE_TEST_PTXEMU_GLOBALMEMORY_H
 

@@ -1,10 +1,9 @@
-//===- Lanes.h - Instructions that compute every lane from the same lane of their operands
-//---------===//
+//===- Lanes.h - Instructions that compute every lane from the same lane of their operands ----===//
 //
 // `lanes<D, S...>(f)` is an instruction: d = f(s...) for every active lane, operands in the rows of
 // the instruction. The pickers below call a generic lambda with a value of the C++ type.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_LANES_H
 #define ATTUNE_TEST_PTXEMU_LANES_H
 

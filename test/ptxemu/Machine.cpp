@@ -22,9 +22,9 @@ Settings Settings::fromEnvironment() {
   return settings;
 }
 
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 // Blocks
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 
 Block::Block(Cluster &cluster, unsigned rank, std::array<unsigned, 3> id)
     : cluster(cluster), rank(rank), id(id) {
@@ -57,9 +57,9 @@ void Block::releaseBarrier(unsigned index) {
   ++cluster.events;
 }
 
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 // Clusters
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 
 Cluster::Cluster(const Launch &launch, const std::vector<Region> &memory,
                  std::vector<Count> &counts, std::array<unsigned, 3> id)
@@ -147,7 +147,7 @@ void Cluster::land(Block &block, uint32_t address) {
     load->target->shadow.setInFlight(load->offset, load->data.size(), false);
   Mbarrier &mbarrier = block.mbarriers.at(address);
   mbarrier.transactions -= int64_t(load->data.size());
-  uint32_t &seen = mbarrier.arriving.seen[agents.bulkLoad()];
+  uint32_t &seen = mbarrier.arriving.seen[agents.bulkLoad(mbarrier.slot)];
   seen = std::max(seen, load->tick);
   loads.erase(load);
   ++events;
@@ -167,9 +167,9 @@ void Cluster::releaseClusterBarrier() {
     warp->unblock(Warp::clusterBarrier, clusterBarrier);
 }
 
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 // Launches
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 
 std::vector<Count> execute(const Launch &launch) {
   const std::vector<Region> memory = globalMemory().regions();

@@ -1,12 +1,11 @@
-//===- Machine.h - A launch, its clusters of blocks, and what they share
-//---------------------------===//
+//===- Machine.h - A launch, its clusters of blocks, and what they share ----------------------===//
 //
 // `execute` runs a launch: clusters (of one block, unless the launch says otherwise) one after the
 // other on each of a few host threads; within a cluster, warps in turns. The order of turns is
 // fixed, or drawn from `Settings::seed`, so that a missing barrier shows. A Fault of any block ends
 // the launch.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_MACHINE_H
 #define ATTUNE_TEST_PTXEMU_MACHINE_H
 
@@ -66,6 +65,7 @@ struct Mbarrier {
   int64_t transactions = 0; ///< bytes that are still to come
   uint32_t phase = 0;
   Knowledge arriving, completed;
+  unsigned slot = 0;        ///< of its bulk loads, among the agents
   unsigned initializer = 0; ///< agent
   uint32_t initialized = 0; ///< its clock then
 };

@@ -1,10 +1,9 @@
-//===- Numbers.h - Floating-point formats narrower than 32 bits, and rounding
-//----------------------===//
+//===- Numbers.h - Floating-point formats narrower than 32 bits, and rounding -----------------===//
 //
 // One rounding function serves every format. Values are passed as double; where a double can not
 // hold an exact sum or product, `addSticky` keeps enough of it that a second rounding is right.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_NUMBERS_H
 #define ATTUNE_TEST_PTXEMU_NUMBERS_H
 

@@ -1,12 +1,11 @@
-//===- Program.h - A kernel in the flat form that the machine runs
-//---------------------------------===//
+//===- Program.h - A kernel in the flat form that the machine runs ----------------------------===//
 //
 // The decoder makes it once per module. An operand is a row: the position, in 32-bit words, of 32
 // lanes' values in a warp's register file (64-bit registers take two words per lane, a predicate
 // one word in all). Constants and special registers are rows too, filled when a warp starts, so
 // that instructions never ask what an operand is.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_PROGRAM_H
 #define ATTUNE_TEST_PTXEMU_PROGRAM_H
 

@@ -1,12 +1,11 @@
-//===- Report.h - What a launch did, for tests and for people
-//--------------------------------------===//
+//===- Report.h - What a launch did, for tests and for people ---------------------------------===//
 //
 // `attune_ptx_count` gives a number of the last launch: "instructions" (of warps),
 // "shared_wavefronts" and "shared_ideal_wavefronts" (their difference is bank conflicts),
 // "global_sectors" and "global_ideal_sectors", or "opcode:mma" and the like. ATTUNE_PTX_REPORT
 // names a file to which every launch adds a line of JSON, with the instructions that conflict.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_REPORT_H
 #define ATTUNE_TEST_PTXEMU_REPORT_H
 

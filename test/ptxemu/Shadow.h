@@ -1,5 +1,4 @@
-//===- Shadow.h - Who touched shared memory, and whether that was ordered
-//--------------------------===//
+//===- Shadow.h - Who touched shared memory, and whether that was ordered ---------------------===//
 //
 // Happens-before with vector clocks. An agent is a warp, or one of the asynchronous engines that
 // read and write for it: matrix products of a warp group, bulk stores, bulk loads. Barriers and
@@ -9,7 +8,7 @@
 //
 // Bytes that a copy still writes are in flight: nobody may touch them.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_SHADOW_H
 #define ATTUNE_TEST_PTXEMU_SHADOW_H
 
@@ -25,9 +24,11 @@ struct Agents {
   unsigned warp(unsigned w) const { return w; }
   unsigned product(unsigned w) const { return warps + w; }
   unsigned bulkStore(unsigned w) const { return 2 * warps + w; }
-  unsigned bulkLoad() const { return 3 * warps; }
+  /// Loads are told apart by their mbarrier: having waited for one says nothing of the others.
+  static constexpr unsigned loadSlots = 16;
+  unsigned bulkLoad(unsigned slot) const { return 3 * warps + slot % loadSlots; }
   unsigned readers() const { return 3 * warps; }
-  unsigned all() const { return 3 * warps + 1; }
+  unsigned all() const { return 3 * warps + loadSlots; }
 };
 
 /// What happened before, per agent; `fenced` is the part that asynchronous engines see.

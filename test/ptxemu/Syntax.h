@@ -1,11 +1,10 @@
-//===- Syntax.h - A PTX module as text has it
-//------------------------------------------------------===//
+//===- Syntax.h - A PTX module as text has it -------------------------------------------------===//
 //
 // What the parser makes and the decoder reads: declarations with their sizes, statements with their
 // operands, names resolved to registers and nothing else. `parse` throws a Fault (Malformed, or
 // Unsupported for functions that are not kernels, 128-bit registers and the like) naming the line.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_SYNTAX_H
 #define ATTUNE_TEST_PTXEMU_SYNTAX_H
 

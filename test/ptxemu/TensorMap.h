@@ -1,5 +1,4 @@
-//===- TensorMap.h - What cuTensorMapEncodeTiled writes, and bulk copies read
-//-----------------------===//
+//===- TensorMap.h - What cuTensorMapEncodeTiled writes, and bulk copies read -----------------===//
 #ifndef ATTUNE_TEST_PTXEMU_TENSORMAP_H
 #define ATTUNE_TEST_PTXEMU_TENSORMAP_H
 

@@ -1,10 +1,9 @@
-//===- Tokens.h - Words, numbers and signs of PTX text
-//---------------------------------------------===//
+//===- Tokens.h - Words, numbers and signs of PTX text ----------------------------------------===//
 //
 // The first step of the parser. Opcodes with their modifiers, directives, registers and labels are
 // one word each; comments are left out.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_TOKENS_H
 #define ATTUNE_TEST_PTXEMU_TOKENS_H
 

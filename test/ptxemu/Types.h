@@ -1,11 +1,10 @@
-//===- Types.h - The scalar types of PTX, and how errors are raised
-//-------------------------------===//
+//===- Types.h - The scalar types of PTX, and how errors are raised ---------------------------===//
 //
 // Used by every part of the interpreter. A Fault is what stops a module from loading or a launch
 // from finishing; it ends at the boundary of the driver API (driver/), which turns it into a CUDA
 // error.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_TYPES_H
 #define ATTUNE_TEST_PTXEMU_TYPES_H
 

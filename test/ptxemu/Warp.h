@@ -1,11 +1,10 @@
-//===- Warp.h - 32 lanes, their registers, and what instructions do with them
-//----------------------===//
+//===- Warp.h - 32 lanes, their registers, and what instructions do with them -----------------===//
 //
 // Lanes run in lockstep. Where a branch splits them, both parts go on as fragments that meet again
 // at the immediate post-dominator of the branch; a fragment that waits lets the others run, so that
 // lanes may wait for each other. Instructions see `mask`, the lanes for which their guard holds.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_WARP_H
 #define ATTUNE_TEST_PTXEMU_WARP_H
 

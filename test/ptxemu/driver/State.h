@@ -1,12 +1,11 @@
-//===- State.h - The one device, its context, streams and errors
-//-----------------------------------===//
+//===- State.h - The one device, its context, streams and errors ------------------------------===//
 //
 // Behind the exported functions (Device.cpp, Copies.cpp, Modules.cpp, Streams.cpp). Work in streams
 // is done as late as the API allows: when something waits for it. A program that reads a result
 // without waiting finds what was there before. As on a device, an error of a kernel stays: every
 // later call on the context returns it, until the context is reset.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_DRIVER_STATE_H
 #define ATTUNE_TEST_PTXEMU_DRIVER_STATE_H
 

@@ -1,5 +1,4 @@
-//===- Async.h - What the families of asynchronous instructions share
-//------------------------------===//
+//===- Async.h - What the families of asynchronous instructions share -------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_INSTRUCTIONS_ASYNC_H
 #define ATTUNE_TEST_PTXEMU_INSTRUCTIONS_ASYNC_H
 

@@ -94,9 +94,9 @@ static void queueLoad(Warp &warp, const Instruction &i, unsigned lane, std::vect
         place->data = &place->block->shared[place->offset];
       }
     }
-    warp.mbarrier(signal);
-    uint32_t tick = ++cluster.ticks[cluster.agents.bulkLoad()];
-    warp.noteEngineWrite(*target.block, target.offset, bytes, cluster.agents.bulkLoad(), tick);
+    const unsigned agent = cluster.agents.bulkLoad(warp.mbarrier(signal).slot);
+    uint32_t tick = ++cluster.ticks[agent];
+    warp.noteEngineWrite(*target.block, target.offset, bytes, agent, tick);
     std::memset(target.data, 0xff, bytes);
     cluster.loads.push_back({target.block, target.offset, data, signal.block, signal.offset, tick});
   }

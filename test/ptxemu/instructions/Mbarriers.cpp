@@ -23,8 +23,11 @@ static void initialize(Warp &warp, const Instruction &i) {
       warp.fault(Fault::Misuse, "an mbarrier for ", count, " arrivals");
     warp.noteWrite(place, 8);
     std::memcpy(place.data, &Mbarrier::pattern, 8);
-    Mbarrier &barrier = place.block->mbarriers[place.offset];
+    auto [found, isNew] = place.block->mbarriers.try_emplace(place.offset);
+    Mbarrier &barrier = found->second;
+    unsigned slot = isNew ? unsigned(place.block->mbarriers.size()) : barrier.slot;
     barrier = {};
+    barrier.slot = slot;
     barrier.expected = barrier.pending = count;
     barrier.arriving.resize(warp.home.cluster.agents.all());
     barrier.completed.resize(warp.home.cluster.agents.all());

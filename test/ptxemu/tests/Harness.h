@@ -1,11 +1,10 @@
-//===- Harness.h - Kernels as text, run on the driver under test
-//-----------------------------------===//
+//===- Harness.h - Kernels as text, run on the driver under test ------------------------------===//
 //
 // ATTUNE_CUDA_DRIVER names the interpreter, or the tests run on the driver of a GPU: what they
 // expect of values holds there, too. What only the interpreter does (faults, counts) is tested with
 // `onInterpreter()`.
 //
-//===----------------------------------------------------------------------------------------------===//
+//===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_TESTS_HARNESS_H
 #define ATTUNE_TEST_PTXEMU_TESTS_HARNESS_H
 

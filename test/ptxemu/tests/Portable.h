@@ -1,5 +1,4 @@
-//===- Portable.h - A function that the host and PTX compute alike
-//----------------------------------===//
+//===- Portable.h - A function that the host and PTX compute alike ----------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_TESTS_PORTABLE_H
 #define ATTUNE_TEST_PTXEMU_TESTS_PORTABLE_H
 
