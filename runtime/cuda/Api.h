@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace attune::cuda {
+namespace attune::rt::cuda {
 
 enum Result : int {
   Success = 0,
@@ -193,5 +193,5 @@ enum TensorMapSwizzle : int { SwizzleNone, Swizzle32, Swizzle64, Swizzle128 };
      const uint32_t *elementStrides, int interleave, TensorMapSwizzle swizzle, int l2Promotion,    \
      int outOfBoundsFill))
 
-} // namespace attune::cuda
+} // namespace attune::rt::cuda
 #endif

@@ -2,14 +2,14 @@
 #include <cstdlib>
 #include <dlfcn.h>
 
-namespace attune::cuda {
+namespace attune::rt::cuda {
 
 std::string Driver::describe(Result result) const {
-  const char *name = nullptr, *text = nullptr;
+  const char *name = nullptr, *words = nullptr;
   getErrorName(result, &name);
-  getErrorString(result, &text);
-  return rt::text(name ? name : "unknown error", " (", int(result), ")", text ? ": " : "",
-                  text ? text : "");
+  getErrorString(result, &words);
+  return text(name ? name : "unknown error", " (", int(result), ")", words ? ": " : "",
+              words ? words : "");
 }
 
 static Driver load() {
@@ -18,12 +18,12 @@ static Driver load() {
   Driver driver;
   driver.library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!driver.library)
-    rt::fail(ATTUNE_ERROR_SYSTEM, "CUDA: no driver: ", dlerror(),
-             " (ATTUNE_CUDA_DRIVER names another one)");
+    fail(ATTUNE_ERROR_SYSTEM, "CUDA: no driver: ", dlerror(),
+         " (ATTUNE_CUDA_DRIVER names another one)");
 #define ATTUNE_CUDA_LOAD(member, symbol, parameters)                                               \
   driver.member = reinterpret_cast<Result(*) parameters>(dlsym(driver.library, #symbol));          \
   if (!driver.member)                                                                              \
-    rt::fail(ATTUNE_ERROR_SYSTEM, "CUDA: the driver ", path, " has no ", #symbol);
+    fail(ATTUNE_ERROR_SYSTEM, "CUDA: the driver ", path, " has no ", #symbol);
   ATTUNE_CUDA_FUNCTIONS(ATTUNE_CUDA_LOAD)
 #undef ATTUNE_CUDA_LOAD
   driver.check(driver.init(0), "the driver ", path, " does not start");
@@ -35,4 +35,4 @@ const Driver &driver() {
   return loaded;
 }
 
-} // namespace attune::cuda
+} // namespace attune::rt::cuda

@@ -13,7 +13,7 @@
 #include "attune/runtime/cuda/Api.h"
 #include <string>
 
-namespace attune::cuda {
+namespace attune::rt::cuda {
 
 struct Driver {
 #define ATTUNE_CUDA_MEMBER(member, symbol, parameters) Result(*member) parameters = nullptr;
@@ -27,12 +27,12 @@ struct Driver {
   /// Fails with `what`, and the driver's words, unless the result is Success.
   template <class... Parts> void check(Result result, const Parts &...what) const {
     if (result != Success)
-      rt::fail(result == OutOfMemory ? ATTUNE_ERROR_SYSTEM : ATTUNE_ERROR_KERNEL, "CUDA: ", what...,
-               ": ", describe(result));
+      fail(result == OutOfMemory ? ATTUNE_ERROR_SYSTEM : ATTUNE_ERROR_KERNEL, "CUDA: ", what...,
+           ": ", describe(result));
   }
 };
 
 const Driver &driver();
 
-} // namespace attune::cuda
+} // namespace attune::rt::cuda
 #endif

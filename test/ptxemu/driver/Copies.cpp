@@ -3,7 +3,7 @@
 #include "attune/test/ptxemu/driver/State.h"
 #include <cstring>
 
-using namespace attune::cuda;
+using namespace attune::rt::cuda;
 using namespace attune::ptx;
 
 static uint8_t *device(DevicePointer address, size_t bytes) {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
-using namespace attune::cuda;
+using namespace attune::rt::cuda;
 using namespace attune::ptx;
 
 namespace {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace attune::cuda {
+namespace attune::rt::cuda {
 
 struct FunctionHandle {
   std::shared_ptr<const ptx::Program> program;
@@ -23,9 +23,9 @@ struct ModuleHandle {
   std::map<std::string, Global, std::less<>> globals;
 };
 
-} // namespace attune::cuda
+} // namespace attune::rt::cuda
 
-using namespace attune::cuda;
+using namespace attune::rt::cuda;
 using namespace attune::ptx;
 
 namespace {
@@ -154,8 +154,8 @@ void writeLog(unsigned count, JitOption *options, void **values, const std::stri
 }
 } // namespace
 
-ATTUNE_PTX_API cuModuleLoadDataEx(attune::cuda::Module *module, const void *image, unsigned count,
-                                  JitOption *options, void **values) {
+ATTUNE_PTX_API cuModuleLoadDataEx(attune::rt::cuda::Module *module, const void *image,
+                                  unsigned count, JitOption *options, void **values) {
   State &state = State::get();
   std::lock_guard lock(state.mutex);
   Result result = state.call([&] { *module = load(static_cast<const char *>(image)).release(); });
@@ -163,18 +163,18 @@ ATTUNE_PTX_API cuModuleLoadDataEx(attune::cuda::Module *module, const void *imag
   return result;
 }
 
-ATTUNE_PTX_API cuModuleLoadData(attune::cuda::Module *module, const void *image) {
+ATTUNE_PTX_API cuModuleLoadData(attune::rt::cuda::Module *module, const void *image) {
   return cuModuleLoadDataEx(module, image, 0, nullptr, nullptr);
 }
 
-ATTUNE_PTX_API cuModuleUnload(attune::cuda::Module module) {
+ATTUNE_PTX_API cuModuleUnload(attune::rt::cuda::Module module) {
   return State::get().call([&] {
     State::get().finishAll();
     release(&checked(module));
   });
 }
 
-ATTUNE_PTX_API cuModuleGetFunction(Function *function, attune::cuda::Module module,
+ATTUNE_PTX_API cuModuleGetFunction(Function *function, attune::rt::cuda::Module module,
                                    const char *name) {
   return State::get().call([&] {
     auto found = checked(module).functions.find(name);
@@ -185,7 +185,7 @@ ATTUNE_PTX_API cuModuleGetFunction(Function *function, attune::cuda::Module modu
 }
 
 ATTUNE_PTX_API cuModuleGetGlobal_v2(DevicePointer *address, size_t *bytes,
-                                    attune::cuda::Module module, const char *name) {
+                                    attune::rt::cuda::Module module, const char *name) {
   return State::get().call([&] {
     auto found = checked(module).globals.find(name);
     if (found == module->globals.end())

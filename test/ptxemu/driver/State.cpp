@@ -10,52 +10,52 @@ State &State::get() {
   return *state;
 }
 
-void reject(cuda::Result result, std::string message) {
+void reject(rt::cuda::Result result, std::string message) {
   throw CallError{result, std::move(message)};
 }
 
-cuda::Result State::fail(const Fault &fault) {
+rt::cuda::Result State::fail(const Fault &fault) {
   message = fault.message;
   std::fprintf(stderr, "ptxemu: %s\n", fault.message.c_str());
   switch (fault.kind) {
   case Fault::Unsupported:
   case Fault::Malformed:
-    return failed = cuda::InvalidPtx;
+    return failed = rt::cuda::InvalidPtx;
   case Fault::BadLaunch:
-    return failed = cuda::InvalidValue;
+    return failed = rt::cuda::InvalidValue;
   case Fault::BadAccess:
-    return failed = sticky = cuda::IllegalAddress;
+    return failed = sticky = rt::cuda::IllegalAddress;
   case Fault::Stuck:
-    return failed = sticky = cuda::LaunchTimeout;
+    return failed = sticky = rt::cuda::LaunchTimeout;
   case Fault::Misuse:
     break;
   }
-  return failed = sticky = cuda::LaunchFailed;
+  return failed = sticky = rt::cuda::LaunchFailed;
 }
 
 void State::reset() {
   std::lock_guard lock(mutex);
-  for (cuda::StreamHandle *stream : streams) {
+  for (rt::cuda::StreamHandle *stream : streams) {
     stream->pending.clear();
     stream->done = stream->enqueued;
   }
   defaultStream.pending.clear();
   defaultStream.done = defaultStream.enqueued;
-  sticky = cuda::Success;
+  sticky = rt::cuda::Success;
 }
 
-cuda::StreamHandle &State::resolve(cuda::Stream stream) {
+rt::cuda::StreamHandle &State::resolve(rt::cuda::Stream stream) {
   constexpr uintptr_t perThread = 2; // the handles below are CU_STREAM_LEGACY and the null stream
   if (reinterpret_cast<uintptr_t>(stream) <= perThread)
     return defaultStream;
   if (!streams.contains(stream))
-    reject(cuda::InvalidHandle, "not a stream");
+    reject(rt::cuda::InvalidHandle, "not a stream");
   return *stream;
 }
 
-void State::enqueue(cuda::Stream handle, std::function<void()> work) {
-  cuda::StreamHandle &stream = resolve(handle);
-  auto behind = [&](cuda::StreamHandle &other) {
+void State::enqueue(rt::cuda::Stream handle, std::function<void()> work) {
+  rt::cuda::StreamHandle &stream = resolve(handle);
+  auto behind = [&](rt::cuda::StreamHandle &other) {
     if (other.done == other.enqueued)
       return;
     ++stream.enqueued;
@@ -65,7 +65,7 @@ void State::enqueue(cuda::Stream handle, std::function<void()> work) {
     });
   };
   if (&stream == &defaultStream) {
-    for (cuda::StreamHandle *other : streams)
+    for (rt::cuda::StreamHandle *other : streams)
       if (other->blocking)
         behind(*other);
   } else if (stream.blocking) {
@@ -75,7 +75,7 @@ void State::enqueue(cuda::Stream handle, std::function<void()> work) {
   stream.pending.push_back(std::move(work));
 }
 
-void State::finish(cuda::StreamHandle &stream, uint64_t position) {
+void State::finish(rt::cuda::StreamHandle &stream, uint64_t position) {
   while (stream.done < position && !stream.pending.empty()) {
     auto work = std::move(stream.pending.front());
     stream.pending.pop_front();
@@ -86,7 +86,7 @@ void State::finish(cuda::StreamHandle &stream, uint64_t position) {
 
 void State::finishAll() {
   finish(defaultStream);
-  for (cuda::StreamHandle *stream : streams)
+  for (rt::cuda::StreamHandle *stream : streams)
     finish(*stream);
 }
 

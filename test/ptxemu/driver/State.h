@@ -19,7 +19,7 @@
 #include <set>
 #include <vector>
 
-namespace attune::cuda {
+namespace attune::rt::cuda {
 
 struct StreamHandle {
   bool blocking = true; ///< waits for the default stream, and lets it wait
@@ -33,13 +33,13 @@ struct EventHandle {
   std::shared_ptr<std::chrono::steady_clock::time_point> time;
 };
 
-} // namespace attune::cuda
+} // namespace attune::rt::cuda
 
 namespace attune::ptx {
 
 /// The result of a call that fails without a fault of a kernel.
 struct CallError {
-  cuda::Result result;
+  rt::cuda::Result result;
   std::string message;
 };
 
@@ -48,55 +48,55 @@ public:
   static State &get();
 
   /// Runs f with the lock; what it throws becomes the result.
-  template <class F> cuda::Result call(F f) {
+  template <class F> rt::cuda::Result call(F f) {
     std::lock_guard lock(mutex);
     if (!initialized)
-      return cuda::NotInitialized;
-    if (sticky != cuda::Success)
+      return rt::cuda::NotInitialized;
+    if (sticky != rt::cuda::Success)
       return sticky;
     return guard(f);
   }
-  template <class F> cuda::Result guard(F f) {
+  template <class F> rt::cuda::Result guard(F f) {
     try {
       f();
-      return cuda::Success;
+      return rt::cuda::Success;
     } catch (const CallError &error) {
       message = error.message;
       return failed = error.result;
     } catch (const Fault &fault) {
       return fail(fault);
     } catch (const std::bad_alloc &) {
-      return cuda::OutOfMemory;
+      return rt::cuda::OutOfMemory;
     }
   }
   void reset();
 
   /// Puts work at the end of a stream, behind what the rules of the default stream make it wait
   /// for.
-  void enqueue(cuda::Stream stream, std::function<void()> work);
-  void finish(cuda::StreamHandle &stream, uint64_t position);
-  void finish(cuda::StreamHandle &stream) { finish(stream, stream.enqueued); }
+  void enqueue(rt::cuda::Stream stream, std::function<void()> work);
+  void finish(rt::cuda::StreamHandle &stream, uint64_t position);
+  void finish(rt::cuda::StreamHandle &stream) { finish(stream, stream.enqueued); }
   void finishAll();
-  cuda::StreamHandle &resolve(cuda::Stream stream);
+  rt::cuda::StreamHandle &resolve(rt::cuda::Stream stream);
 
   std::recursive_mutex mutex;
   bool initialized = false, hasContext = false;
-  cuda::Result sticky = cuda::Success;
-  cuda::Result failed = cuda::Success; ///< that `message` belongs to
+  rt::cuda::Result sticky = rt::cuda::Success;
+  rt::cuda::Result failed = rt::cuda::Success; ///< that `message` belongs to
   std::string message;
-  std::set<cuda::StreamHandle *> streams;
-  cuda::StreamHandle defaultStream;
+  std::set<rt::cuda::StreamHandle *> streams;
+  rt::cuda::StreamHandle defaultStream;
   unsigned capability = 90;
 
 private:
-  cuda::Result fail(const Fault &fault);
+  rt::cuda::Result fail(const Fault &fault);
 };
 
-[[noreturn]] void reject(cuda::Result result, std::string message);
+[[noreturn]] void reject(rt::cuda::Result result, std::string message);
 
 } // namespace attune::ptx
 
 /// Begins the definition of a function of the API.
-#define ATTUNE_PTX_API extern "C" __attribute__((visibility("default"))) attune::cuda::Result
+#define ATTUNE_PTX_API extern "C" __attribute__((visibility("default"))) attune::rt::cuda::Result
 
 #endif

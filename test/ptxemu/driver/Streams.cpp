@@ -1,7 +1,7 @@
 // Streams and events.
 #include "attune/test/ptxemu/driver/State.h"
 
-using namespace attune::cuda;
+using namespace attune::rt::cuda;
 using namespace attune::ptx;
 
 ATTUNE_PTX_API cuStreamCreate(Stream *stream, unsigned flags) {

@@ -29,8 +29,8 @@ void expectFault(const std::string &ptx, Shape shape, const std::string &words, 
     return;
   Code code(ptx);
   ASSERT_EQ(code.error, "");
-  cuda::Result result = launch(code, "k", shape, parameters...);
-  EXPECT_NE(result, cuda::Success) << words;
+  rt::cuda::Result result = launch(code, "k", shape, parameters...);
+  EXPECT_NE(result, rt::cuda::Success) << words;
   EXPECT_NE(message(result).find(words), std::string::npos)
       << message(result) << "\nexpected: " << words;
   device().primaryReset(0);
@@ -52,7 +52,7 @@ TEST(AsyncCopies, LandAtTheWait) {
   Buffer<uint32_t> from(values), to(256);
   ASSERT_EQ(
       launch(Code(head() + kernel(2, copies, shared)), "k", {1, 64}, from.address, to.address),
-      cuda::Success);
+      rt::cuda::Success);
   for (uint32_t i = 0; i < 256; ++i)
     EXPECT_EQ(to.values()[i], i ^ 128);
   expectFault(head() + kernel(2, without(copies, "cp.async.wait_group"), shared), {1, 64},
@@ -65,7 +65,7 @@ TEST(AsyncCopies, LandAtTheWait) {
                                         "bar.sync 0;\ncp.async.wait_group 0;"),
                                "xor.b32 %r13, %r11, 512", "mov.b32 %r13, %r11");
   EXPECT_EQ(launch(Code(head() + kernel(2, early, shared)), "k", {1, 64}, from.address, to.address),
-            cuda::Success);
+            rt::cuda::Success);
   expectFault(
       head() + kernel(2, replaced(early, "mov.b32 %r13, %r11", "xor.b32 %r13, %r11, 512"), shared),
       {1, 64}, "", from.address, to.address);
@@ -76,7 +76,7 @@ TEST(AsyncCopies, FillWithZeros) {
   std::string partial = replaced(copies, "[%d0], 16;", "[%d0], 16, 8;");
   ASSERT_EQ(
       launch(Code(head() + kernel(2, partial, shared)), "k", {1, 64}, from.address, to.address),
-      cuda::Success);
+      rt::cuda::Success);
   EXPECT_EQ(to.values()[1], 7u);
   EXPECT_EQ(to.values()[2], 0u);
 }
@@ -94,7 +94,7 @@ const std::string handOver =
 TEST(Mbarriers, HandOver) {
   Buffer<uint32_t> to(32);
   ASSERT_EQ(launch(Code(head("sm_90") + kernel(1, handOver, shared)), "k", {1, 64}, to.address),
-            cuda::Success);
+            rt::cuda::Success);
   for (uint32_t i = 0; i < 32; ++i)
     EXPECT_EQ(to.values()[i], i);
   auto fault = [&](const std::string &body, const std::string &words) {
@@ -123,21 +123,21 @@ TEST(Mbarriers, CountOverPhases) {
       "@!%p3 bra wait;\nadd.u32 %r5, %r5, 1;\nsetp.lt.u32 %p4, %r5, 2;\n@%p4 bra round;\n"
       "mul.wide.u32 %d1, %r0, 4;\nadd.u64 %d0, %d0, %d1;\nst.global.u32 [%d0], %r5;";
   ASSERT_EQ(launch(Code(head() + kernel(1, body, shared)), "k", {1, 64}, to.address),
-            cuda::Success);
+            rt::cuda::Success);
   EXPECT_EQ(to.values(), std::vector<uint32_t>(64, 2));
 }
 
 /// A tensor of 16-bit elements [rows][columns], and boxes of it.
-cuda::TensorMapObject tensorMap(cuda::DevicePointer memory, uint64_t rows, uint64_t columns,
-                                uint32_t boxRows, uint32_t boxColumns,
-                                cuda::TensorMapSwizzle swizzle) {
-  cuda::TensorMapObject map;
+rt::cuda::TensorMapObject tensorMap(rt::cuda::DevicePointer memory, uint64_t rows, uint64_t columns,
+                                    uint32_t boxRows, uint32_t boxColumns,
+                                    rt::cuda::TensorMapSwizzle swizzle) {
+  rt::cuda::TensorMapObject map;
   uint64_t extents[] = {columns, rows}, strides[] = {columns * 2};
   uint32_t box[] = {boxColumns, boxRows}, ones[] = {1, 1};
-  EXPECT_EQ(device().tensorMapEncodeTiled(&map, cuda::TensorFloat16, 2,
+  EXPECT_EQ(device().tensorMapEncodeTiled(&map, rt::cuda::TensorFloat16, 2,
                                           reinterpret_cast<void *>(memory), extents, strides, box,
                                           ones, 0, swizzle, 0, 0),
-            cuda::Success);
+            rt::cuda::Success);
   return map;
 }
 
@@ -179,9 +179,10 @@ TEST(BulkCopies, Swizzle) {
   for (unsigned swizzle = 0; swizzle < 4; ++swizzle) {
     const unsigned columns = 8u << swizzle, rows = 16;
     Buffer<uint16_t> tensor(counting(64 * 64)), out(rows * columns);
-    auto map = tensorMap(tensor.address, 64, 64, rows, columns, cuda::TensorMapSwizzle(swizzle));
+    auto map =
+        tensorMap(tensor.address, 64, 64, rows, columns, rt::cuda::TensorMapSwizzle(swizzle));
     ASSERT_EQ(launch(Code(boxKernel(rows * columns * 2, "{0, 5}")), "k", {}, map, out.address),
-              cuda::Success);
+              rt::cuda::Success);
     std::vector<uint16_t> found = out.values();
     for (unsigned row = 0; row < rows; ++row)
       for (unsigned column = 0; column < columns; ++column) {
@@ -193,8 +194,8 @@ TEST(BulkCopies, Swizzle) {
 
 TEST(BulkCopies, FillOutsideWithZeros) {
   Buffer<uint16_t> tensor(counting(12 * 24)), out(16 * 16);
-  auto map = tensorMap(tensor.address, 12, 24, 16, 16, cuda::SwizzleNone);
-  ASSERT_EQ(launch(Code(boxKernel(512, "{16, -2}")), "k", {}, map, out.address), cuda::Success);
+  auto map = tensorMap(tensor.address, 12, 24, 16, 16, rt::cuda::SwizzleNone);
+  ASSERT_EQ(launch(Code(boxKernel(512, "{16, -2}")), "k", {}, map, out.address), rt::cuda::Success);
   std::vector<uint16_t> found = out.values();
   for (unsigned row = 0; row < 16; ++row)
     for (unsigned column = 0; column < 16; ++column)
@@ -204,9 +205,9 @@ TEST(BulkCopies, FillOutsideWithZeros) {
 
 TEST(BulkCopies, Faults) {
   Buffer<uint16_t> tensor(counting(64 * 64)), out(1024);
-  auto map = tensorMap(tensor.address, 64, 64, 16, 64, cuda::Swizzle128);
+  auto map = tensorMap(tensor.address, 64, 64, 16, 64, rt::cuda::Swizzle128);
   const std::string good = boxKernel(2048, "{0, 0}");
-  ASSERT_EQ(launch(Code(good), "k", {}, map, out.address), cuda::Success);
+  ASSERT_EQ(launch(Code(good), "k", {}, map, out.address), rt::cuda::Success);
   auto fault = [&](const std::string &ptx, const std::string &words) {
     expectFault(ptx, {}, words, map, out.address);
   };
@@ -234,8 +235,8 @@ TEST(BulkCopies, Store) {
       "cp.async.bulk.commit_group;\n"
       "@%p1 cp.async.bulk.wait_group.read 0;\nret;\n}\n";
   Buffer<uint16_t> tensor(std::vector<uint16_t>(64 * 64, 9));
-  auto map = tensorMap(tensor.address, 64, 64, 32, 64, cuda::SwizzleNone);
-  ASSERT_EQ(launch(Code(good), "k", {}, map), cuda::Success);
+  auto map = tensorMap(tensor.address, 64, 64, 32, 64, rt::cuda::SwizzleNone);
+  ASSERT_EQ(launch(Code(good), "k", {}, map), rt::cuda::Success);
   std::vector<uint16_t> found = tensor.values();
   EXPECT_EQ(found[59 * 64], 9);
   for (unsigned row = 60; row < 64; ++row)

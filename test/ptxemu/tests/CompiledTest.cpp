@@ -19,8 +19,8 @@ TEST(Compiled, AgreesWithTheHost) {
   Buffer<uint64_t> out(n);
   Code code(compiled());
   ASSERT_EQ(code.error, "");
-  cuda::Result result = launch(code, "run_portable", {(n + 255) / 256, 256}, out.address, n);
-  ASSERT_EQ(result, cuda::Success) << message(result);
+  rt::cuda::Result result = launch(code, "run_portable", {(n + 255) / 256, 256}, out.address, n);
+  ASSERT_EQ(result, rt::cuda::Success) << message(result);
   std::vector<uint64_t> found = out.values();
   unsigned wrong = 0;
   for (uint32_t i = 0; i < n; ++i)
@@ -40,7 +40,7 @@ TEST(Compiled, SumsRows) {
   for (const char *seed : {"0", "1", "2", "3"}) {
     setenv("ATTUNE_PTX_SEED", seed, 1);
     ASSERT_EQ(launch(code, "sum_rows", {rows, 256}, in.address, out.address, columns),
-              cuda::Success);
+              rt::cuda::Success);
     for (uint32_t row = 0; row < rows; ++row) {
       float expected = 0;
       for (uint32_t k = 0; k < columns; ++k)

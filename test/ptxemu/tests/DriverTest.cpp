@@ -10,18 +10,20 @@ const std::string increment =
     head() +
     kernel(1, "ld.global.u32 %r1, [%d0];\nadd.u32 %r1, %r1, 1;\nst.global.u32 [%d0], %r1;");
 
-cuda::Result launchOn(const Code &code, cuda::Stream stream, cuda::DevicePointer memory) {
+rt::cuda::Result launchOn(const Code &code, rt::cuda::Stream stream,
+                          rt::cuda::DevicePointer memory) {
   void *parameters[] = {&memory};
   return device().launch(code.function("k"), 1, 1, 1, 1, 1, 1, 0, stream, parameters, nullptr);
 }
 
 TEST(Driver, FindsTheDevice) {
   int number = 0;
-  ASSERT_EQ(device().deviceGetCount(&number), cuda::Success);
+  ASSERT_EQ(device().deviceGetCount(&number), rt::cuda::Success);
   EXPECT_GE(number, 1);
-  ASSERT_EQ(device().deviceGetAttribute(&number, cuda::WarpSize, 0), cuda::Success);
+  ASSERT_EQ(device().deviceGetAttribute(&number, rt::cuda::WarpSize, 0), rt::cuda::Success);
   EXPECT_EQ(number, 32);
-  ASSERT_EQ(device().deviceGetAttribute(&number, cuda::ComputeCapabilityMajor, 0), cuda::Success);
+  ASSERT_EQ(device().deviceGetAttribute(&number, rt::cuda::ComputeCapabilityMajor, 0),
+            rt::cuda::Success);
   EXPECT_GE(number, 8);
 }
 
@@ -31,17 +33,17 @@ TEST(Driver, WorksLate) {
   Buffer<uint32_t> memory(1);
   Code code(increment);
   void *host;
-  cuda::Stream stream;
-  ASSERT_EQ(device().memHostAlloc(&host, 4, 0), cuda::Success);
-  ASSERT_EQ(device().streamCreate(&stream, cuda::StreamNonBlocking), cuda::Success);
+  rt::cuda::Stream stream;
+  ASSERT_EQ(device().memHostAlloc(&host, 4, 0), rt::cuda::Success);
+  ASSERT_EQ(device().streamCreate(&stream, rt::cuda::StreamNonBlocking), rt::cuda::Success);
   auto result = static_cast<volatile uint32_t *>(host);
   *result = 77;
-  ASSERT_EQ(launchOn(code, stream, memory.address), cuda::Success);
-  ASSERT_EQ(device().copyToHostAsync(host, memory.address, 4, stream), cuda::Success);
+  ASSERT_EQ(launchOn(code, stream, memory.address), rt::cuda::Success);
+  ASSERT_EQ(device().copyToHostAsync(host, memory.address, 4, stream), rt::cuda::Success);
   if (onInterpreter()) {
     EXPECT_EQ(*result, 77u);
   }
-  ASSERT_EQ(device().streamSynchronize(stream), cuda::Success);
+  ASSERT_EQ(device().streamSynchronize(stream), rt::cuda::Success);
   EXPECT_EQ(*result, 1u);
   device().streamDestroy(stream);
   device().memFreeHost(host);
@@ -50,25 +52,25 @@ TEST(Driver, WorksLate) {
 TEST(Driver, EventsOrderStreams) {
   Buffer<uint32_t> memory(1);
   Code code(increment);
-  cuda::Stream first, second;
-  cuda::Event event, end;
-  device().streamCreate(&first, cuda::StreamNonBlocking);
-  device().streamCreate(&second, cuda::StreamNonBlocking);
+  rt::cuda::Stream first, second;
+  rt::cuda::Event event, end;
+  device().streamCreate(&first, rt::cuda::StreamNonBlocking);
+  device().streamCreate(&second, rt::cuda::StreamNonBlocking);
   device().eventCreate(&event, 0);
   device().eventCreate(&end, 0);
-  ASSERT_EQ(device().fill32Async(memory.address, 41, 1, first), cuda::Success);
-  ASSERT_EQ(device().eventRecord(event, first), cuda::Success);
-  ASSERT_EQ(device().streamWaitEvent(second, event, 0), cuda::Success);
-  ASSERT_EQ(launchOn(code, second, memory.address), cuda::Success);
-  ASSERT_EQ(device().eventRecord(end, second), cuda::Success);
-  ASSERT_EQ(device().eventSynchronize(end), cuda::Success);
+  ASSERT_EQ(device().fill32Async(memory.address, 41, 1, first), rt::cuda::Success);
+  ASSERT_EQ(device().eventRecord(event, first), rt::cuda::Success);
+  ASSERT_EQ(device().streamWaitEvent(second, event, 0), rt::cuda::Success);
+  ASSERT_EQ(launchOn(code, second, memory.address), rt::cuda::Success);
+  ASSERT_EQ(device().eventRecord(end, second), rt::cuda::Success);
+  ASSERT_EQ(device().eventSynchronize(end), rt::cuda::Success);
   float milliseconds = -1;
-  EXPECT_EQ(device().eventElapsedTime(&milliseconds, event, end), cuda::Success);
+  EXPECT_EQ(device().eventElapsedTime(&milliseconds, event, end), rt::cuda::Success);
   EXPECT_GE(milliseconds, 0);
   EXPECT_EQ(memory.values()[0], 42u);
-  for (cuda::Stream stream : {first, second})
+  for (rt::cuda::Stream stream : {first, second})
     device().streamDestroy(stream);
-  for (cuda::Event one : {event, end})
+  for (rt::cuda::Event one : {event, end})
     device().eventDestroy(one);
 }
 
@@ -77,12 +79,12 @@ TEST(Driver, StreamsDoNotWaitByThemselves) {
   if (!onInterpreter())
     GTEST_SKIP();
   Buffer<uint32_t> memory(1);
-  cuda::Stream first, second;
-  device().streamCreate(&first, cuda::StreamNonBlocking);
-  device().streamCreate(&second, cuda::StreamNonBlocking);
+  rt::cuda::Stream first, second;
+  device().streamCreate(&first, rt::cuda::StreamNonBlocking);
+  device().streamCreate(&second, rt::cuda::StreamNonBlocking);
   device().fill32Async(memory.address, 41, 1, first);
   uint32_t found = 0;
-  ASSERT_EQ(device().copyToHostAsync(&found, memory.address, 4, second), cuda::Success);
+  ASSERT_EQ(device().copyToHostAsync(&found, memory.address, 4, second), rt::cuda::Success);
   EXPECT_EQ(found, 0u);
   EXPECT_EQ(memory.values()[0], 0u); // nor does the default stream wait for them
   device().streamSynchronize(first);
@@ -123,41 +125,41 @@ TEST(Driver, RefusesLaunches) {
   Buffer<uint32_t> memory(1);
   Code code(increment);
   auto refused = [&](Shape shape, const char *words) {
-    cuda::Result result = launch(code, "k", shape, memory.address);
-    EXPECT_EQ(result, cuda::InvalidValue);
+    rt::cuda::Result result = launch(code, "k", shape, memory.address);
+    EXPECT_EQ(result, rt::cuda::InvalidValue);
     EXPECT_NE(message(result).find(words), std::string::npos) << message(result);
   };
   refused({1, 0}, "0 threads");
   refused({1, 2048}, "2048 threads");
   refused({0, 32}, "a grid of 0");
-  cuda::DevicePointer address = memory.address;
+  rt::cuda::DevicePointer address = memory.address;
   void *parameters[] = {&address};
   EXPECT_EQ(
       device().launch(code.function("k"), 1, 1, 1, 32, 1, 1, 50000, nullptr, parameters, nullptr),
-      cuda::InvalidValue);
-  EXPECT_NE(message(cuda::InvalidValue).find("cuFuncSetAttribute"), std::string::npos);
-  cuda::Function function;
-  EXPECT_EQ(device().moduleGetFunction(&function, code.module, "other"), cuda::NotFound);
+      rt::cuda::InvalidValue);
+  EXPECT_NE(message(rt::cuda::InvalidValue).find("cuFuncSetAttribute"), std::string::npos);
+  rt::cuda::Function function;
+  EXPECT_EQ(device().moduleGetFunction(&function, code.module, "other"), rt::cuda::NotFound);
   uint32_t word;
-  EXPECT_EQ(device().copyToHost(&word, memory.address + 4, 4), cuda::InvalidValue);
-  EXPECT_EQ(device().memFree(memory.address + 4), cuda::InvalidValue);
+  EXPECT_EQ(device().copyToHost(&word, memory.address + 4, 4), rt::cuda::InvalidValue);
+  EXPECT_EQ(device().memFree(memory.address + 4), rt::cuda::InvalidValue);
 }
 
 TEST(Driver, ChecksTensorMaps) {
   Buffer<uint32_t> memory(1024);
-  auto encode = [&](uint64_t stride, uint32_t box, cuda::TensorMapSwizzle swizzle) {
-    cuda::TensorMapObject map;
+  auto encode = [&](uint64_t stride, uint32_t box, rt::cuda::TensorMapSwizzle swizzle) {
+    rt::cuda::TensorMapObject map;
     uint64_t extents[] = {64, 16};
     uint32_t boxes[] = {box, 8}, ones[] = {1, 1};
-    return device().tensorMapEncodeTiled(&map, cuda::TensorFloat16, 2,
+    return device().tensorMapEncodeTiled(&map, rt::cuda::TensorFloat16, 2,
                                          reinterpret_cast<void *>(memory.address), extents, &stride,
                                          boxes, ones, 0, swizzle, 0, 0);
   };
-  EXPECT_EQ(encode(128, 64, cuda::Swizzle128), cuda::Success);
-  EXPECT_EQ(encode(120, 64, cuda::Swizzle128), cuda::InvalidValue);
-  EXPECT_EQ(encode(128, 64, cuda::Swizzle64), cuda::InvalidValue);
-  EXPECT_EQ(encode(128, 512, cuda::SwizzleNone), cuda::InvalidValue);
-  EXPECT_EQ(encode(128, 4, cuda::SwizzleNone), cuda::InvalidValue);
+  EXPECT_EQ(encode(128, 64, rt::cuda::Swizzle128), rt::cuda::Success);
+  EXPECT_EQ(encode(120, 64, rt::cuda::Swizzle128), rt::cuda::InvalidValue);
+  EXPECT_EQ(encode(128, 64, rt::cuda::Swizzle64), rt::cuda::InvalidValue);
+  EXPECT_EQ(encode(128, 512, rt::cuda::SwizzleNone), rt::cuda::InvalidValue);
+  EXPECT_EQ(encode(128, 4, rt::cuda::SwizzleNone), rt::cuda::InvalidValue);
 }
 
 // Blocks of a cluster read each other's shared memory, in order through the barrier of the cluster.
@@ -172,23 +174,23 @@ TEST(Driver, LaunchesClusters) {
       "mul.wide.u32 %d1, %r3, 4;\nadd.u64 %d0, %d0, %d1;\nst.global.u32 [%d0], %r6;";
   auto run = [&](const std::string &text) {
     Code code(head("sm_90") + kernel(1, text, ".shared .align 4 .u32 word;\n"));
-    cuda::LaunchAttribute cluster{cuda::LaunchClusterDimension, {}, {}};
+    rt::cuda::LaunchAttribute cluster{rt::cuda::LaunchClusterDimension, {}, {}};
     cluster.value.clusterDimension[0] = 2;
     cluster.value.clusterDimension[1] = cluster.value.clusterDimension[2] = 1;
-    cuda::LaunchConfig config{{8, 1, 1}, {1, 1, 1}, 0, nullptr, &cluster, 1};
-    cuda::DevicePointer address = out.address;
+    rt::cuda::LaunchConfig config{{8, 1, 1}, {1, 1, 1}, 0, nullptr, &cluster, 1};
+    rt::cuda::DevicePointer address = out.address;
     void *parameters[] = {&address};
-    cuda::Result result = device().launchEx(&config, code.function("k"), parameters, nullptr);
-    return result == cuda::Success ? device().synchronize() : result;
+    rt::cuda::Result result = device().launchEx(&config, code.function("k"), parameters, nullptr);
+    return result == rt::cuda::Success ? device().synchronize() : result;
   };
-  ASSERT_EQ(run(body), cuda::Success);
+  ASSERT_EQ(run(body), rt::cuda::Success);
   EXPECT_EQ(out.values(), (std::vector<uint32_t>{1, 0, 3, 2, 5, 4, 7, 6}));
   if (!onInterpreter())
     return;
   std::string racing = body;
   racing.erase(racing.find("barrier.cluster.arrive"),
                racing.find("xor.b32") - racing.find("barrier.cluster.arrive"));
-  EXPECT_EQ(run(racing), cuda::LaunchFailed);
+  EXPECT_EQ(run(racing), rt::cuda::LaunchFailed);
   device().primaryReset(0);
 }
 

@@ -137,7 +137,7 @@ double worst(const char *instruction, double (*exact)(double), float low, float 
   Code code(head() + kernel(1, std::string("mul.wide.u32 %d1, %r0, 4;\nadd.u64 %d0, %d0, %d1;\n"
                                            "ld.global.f32 %f0, [%d0];\n") +
                                    instruction + "\nst.global.f32 [%d0], %f1;"));
-  EXPECT_EQ(launch(code, "k", {1, 256}, buffer.address), attune::cuda::Success);
+  EXPECT_EQ(launch(code, "k", {1, 256}, buffer.address), attune::rt::cuda::Success);
   double most = 0;
   std::vector<float> results = buffer.values();
   for (size_t i = 0; i < values.size(); ++i)

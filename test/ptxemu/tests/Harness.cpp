@@ -4,10 +4,10 @@
 
 namespace attune::ptx {
 
-const cuda::Driver &device() {
-  const cuda::Driver &driver = cuda::driver();
-  static cuda::Context context = [&] {
-    cuda::Context created = nullptr;
+const rt::cuda::Driver &device() {
+  const rt::cuda::Driver &driver = rt::cuda::driver();
+  static rt::cuda::Context context = [&] {
+    rt::cuda::Context created = nullptr;
     driver.check(driver.primaryRetain(&created, 0), "context");
     return created;
   }();
@@ -17,7 +17,7 @@ const cuda::Driver &device() {
 
 static auto counter() {
   return reinterpret_cast<uint64_t (*)(const char *)>(
-      dlsym(cuda::driver().library, "attune_ptx_count"));
+      dlsym(rt::cuda::driver().library, "attune_ptx_count"));
 }
 
 bool onInterpreter() { return counter(); }
@@ -26,10 +26,10 @@ uint64_t count(const char *what) { return onInterpreter() ? counter()(what) : 0;
 
 Code::Code(const std::string &ptx) {
   std::vector<char> log(16384);
-  cuda::JitOption options[] = {cuda::JitErrorLogBuffer, cuda::JitErrorLogBufferBytes};
+  rt::cuda::JitOption options[] = {rt::cuda::JitErrorLogBuffer, rt::cuda::JitErrorLogBufferBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(log.size())};
-  cuda::Result result = device().moduleLoadDataEx(&module, ptx.c_str(), 2, options, values);
-  if (result != cuda::Success)
+  rt::cuda::Result result = device().moduleLoadDataEx(&module, ptx.c_str(), 2, options, values);
+  if (result != rt::cuda::Success)
     error = message(result) + " " + log.data();
 }
 
@@ -38,27 +38,28 @@ Code::~Code() {
     device().moduleUnload(module);
 }
 
-cuda::Function Code::function(const char *name) const {
-  cuda::Function function = nullptr;
+rt::cuda::Function Code::function(const char *name) const {
+  rt::cuda::Function function = nullptr;
   EXPECT_EQ(error, "");
-  EXPECT_EQ(device().moduleGetFunction(&function, module, name), cuda::Success) << name;
+  EXPECT_EQ(device().moduleGetFunction(&function, module, name), rt::cuda::Success) << name;
   return function;
 }
 
-cuda::Result launchRaw(const Code &code, const char *name, Shape shape,
-                       std::vector<void *> parameters) {
-  const cuda::Driver &driver = device();
-  cuda::Function function = code.function(name);
+rt::cuda::Result launchRaw(const Code &code, const char *name, Shape shape,
+                           std::vector<void *> parameters) {
+  const rt::cuda::Driver &driver = device();
+  rt::cuda::Function function = code.function(name);
   if (!function)
-    return cuda::NotFound;
+    return rt::cuda::NotFound;
   if (shape.shared)
-    driver.functionSetAttribute(function, cuda::FunctionMaxDynamicSharedBytes, int(shape.shared));
-  cuda::Result result = driver.launch(function, shape.grid, 1, 1, shape.block, 1, 1, shape.shared,
-                                      nullptr, parameters.data(), nullptr);
-  return result == cuda::Success ? driver.synchronize() : result;
+    driver.functionSetAttribute(function, rt::cuda::FunctionMaxDynamicSharedBytes,
+                                int(shape.shared));
+  rt::cuda::Result result = driver.launch(function, shape.grid, 1, 1, shape.block, 1, 1,
+                                          shape.shared, nullptr, parameters.data(), nullptr);
+  return result == rt::cuda::Success ? driver.synchronize() : result;
 }
 
-std::string message(cuda::Result result) { return cuda::driver().describe(result); }
+std::string message(rt::cuda::Result result) { return rt::cuda::driver().describe(result); }
 
 std::string head(const char *target, const char *version) {
   return rt::text(".version ", version, "\n.target ", target, "\n.address_size 64\n");
@@ -115,9 +116,9 @@ void check(const std::vector<Vectors> &all, const char *target, const char *vers
       data.insert(data.end(), row.begin(), row.end());
     }
     Buffer<uint64_t> buffer(data);
-    cuda::Result result = launch(code, rt::text("k", i).c_str(),
-                                 {1, unsigned(vectors.rows.size()), 0}, buffer.address);
-    ASSERT_EQ(result, cuda::Success) << vectors.instruction << ": " << message(result);
+    rt::cuda::Result result = launch(code, rt::text("k", i).c_str(),
+                                     {1, unsigned(vectors.rows.size()), 0}, buffer.address);
+    ASSERT_EQ(result, rt::cuda::Success) << vectors.instruction << ": " << message(result);
     std::vector<uint64_t> results = buffer.values();
     for (size_t row = 0; row < vectors.rows.size(); ++row) {
       std::ostringstream operands;

@@ -21,7 +21,7 @@ inline uint32_t f32(float value) { return std::bit_cast<uint32_t>(value); }
 inline uint64_t f64(double value) { return std::bit_cast<uint64_t>(value); }
 
 /// The driver, with the primary context current; clears what an earlier fault left.
-const cuda::Driver &device();
+const rt::cuda::Driver &device();
 bool onInterpreter();
 /// A number of the last launch (Report.h); 0 without the interpreter.
 uint64_t count(const char *what);
@@ -42,7 +42,7 @@ public:
     device().check(device().copyToHost(result.data(), address, size * sizeof(T)), "copy");
     return result;
   }
-  cuda::DevicePointer address = 0;
+  rt::cuda::DevicePointer address = 0;
 
 private:
   size_t size;
@@ -53,9 +53,9 @@ class Code {
 public:
   explicit Code(const std::string &ptx);
   ~Code();
-  cuda::Function function(const char *name) const;
+  rt::cuda::Function function(const char *name) const;
   std::string error; ///< empty if the module was loaded
-  cuda::Module module = nullptr;
+  rt::cuda::Module module = nullptr;
 };
 
 struct Shape {
@@ -63,19 +63,19 @@ struct Shape {
 };
 
 /// Launches `name` and waits. The parameters are any values: pointers, numbers, tensor maps.
-cuda::Result launchRaw(const Code &code, const char *name, Shape shape,
-                       std::vector<void *> parameters);
+rt::cuda::Result launchRaw(const Code &code, const char *name, Shape shape,
+                           std::vector<void *> parameters);
 template <class... T>
-cuda::Result launch(const Code &code, const char *name, Shape shape, T... parameters) {
+rt::cuda::Result launch(const Code &code, const char *name, Shape shape, T... parameters) {
   return launchRaw(code, name, shape, {&parameters...});
 }
 /// What the driver says of a result.
-std::string message(cuda::Result result);
+std::string message(rt::cuda::Result result);
 
 /// The head of a module for sm_80 or another target.
 std::string head(const char *target = "sm_80", const char *version = "8.0");
-/// A kernel `k` with 64-bit parameters p0, p1, …, registers of all kinds (%p, %h, %r, %f, %d; 64 of
-/// each), %tid.x in %r0 and the parameters as global addresses in %d0, %d1, ….
+/// A kernel `k` with 64-bit parameters p0, p1 and so on, registers of all kinds (%p, %h, %r, %f, %d;
+/// 64 of each), %tid.x in %r0 and the parameters as global addresses in %d0, %d1, ….
 std::string kernel(unsigned parameters, const std::string &body,
                    const std::string &declarations = "");
 

@@ -115,7 +115,7 @@ TEST(Products, AreThoseOfMatrices) {
       body += rt::text("st.global.b32 [%d0+", (inputs + r) * 128, "], %r", 40 + r, ";\n");
     Buffer<uint32_t> memory(words);
     Code code(head() + kernel(1, body));
-    ASSERT_EQ(launch(code, "k", {}, memory.address), cuda::Success) << body;
+    ASSERT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success) << body;
 
     std::vector<uint32_t> result = memory.values();
     for (unsigned lane = 0; lane < 32; ++lane)
@@ -171,7 +171,7 @@ TEST(Matrices, LoadAndTranspose) {
                    ".shared.b16 {%r20, %r21, %r22, %r23}, [%r12];\nmul.wide.u32 %d1, %r0, 16;\n"
                    "add.u64 %d0, %d0, %d1;\nst.global.v4.b32 [%d0], {%r20, %r21, %r22, %r23};",
                tile));
-    ASSERT_EQ(launch(code, "k", {}, memory.address), cuda::Success);
+    ASSERT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success);
     std::vector<uint32_t> words = memory.values();
     for (unsigned lane = 0; lane < 32; ++lane)
       for (unsigned matrix = 0; matrix < 4; ++matrix)
@@ -202,7 +202,7 @@ TEST(Matrices, StoreWhatTheyLoad) {
                  "@%p1 ld.shared.v4.b32 {%r1, %r2, %r3, %r4}, [%r12+512];\n"
                  "@%p1 st.global.v4.b32 [%d0], {%r1, %r2, %r3, %r4};",
              tile));
-  ASSERT_EQ(launch(code, "k", {}, memory.address), cuda::Success);
+  ASSERT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success);
   std::vector<uint32_t> words = memory.values();
   for (unsigned row = 0; row < 16; ++row)
     for (unsigned column = 0; column < 8; ++column)

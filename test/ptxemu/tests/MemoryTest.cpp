@@ -9,14 +9,14 @@ using namespace attune::ptx;
 namespace {
 
 /// A launch that must fail, with words in its message; only the interpreter promises that.
-void expectFault(const std::string &ptx, Shape shape, cuda::Result expected,
+void expectFault(const std::string &ptx, Shape shape, rt::cuda::Result expected,
                  const std::string &words) {
   if (!onInterpreter())
     GTEST_SKIP() << "faults are those of the interpreter";
   Buffer<uint32_t> memory(256);
   Code code(ptx);
   ASSERT_EQ(code.error, "");
-  cuda::Result result = launch(code, "k", shape, memory.address);
+  rt::cuda::Result result = launch(code, "k", shape, memory.address);
   EXPECT_EQ(result, expected) << message(result);
   EXPECT_NE(message(result).find(words), std::string::npos) << message(result);
   device().primaryReset(0);
@@ -36,7 +36,7 @@ TEST(Memory, VectorsAndWidths) {
           "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%d0];\nst.global.v2.b32 [%d0+16], {%r4, %r1};\n"
           "ld.global.s8 %r5, [%d0+2];\nst.global.u32 [%d0+24], %r5;\n"
           "ld.global.u16 %h1, [%d0+2];\nst.global.u16 [%d0+28], %h1;"));
-  ASSERT_EQ(launch(code, "k", {1, 1}, memory.address), cuda::Success);
+  ASSERT_EQ(launch(code, "k", {1, 1}, memory.address), rt::cuda::Success);
   EXPECT_EQ(memory.values(), (std::vector<uint32_t>{words[0], words[1], words[2], words[3],
                                                     words[3], words[0], ~0u, 0x80ff}));
 }
@@ -57,7 +57,7 @@ TEST(Memory, Spaces) {
              "add.u32 %r2, %r2, %r3;\nadd.u32 %r2, %r2, %r4;\n"
              "add.u64 %d0, %d0, %d1;\nst.global.u32 [%d0], %r2;",
              ".const .align 4 .u32 table[2] = {5, 100};\n.global .align 4 .u32 start = 1000;\n"));
-  ASSERT_EQ(launch(code, "k", {1, 32}, memory.address), cuda::Success);
+  ASSERT_EQ(launch(code, "k", {1, 32}, memory.address), rt::cuda::Success);
   for (unsigned lane = 0; lane < 32; ++lane)
     EXPECT_EQ(memory.values()[lane], lane + 1100);
 }
@@ -69,33 +69,33 @@ TEST(Memory, DynamicSharedMemory) {
                       "st.shared.u32 [%r1], %r0;",
                       ".extern .shared .align 16 .b8 rest[];\n");
   Buffer<uint32_t> memory(1);
-  EXPECT_EQ(launch(Code(code), "k", {1, 32, 60 << 10}, memory.address), cuda::Success);
-  expectFault(code, {1, 32, 64}, cuda::IllegalAddress, "out of bounds: 64 bytes");
+  EXPECT_EQ(launch(Code(code), "k", {1, 32, 60 << 10}, memory.address), rt::cuda::Success);
+  expectFault(code, {1, 32, 64}, rt::cuda::IllegalAddress, "out of bounds: 64 bytes");
 }
 
 TEST(Faults, OutOfBounds) {
-  expectFault(head() + kernel(1, "ld.global.u32 %r1, [%d0+1024];"), {}, cuda::IllegalAddress,
+  expectFault(head() + kernel(1, "ld.global.u32 %r1, [%d0+1024];"), {}, rt::cuda::IllegalAddress,
               "4 bytes past an allocation of 1024");
   expectFault(head() + kernel(1, "st.global.v2.u32 [%d0+-8], {%r0, %r0};"), {},
-              cuda::IllegalAddress, "global address");
-  expectFault(head() + kernel(1, "mov.u64 %d5, 16;\nld.u32 %r1, [%d5];"), {}, cuda::IllegalAddress,
-              "in no allocation");
+              rt::cuda::IllegalAddress, "global address");
+  expectFault(head() + kernel(1, "mov.u64 %d5, 16;\nld.u32 %r1, [%d5];"), {},
+              rt::cuda::IllegalAddress, "in no allocation");
   expectFault(head() + kernel(1, "st.shared.u32 [tile+1024], %r0;", sharedWords), {},
-              cuda::IllegalAddress, "line 15 of kernel 'k'");
+              rt::cuda::IllegalAddress, "line 15 of kernel 'k'");
   expectFault(head() + kernel(1, "ld.shared.u32 %r1, [tile+2];", sharedWords), {},
-              cuda::IllegalAddress, "not a multiple of 4");
+              rt::cuda::IllegalAddress, "not a multiple of 4");
   expectFault(head() + kernel(1, "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%d0+4];"), {},
-              cuda::IllegalAddress, "not a multiple of 16");
+              rt::cuda::IllegalAddress, "not a multiple of 16");
 }
 
 TEST(Faults, FreedMemory) {
   if (!onInterpreter())
     GTEST_SKIP();
-  cuda::DevicePointer address;
-  ASSERT_EQ(device().memAlloc(&address, 64), cuda::Success);
-  ASSERT_EQ(device().memFree(address), cuda::Success);
+  rt::cuda::DevicePointer address;
+  ASSERT_EQ(device().memAlloc(&address, 64), rt::cuda::Success);
+  ASSERT_EQ(device().memFree(address), rt::cuda::Success);
   Code code(head() + kernel(1, "ld.global.u32 %r1, [%d0];"));
-  EXPECT_EQ(launch(code, "k", {}, address), cuda::IllegalAddress);
+  EXPECT_EQ(launch(code, "k", {}, address), rt::cuda::IllegalAddress);
   device().primaryReset(0);
 }
 
@@ -104,13 +104,13 @@ TEST(Memory, IsPoisoned) {
   if (!onInterpreter())
     GTEST_SKIP();
   Buffer<uint32_t> memory(2);
-  cuda::DevicePointer fresh;
-  ASSERT_EQ(device().memAlloc(&fresh, 64), cuda::Success);
+  rt::cuda::DevicePointer fresh;
+  ASSERT_EQ(device().memAlloc(&fresh, 64), rt::cuda::Success);
   Code code(head() + kernel(2,
                             "ld.shared.u32 %r1, [tile];\nld.global.u32 %r2, "
                             "[%d1];\nst.global.v2.u32 [%d0], {%r1, %r2};",
                             sharedWords));
-  ASSERT_EQ(launch(code, "k", {1, 1}, memory.address, fresh), cuda::Success);
+  ASSERT_EQ(launch(code, "k", {1, 1}, memory.address, fresh), rt::cuda::Success);
   EXPECT_EQ(memory.values(), (std::vector<uint32_t>{~0u, ~0u}));
   device().memFree(fresh);
 }
@@ -121,13 +121,13 @@ TEST(Races, MissingBarrier) {
                            "2;\nadd.u32 %r13, %r10, %r13;\n"
                            "ld.shared.u32 %r1, [%r13];";
   expectFault(head() + kernel(1, ownWord + "st.shared.u32 [%r12], %r0;\n" + read, sharedWords),
-              {1, 64}, cuda::LaunchFailed, "race: ");
+              {1, 64}, rt::cuda::LaunchFailed, "race: ");
   Buffer<uint32_t> memory(1);
   EXPECT_EQ(
       launch(Code(head() + kernel(1, ownWord + "st.shared.u32 [%r12], %r0;\nbar.sync 0;\n" + read,
                                   sharedWords)),
              "k", {1, 64}, memory.address),
-      cuda::Success);
+      rt::cuda::Success);
 }
 
 TEST(Races, WriteAfterReadAndTwoWrites) {
@@ -135,9 +135,9 @@ TEST(Races, WriteAfterReadAndTwoWrites) {
                               "ld.shared.u32 %r1, [tile];\nsetp.eq.u32 %p1, %r0, 32;\n@%p1 "
                               "st.shared.u32 [tile], %r0;",
                               sharedWords),
-              {1, 64}, cuda::LaunchFailed, "is not ordered after its reads");
+              {1, 64}, rt::cuda::LaunchFailed, "is not ordered after its reads");
   expectFault(head() + kernel(1, "st.shared.u32 [tile], %r0;", sharedWords), {1, 64},
-              cuda::LaunchFailed, "is not ordered after its last write");
+              rt::cuda::LaunchFailed, "is not ordered after its last write");
 }
 
 // Neighbouring bytes of two warps are no race.
@@ -148,7 +148,7 @@ TEST(Races, AreToldApartByTheNarrowestAccess) {
                                         "%r0;\ncvt.u16.u32 %h1, %r0;\nst.shared.u8 [%r10], %h1;",
                                         sharedWords)),
                    "k", {1, 48}, memory.address),
-            cuda::Success);
+            rt::cuda::Success);
 }
 
 // Warp 0 hands over by bar.arrive, warp 1 takes by bar.sync.
@@ -160,37 +160,37 @@ TEST(Races, NamedBarriersOrder) {
   EXPECT_EQ(launch(Code(head() + kernel(1, ownWord + produce + "bar.arrive 1, 64;\n" + consume,
                                         sharedWords)),
                    "k", {1, 64}, memory.address),
-            cuda::Success);
+            rt::cuda::Success);
   expectFault(head() + kernel(1, ownWord + produce + consume, sharedWords), {1, 64},
-              cuda::LaunchTimeout, "deadlock");
+              rt::cuda::LaunchTimeout, "deadlock");
 }
 
 TEST(Faults, Barriers) {
   expectFault(head() + kernel(1, "setp.eq.u32 %p1, %r0, 0;\n@%p1 bra skip;\nbar.sync 0;\nskip:"),
-              {}, cuda::LaunchFailed, "divergent");
+              {}, rt::cuda::LaunchFailed, "divergent");
   expectFault(head() + kernel(1, "setp.ge.u32 %p1, %r0, 32;\n@%p1 bra other;\nbar.sync 0;\nbra.uni "
                                  "end;\nother:\nbar.sync 1;\nend:"),
-              {1, 64}, cuda::LaunchTimeout, "deadlock");
-  expectFault(head() + kernel(1, "bar.sync 0, 48;"), {1, 64}, cuda::LaunchFailed,
+              {1, 64}, rt::cuda::LaunchTimeout, "deadlock");
+  expectFault(head() + kernel(1, "bar.sync 0, 48;"), {1, 64}, rt::cuda::LaunchFailed,
               "not a multiple of 32");
 }
 
 TEST(Faults, LanesElsewhere) {
   expectFault(
       head() + kernel(1, "setp.lt.u32 %p1, %r0, 16;\n@%p1 shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1;"),
-      {}, cuda::LaunchFailed, "elsewhere");
+      {}, rt::cuda::LaunchFailed, "elsewhere");
   expectFault(
       head() +
           kernel(1, "setp.lt.u32 %p1, %r0, 16;\n@%p1 shfl.sync.bfly.b32 %r1, %r0, 16, 31, 0xffff;"),
-      {}, cuda::LaunchFailed, "does not take part");
-  expectFault(head() + kernel(1, "trap;"), {}, cuda::LaunchFailed, "trap");
+      {}, rt::cuda::LaunchFailed, "does not take part");
+  expectFault(head() + kernel(1, "trap;"), {}, rt::cuda::LaunchFailed, "trap");
 }
 
 TEST(Faults, EndlessLoops) {
   setenv("ATTUNE_PTX_STEPS", "100000", 1);
   expectFault(head() + kernel(1, "loop:\nld.volatile.global.u32 %r1, [%d0];\nsetp.eq.u32 %p1, %r1, "
                                  "0;\n@%p1 bra loop;"),
-              {}, cuda::LaunchTimeout, "100000");
+              {}, rt::cuda::LaunchTimeout, "100000");
   unsetenv("ATTUNE_PTX_STEPS");
 }
 
@@ -200,10 +200,10 @@ TEST(Faults, Stay) {
     GTEST_SKIP();
   Buffer<uint32_t> memory(1);
   Code code(head() + kernel(1, "trap;")), good(head() + kernel(1, ""));
-  EXPECT_EQ(launch(code, "k", {}, memory.address), cuda::LaunchFailed);
-  EXPECT_EQ(device().synchronize(), cuda::LaunchFailed);
+  EXPECT_EQ(launch(code, "k", {}, memory.address), rt::cuda::LaunchFailed);
+  EXPECT_EQ(device().synchronize(), rt::cuda::LaunchFailed);
   device().primaryReset(0);
-  EXPECT_EQ(launch(good, "k", {}, memory.address), cuda::Success);
+  EXPECT_EQ(launch(good, "k", {}, memory.address), rt::cuda::Success);
 }
 
 // 32 lanes, stride 2: two lanes per bank; rows of 64 bytes by ldmatrix: four.
@@ -216,7 +216,7 @@ TEST(Counts, BankConflicts) {
                               "mov.u32 %r10, tile;\n" + address +
                                   "\nadd.u32 %r10, %r10, %r11;\nst.shared.u32 [%r10], %r0;",
                               ".shared .align 16 .b8 tile[8192];\n"));
-    EXPECT_EQ(launch(code, "k", {}, memory.address), cuda::Success);
+    EXPECT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success);
     EXPECT_EQ(count("shared_ideal_wavefronts"), 1u);
     return count("shared_wavefronts");
   };
@@ -237,7 +237,7 @@ TEST(Counts, AreReported) {
                             "mov.u32 %r10, tile;\nshl.b32 %r11, %r0, 5;\nadd.u32 %r10, %r10, "
                             "%r11;\nst.shared.u32 [%r10], %r0;",
                             sharedWords));
-  EXPECT_EQ(launch(code, "k", {}, memory.address), cuda::Success);
+  EXPECT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success);
   unsetenv("ATTUNE_PTX_REPORT");
   std::ifstream file(path);
   std::string line;
@@ -256,7 +256,7 @@ TEST(Counts, SectorsAndInstructions) {
   auto sectors = [&](const char *stride) {
     Code code(head() + kernel(1, std::string("mul.wide.u32 %d1, %r0, ") + stride +
                                      ";\nadd.u64 %d0, %d0, %d1;\nld.global.u32 %r1, [%d0];"));
-    EXPECT_EQ(launch(code, "k", {}, memory.address), cuda::Success);
+    EXPECT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success);
     return count("global_sectors");
   };
   EXPECT_EQ(sectors("4"), 4u);

@@ -78,18 +78,18 @@ protected:
       *memory = std::make_unique<Buffer<uint16_t>>(*values);
   }
 
-  cuda::TensorMapObject map(const Buffer<uint16_t> &memory) {
-    cuda::TensorMapObject map;
+  rt::cuda::TensorMapObject map(const Buffer<uint16_t> &memory) {
+    rt::cuda::TensorMapObject map;
     uint64_t extents[] = {64, 64}, strides[] = {128};
     uint32_t box[] = {64, 64}, ones[] = {1, 1};
-    EXPECT_EQ(device().tensorMapEncodeTiled(&map, cuda::TensorFloat16, 2,
+    EXPECT_EQ(device().tensorMapEncodeTiled(&map, rt::cuda::TensorFloat16, 2,
                                             reinterpret_cast<void *>(memory.address), extents,
-                                            strides, box, ones, 0, cuda::Swizzle128, 0, 0),
-              cuda::Success);
+                                            strides, box, ones, 0, rt::cuda::Swizzle128, 0, 0),
+              rt::cuda::Success);
     return map;
   }
 
-  cuda::Result run(const std::string &ptx, bool byRowsOfK) {
+  rt::cuda::Result run(const std::string &ptx, bool byRowsOfK) {
     Code code(ptx);
     EXPECT_EQ(code.error, "");
     return launch(code, "k", {1, 128}, map(*leftMemory), map(byRowsOfK ? *byKMemory : *byNMemory),
@@ -113,8 +113,8 @@ protected:
   }
 
   void expectFault(const std::string &ptx, const std::string &words) {
-    cuda::Result result = run(ptx, false);
-    EXPECT_NE(result, cuda::Success) << words;
+    rt::cuda::Result result = run(ptx, false);
+    EXPECT_NE(result, rt::cuda::Success) << words;
     EXPECT_NE(message(result).find(words), std::string::npos) << message(result);
     device().primaryReset(0);
   }
@@ -125,7 +125,7 @@ protected:
 
 TEST_F(WarpGroup, Multiplies) {
   for (bool byRowsOfK : {false, true}) {
-    ASSERT_EQ(run(groupKernel(byRowsOfK), byRowsOfK), cuda::Success);
+    ASSERT_EQ(run(groupKernel(byRowsOfK), byRowsOfK), rt::cuda::Success);
     EXPECT_EQ(wrong(), 0u);
   }
 }
@@ -134,9 +134,9 @@ TEST_F(WarpGroup, WrongLayoutsGiveWrongResults) {
   ASSERT_EQ(run(replaced(groupKernel(false), "or.b64 %d4, %d4, 0x4000004000010000",
                          "or.b64 %d4, %d4, 0x8000004000010000"),
                 false),
-            cuda::Success);
+            rt::cuda::Success);
   EXPECT_GT(wrong(), 1000u);
-  ASSERT_EQ(run(groupKernel(false), true), cuda::Success);
+  ASSERT_EQ(run(groupKernel(false), true), rt::cuda::Success);
   EXPECT_GT(wrong(), 1000u);
 }
 
@@ -155,7 +155,7 @@ TEST_F(WarpGroup, FindsFaults) {
                     barrier = "bar.sync 0;\nshr.u32 %r4";
   expectFault(replaced(good, "shr.u32 %r4", patch + barrier), "without fence.proxy.async");
   EXPECT_EQ(run(replaced(good, "shr.u32 %r4", patch + "fence.proxy.async;\n" + barrier), false),
-            cuda::Success);
+            rt::cuda::Success);
 }
 
 // Sums are not there before the wait.
@@ -166,7 +166,7 @@ TEST_F(WarpGroup, SumsArePoisonedBeforeTheWait) {
   ASSERT_EQ(
       run(replaced(withoutLine(groupKernel(false), "wgmma.wait_group"), "ret;", wait + "ret;"),
           false),
-      cuda::Success);
+      rt::cuda::Success);
   EXPECT_EQ(wrong(), 4096u);
 }
 

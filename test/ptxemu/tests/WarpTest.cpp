@@ -14,8 +14,8 @@ const std::string storeLane =
 std::vector<uint32_t> results(const std::string &body, unsigned threads = 32) {
   Buffer<uint32_t> buffer(threads);
   Code code(head() + kernel(1, body + storeLane));
-  cuda::Result result = launch(code, "k", {1, threads}, buffer.address);
-  EXPECT_EQ(result, cuda::Success) << message(result);
+  rt::cuda::Result result = launch(code, "k", {1, threads}, buffer.address);
+  EXPECT_EQ(result, rt::cuda::Success) << message(result);
   return buffer.values();
 }
 
@@ -140,7 +140,7 @@ TEST(Divergence, LanesMayWaitForEachOther) {
              "setp.ne.u32 %p1, %r0, 0;\n@%p1 bra writer;\n"
              "spin:\nld.volatile.global.u32 %r1, [%d0];\nsetp.eq.u32 %p2, %r1, 0;\n@%p2 bra spin;\n"
              "bra.uni done;\nwriter:\nst.volatile.global.u32 [%d0], 1;\ndone:"));
-  EXPECT_EQ(launch(code, "k", {1, 2}, flag.address), cuda::Success);
+  EXPECT_EQ(launch(code, "k", {1, 2}, flag.address), rt::cuda::Success);
 }
 
 TEST(Barrier, Reductions) {
@@ -165,7 +165,7 @@ TEST(Atomics, OnGlobalMemory) {
                       "red.global.add.f32 [%d0+20], 0f3F800000;\n"
                       "setp.eq.u32 %p1, %r0, 3;\n@%p1 atom.global.cas.b32 %r3, [%d0+24], 5, 9;\n"
                       "@%p1 atom.global.exch.b32 %r3, [%d0+28], 11;"));
-  ASSERT_EQ(launch(code, "k", {4, 32}, memory.address), cuda::Success);
+  ASSERT_EQ(launch(code, "k", {4, 32}, memory.address), rt::cuda::Success);
   EXPECT_EQ(memory.values(),
             (std::vector<uint32_t>{128, 0, 31, 0xff, 0xffffffff, f32(128), 9, 11}));
 }
@@ -174,7 +174,7 @@ TEST(Atomics, CountAround) {
   Buffer<uint32_t> memory(std::vector<uint32_t>{0, 0});
   Code code(head() +
             kernel(1, "atom.global.inc.u32 %r1, [%d0], 9;\natom.global.dec.u32 %r1, [%d0+4], 9;"));
-  ASSERT_EQ(launch(code, "k", {1, 32}, memory.address), cuda::Success);
+  ASSERT_EQ(launch(code, "k", {1, 32}, memory.address), rt::cuda::Success);
   EXPECT_EQ(memory.values(), (std::vector<uint32_t>{2, 8}));
 }
 
