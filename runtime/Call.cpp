@@ -13,13 +13,19 @@ void Call::run() {
     profile->step_count = 0;
   prepareSizes();
   prepareOutputs(kStart);
-  if (std::any_of(program.values.begin(), program.values.end(),
-                  [](const Value &value) { return value.kind == ValueKind::Dynamic; }))
+  if (arena.stream)
+    uploadInputs();
+  bool anyDynamic =
+      std::any_of(program.values.begin(), program.values.end(),
+                  [](const Value &value) { return value.kind == ValueKind::Dynamic; });
+  if (anyDynamic && !arena.stream)
     dynamic.resize(program.values.size());
+  for (size_t i = 0; anyDynamic && arena.stream && i < program.values.size(); ++i)
+    deviceDynamic.emplace_back(*arena.stream);
 
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step &step = program.steps[i];
-    if (!dynamic.empty())
+    if (anyDynamic)
       allocateDynamic(i);
     uint64_t start = profile ? now() : 0;
     switch (step.kind) {
@@ -33,11 +39,16 @@ void Call::run() {
       runCopy(step);
       break;
     }
-    if (profile)
+    if (profile) {
+      if (arena.stream)
+        arena.stream->finish();
       record(step, start);
-    if (!dynamic.empty())
+    }
+    if (anyDynamic)
       freeDynamic(i);
   }
+  if (arena.stream)
+    downloadOutputs();
   if (profile) {
     profile->total_ns = now();
     profile->arena_bytes = arena.capacity;
@@ -76,7 +87,9 @@ void Call::layOut() {
     sizes.push_back(size);
     total += (size + align - 1) / align * align;
   }
-  if (total > arena.capacity) {
+  if (arena.stream) {
+    arena.capacity = total;
+  } else if (total > arena.capacity) {
     arena.memory.reset();
     arena.capacity = 0;
     arena.memory = allocate(total);
@@ -93,12 +106,15 @@ void Call::layOut() {
     const Value &value = program.values[i];
     if (value.kind == ValueKind::Weight) {
       // Kernels do not write to weights: the pages are mapped read-only.
-      arena.addresses[i] = const_cast<char *>(weights) + value.offset;
+      arena.addresses[i] = arena.stream ? static_cast<char *>(deviceWeights[i])
+                                        : const_cast<char *>(weights) + value.offset;
     } else if (value.kind == ValueKind::Arena) {
       if (arena.evaluation.size(value.bytes) > sizes[value.index])
         fail(ATTUNE_ERROR_ARTIFACT, "damaged metadata: value ", i, " does not fit into slot ",
              value.index);
-      arena.addresses[i] = arena.memory.get() + offsets[value.index];
+      arena.addresses[i] =
+          arena.stream ? static_cast<char *>(arena.slots[value.index].get(sizes[value.index]))
+                       : arena.memory.get() + offsets[value.index];
     }
   }
 }
@@ -112,27 +128,60 @@ void Call::prepareOutputs(Phase phase) {
     for (uint32_t extent : value.shape)
       shape.push_back(int64_t(arena.evaluation.size(extent)));
     binding.shapeOutput(i, shape);
-    arena.addresses[program.outputs[i].value] = binding.outputs[i].data;
+    arena.addresses[program.outputs[i].value] =
+        arena.stream ? static_cast<char *>(arena.outputs[i].get(arena.evaluation.bytes(value)))
+                     : binding.outputs[i].data;
   }
+  if (arena.stream)
+    return;
   // Now, because an input may have made room for an output.
   for (size_t i = 0; i < binding.inputs.size(); ++i)
     arena.addresses[program.inputs[i].value] = binding.inputs[i].data;
 }
 
+void Call::uploadInputs() {
+  for (size_t i = 0; i < binding.inputs.size(); ++i) {
+    uint32_t number = program.inputs[i].value;
+    uint64_t bytes = arena.evaluation.bytes(program.values[number]);
+    Handle handle = arena.inputs[i].get(bytes);
+    arena.stream->write(handle, binding.inputs[i].data, bytes);
+    arena.addresses[number] = static_cast<char *>(handle);
+  }
+}
+
+void Call::downloadOutputs() {
+  for (size_t i = 0; i < binding.outputs.size(); ++i) {
+    uint32_t number = program.outputs[i].value;
+    if (binding.outputs[i].data)
+      arena.stream->read(binding.outputs[i].data, arena.addresses[number], 0,
+                         arena.evaluation.bytes(program.values[number]));
+  }
+  arena.stream->finish();
+}
+
 void Call::allocateDynamic(size_t step) {
   for (uint32_t number : program.steps[step].buffers) {
     const Value &value = program.values[number];
-    if (value.kind != ValueKind::Dynamic || value.firstUse != int32_t(step) || dynamic[number])
+    if (value.kind != ValueKind::Dynamic || value.firstUse != int32_t(step))
       continue;
-    dynamic[number] = allocate(arena.evaluation.size(value.bytes));
-    arena.addresses[number] = dynamic[number].get();
+    uint64_t bytes = arena.evaluation.size(value.bytes);
+    if (arena.stream) {
+      arena.addresses[number] = static_cast<char *>(deviceDynamic[number].get(bytes));
+    } else if (!dynamic[number]) {
+      dynamic[number] = allocate(bytes);
+      arena.addresses[number] = dynamic[number].get();
+    }
   }
 }
 
 void Call::freeDynamic(size_t step) {
   for (uint32_t number : program.steps[step].buffers)
-    if (program.values[number].lastUse == int32_t(step))
-      dynamic[number].reset();
+    if (program.values[number].lastUse == int32_t(step)) {
+      if (arena.stream)
+        deviceDynamic[number].clear();
+      else
+        dynamic[number].reset();
+    }
 }
 
 void Call::runKernel(const Step &step) {
@@ -142,8 +191,11 @@ void Call::runKernel(const Step &step) {
   arena.dims.clear();
   for (uint32_t scalar : step.dims)
     arena.dims.push_back(arena.evaluation[scalar]);
-  if (int32_t code =
-          functions[step.kernel](&arena.context, arena.buffers.data(), arena.dims.data()))
+  int32_t code = functions[step.kernel](&arena.context, arena.buffers.data(), arena.dims.data());
+  if (arena.stream)
+    if (std::optional<std::string> failure = arena.stream->takeFailure())
+      fail(ATTUNE_ERROR_SYSTEM, nameOf(program.kernels[step.kernel]), ": ", *failure);
+  if (code)
     failKernel(program.kernels[step.kernel], code);
 }
 
@@ -200,8 +252,13 @@ void Call::runLoad(const Step &step, Phase phase) {
          available, " elements as a size");
   // Later scalars belong to this call only.
   arena.valid = false;
-  arena.evaluation.define(step.scalar, loadInteger(value.dtype, arena.addresses[step.buffers[0]] +
-                                                                    step.element * width));
+  char element[sizeof(int64_t)];
+  char *place = arena.addresses[step.buffers[0]];
+  if (arena.stream)
+    arena.stream->read(element, place, step.element * width, width);
+  else
+    memcpy(element, place + step.element * width, width);
+  arena.evaluation.define(step.scalar, loadInteger(value.dtype, element));
   arena.evaluation.evaluate(program, step.evaluates, binding.sizes);
   arena.evaluation.check(program, phase);
   prepareOutputs(phase);
@@ -214,7 +271,11 @@ void Call::runCopy(const Step &step) {
     fail(ATTUNE_ERROR_ARTIFACT, "damaged metadata: a copy of ", bytes, " bytes from ",
          bytesOf(from), " to ", bytesOf(to));
   char *source = arena.addresses[step.buffers[0]], *target = arena.addresses[step.buffers[1]];
-  if (bytes && source != target)
+  if (source == target)
+    return;
+  if (arena.stream)
+    arena.stream->copy(target, source, bytes);
+  else if (bytes)
     memmove(target, source, bytes);
 }
 
@@ -228,16 +289,20 @@ void Call::record(const Step &step, uint64_t start) {
   memcpy(place, &entry, std::min<size_t>(profile->step_size, sizeof entry));
 }
 
-void Call::failKernel(const Kernel &kernel, int32_t code) const {
+std::string Call::nameOf(const Kernel &kernel) {
   std::string where;
   constexpr size_t most = 4;
   for (size_t i = 0; i < kernel.nodes.size() && i < most; ++i)
     where += text(i ? ", `" : "`", kernel.nodes[i], "`");
   if (kernel.nodes.size() > most)
     where += text(" and ", kernel.nodes.size() - most, " more");
-  where = kernel.nodes.empty() ? text("kernel `", kernel.name, "`")
-                               : text("ONNX node", kernel.nodes.size() > 1 ? "s " : " ", where,
-                                      " (kernel `", kernel.name, "`)");
+  return kernel.nodes.empty() ? text("kernel `", kernel.name, "`")
+                              : text("ONNX node", kernel.nodes.size() > 1 ? "s " : " ", where,
+                                     " (kernel `", kernel.name, "`)");
+}
+
+void Call::failKernel(const Kernel &kernel, int32_t code) const {
+  std::string where = nameOf(kernel);
   switch (code) {
   case ATTUNE_KERNEL_INDEX_OUT_OF_RANGE:
     fail(ATTUNE_ERROR_KERNEL, where, ": an index is outside its axis");

@@ -15,10 +15,12 @@ namespace attune::rt {
 
 class Call {
 public:
+  /// `deviceWeights`: handles by value, on a device.
   Call(const Program &program, const std::vector<attune_kernel_fn> &functions, const char *weights,
-       Arena &arena, Binding &binding, attune_profile *profile)
-      : program(program), functions(functions), weights(weights), arena(arena), binding(binding),
-        profile(profile) {}
+       const std::vector<Handle> &deviceWeights, Arena &arena, Binding &binding,
+       attune_profile *profile)
+      : program(program), functions(functions), weights(weights), deviceWeights(deviceWeights),
+        arena(arena), binding(binding), profile(profile) {}
 
   /// Throws Error; then outputs have no defined content.
   void run();
@@ -27,6 +29,8 @@ private:
   void prepareSizes();
   void layOut();
   void prepareOutputs(Phase phase);
+  void uploadInputs();
+  void downloadOutputs();
   void allocateDynamic(size_t step);
   void freeDynamic(size_t step);
   void runKernel(const Step &step);
@@ -34,17 +38,22 @@ private:
   void runCopy(const Step &step);
   void record(const Step &step, uint64_t start);
   [[noreturn]] void failKernel(const Kernel &kernel, int32_t code) const;
+  /// "ONNX nodes `a`, `b` (kernel `k`)".
+  static std::string nameOf(const Kernel &kernel);
   uint64_t bytesOf(const Value &value) const;
   uint64_t now() const;
 
   const Program &program;
   const std::vector<attune_kernel_fn> &functions;
   const char *weights;
+  const std::vector<Handle> &deviceWeights;
   Arena &arena;
   Binding &binding;
   attune_profile *profile;
   std::chrono::steady_clock::time_point begin;
-  std::vector<Memory> dynamic; ///< per value, if the program has any
+  // Per value, if the program has any of unknown size.
+  std::vector<Memory> dynamic;
+  std::vector<Reserved> deviceDynamic;
 };
 
 } // namespace attune::rt

@@ -134,6 +134,6 @@ int32_t parallelFor(attune_ctx *ctx, int64_t tasks, attune_task_fn fn, void *con
 } // namespace
 
 Context::Context(unsigned threads, const attune_executor *executor)
-    : attune_ctx{sizeof(attune_ctx), threads, parallelFor}, executor(executor) {}
+    : attune_ctx{sizeof(attune_ctx), threads, parallelFor, nullptr}, executor(executor) {}
 
 } // namespace attune::rt

@@ -8,9 +8,12 @@
 
 namespace attune::rt {
 
+class Stream;
+
 /// What the kernels of one running call see; one per arena.
 struct Context : attune_ctx {
   const attune_executor *executor; ///< null: the process's pool
+  Stream *stream = nullptr;        ///< of the device, if there is one
 
   Context(unsigned threads, const attune_executor *executor);
 };

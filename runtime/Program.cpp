@@ -390,6 +390,14 @@ Program Parser::parse() {
   program.model = root["model"].string();
   program.compiler = root["compiler"].string();
   program.cpu = root["cpu"].string();
+  if (root.has("target")) {
+    std::string target = root["target"].string();
+    if (target == "opencl")
+      program.target = Target::OpenCl;
+    else if (target != "cpu")
+      fail(ATTUNE_ERROR_UNSUPPORTED, "unsupported: the model was compiled for the target `", target,
+           "`, this runtime knows cpu and opencl");
+  }
 
   // Sizes first: entries refer to each other in both directions.
   program.scalars.resize(root["scalars"].size());
@@ -427,6 +435,8 @@ Program Parser::parse() {
     root["steps"].damaged("too many");
   root["steps"].forEach([&](const Node &node) { program.steps.push_back(parseStep(node)); });
 
+  if (program.target != Target::Cpu && !program.aliases.empty())
+    root["aliases"].damaged("tensors of a device do not share memory");
   definePhases();
   checkPorts(program.inputs, ValueKind::Input, "inputs");
   checkPorts(program.outputs, ValueKind::Output, "outputs");

@@ -98,8 +98,11 @@ struct Kernel {
   std::vector<std::string> nodes;
 };
 
+enum class Target : uint8_t { Cpu, OpenCl };
+
 struct Program {
   std::string model, compiler, cpu;
+  Target target = Target::Cpu;
   std::vector<Port> inputs, outputs;
   std::vector<Alias> aliases;
   std::vector<Scalar> scalars;

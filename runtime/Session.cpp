@@ -38,6 +38,35 @@ Session::Session(const std::string &path, const attune_session_options &options)
 Session::~Session() {
   for (auto &arena : arenas)
     delete arena.load(std::memory_order_acquire);
+  for (Handle weight : weights)
+    if (weight)
+      weightStream->release(weight);
+}
+
+void Session::openDevice() {
+  device = openOpenClDevice();
+  weightStream = device->makeStream();
+  weights.resize(program.values.size());
+  for (size_t i = 0; i < program.values.size(); ++i) {
+    const Value &value = program.values[i];
+    if (value.kind != ValueKind::Weight)
+      continue;
+    weights[i] = weightStream->allocate(value.weightBytes);
+    weightStream->write(weights[i], artifact.weights() + value.offset, value.weightBytes);
+  }
+}
+
+Arena::Arena(const Context &own, const Program &program, std::unique_ptr<Stream> ownStream)
+    : context(own), stream(std::move(ownStream)) {
+  context.stream = stream.get();
+  context.device = &stream->kernelInterface();
+  auto reserve = [&](std::vector<Reserved> &list, size_t count) {
+    for (size_t i = 0; i < count; ++i)
+      list.emplace_back(*stream);
+  };
+  reserve(slots, program.slots.size());
+  reserve(inputs, program.inputs.size());
+  reserve(outputs, program.outputs.size());
 }
 
 void Session::describe() {
@@ -86,7 +115,8 @@ void Session::describe() {
                  outputList.data(),
                  aliasList.data(),
                  kernelList.data(),
-                 artifact.weightsSize()};
+                 artifact.weightsSize(),
+                 program.target == Target::Cpu ? "cpu" : "opencl"};
 }
 
 std::unique_ptr<Arena> Session::acquire() {
@@ -94,7 +124,9 @@ std::unique_ptr<Arena> Session::acquire() {
     if (place.load(std::memory_order_relaxed))
       if (Arena *arena = place.exchange(nullptr, std::memory_order_acquire))
         return std::unique_ptr<Arena>(arena);
-  return std::make_unique<Arena>(Context(threads, executor.run ? &executor : nullptr));
+  Context context(threads, executor.run ? &executor : nullptr);
+  return device ? std::make_unique<Arena>(context, program, device->makeStream())
+                : std::make_unique<Arena>(context);
 }
 
 void Session::release(std::unique_ptr<Arena> arena) {
@@ -130,13 +162,15 @@ private:
 void Session::run(const attune_run_args &args) {
   Binding binding(program, args, copyStrided);
   binding.sizes.threads = threads;
+  if (program.target != Target::Cpu)
+    std::call_once(deviceOnce, [&] { openDevice(); });
   struct Lease {
     Session &session;
     std::unique_ptr<Arena> arena;
     ~Lease() { session.release(std::move(arena)); }
   } lease{*this, acquire()};
   FloatScope floats(flushDenormals);
-  Call call(program, functions, artifact.weights(), *lease.arena, binding, args.profile);
+  Call call(program, functions, artifact.weights(), weights, *lease.arena, binding, args.profile);
   if (threads > 1 && !executor.run) {
     PoolActive active;
     call.run();

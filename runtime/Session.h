@@ -3,7 +3,8 @@
 //
 // Behind `attune_session`: opens the artifact, describes it, and runs its steps. Everything here is
 // immutable after construction but the pool of arenas, which is lock-free: a session works in a
-// forked child whatever the other threads of the parent were doing.
+// forked child whatever the other threads of the parent were doing. (On a device, which drivers do
+// not share with children, the first run adds that.)
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_SESSION_H
@@ -11,11 +12,13 @@
 
 #include "attune/runtime/ArtifactFile.h"
 #include "attune/runtime/Binding.h"
+#include "attune/runtime/Device.h"
 #include "attune/runtime/Evaluation.h"
 #include "attune/runtime/Parallel.h"
 #include "attune/runtime/Program.h"
 #include <atomic>
 #include <memory>
+#include <mutex>
 
 namespace attune::rt {
 
@@ -31,7 +34,12 @@ struct Arena {
   std::vector<void *> buffers;   ///< of the step that runs
   std::vector<int64_t> dims;
 
+  // On a device addresses are handles, and there is a buffer per slot of the memory plan.
+  std::unique_ptr<Stream> stream;
+  std::vector<Reserved> slots, inputs, outputs;
+
   explicit Arena(const Context &context) : context(context) {}
+  Arena(const Context &context, const Program &program, std::unique_ptr<Stream> stream);
 };
 
 class Session {
@@ -47,6 +55,7 @@ private:
   void describe();
   std::unique_ptr<Arena> acquire();
   void release(std::unique_ptr<Arena> arena);
+  void openDevice();
 
   ArtifactFile artifact;
   Program program;
@@ -54,6 +63,11 @@ private:
   attune_executor executor{};
   bool flushDenormals = false, copyStrided = false;
   unsigned threads = 1;
+  /// Of targets other than the CPU: opened by the first run, with the weights by value.
+  std::once_flag deviceOnce;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Stream> weightStream;
+  std::vector<Handle> weights;
   std::atomic<Arena *> arenas[64] = {};
 
   // What the signature points at.

@@ -15,6 +15,7 @@ extern "C" {
 #endif
 
 typedef struct attune_ctx attune_ctx;
+typedef struct attune_kernel_device attune_kernel_device;
 
 /* One call computes the whole kernel.
  * buffers: inputs, then outputs, then scratch, as the host program lists them; element-aligned.
@@ -27,7 +28,24 @@ typedef int32_t (*attune_kernel_fn)(attune_ctx *ctx, void *const *buffers, const
 typedef int32_t (*attune_task_fn)(attune_ctx *ctx, void *const *buffers, const int64_t *dims,
                                   int64_t task, int64_t worker);
 
-/* Generated code reads the first three fields at these offsets; the order is part of the ABI. */
+/* How the host code of a kernel for a device reaches it; buffers of such kernels are handles. What
+ * fails is remembered: later calls of the same kernel do nothing, and the runtime reports it. */
+struct attune_kernel_device {
+  uint32_t size; /* sizeof(attune_kernel_device) */
+  /* Starts `entry` of a program in the device's language. `range`: groups along x, y, z, work items
+   * of a group along x, y, z, bytes of memory that a group shares. Argument i has sizes[i] bytes at
+   * args[i], or its handle where handles[i] is not 0; a size of 0 ends the list. */
+  int32_t (*launch)(attune_ctx *ctx, const char *source, uint64_t length, const char *entry,
+                    const int32_t *range, const uint64_t *sizes, void *const *args,
+                    const uint8_t *handles);
+  /* Memory of the device until `release`, uninitialised; null if that failed. */
+  void *(*allocate)(attune_ctx *ctx, uint64_t bytes);
+  void (*release)(attune_ctx *ctx, void *handle);
+  /* The 32-bit integer that lies there once all that was started is done. */
+  int32_t (*status)(attune_ctx *ctx, void *handle);
+};
+
+/* Generated code reads these fields at these offsets; the order is part of the ABI. */
 struct attune_ctx {
   uint32_t size;    /* sizeof(attune_ctx) */
   uint32_t threads; /* workers that may run at once */
@@ -35,6 +53,7 @@ struct attune_ctx {
    * first non-zero result in task order. */
   int32_t (*parallel_for)(attune_ctx *ctx, int64_t n, attune_task_fn fn, void *const *buffers,
                           const int64_t *dims);
+  const attune_kernel_device *device; /* null: buffers are addresses of the host */
 };
 
 enum {

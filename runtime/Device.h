@@ -1,0 +1,82 @@
+//===- Device.h - Where tensors of a target other than the CPU live ---------------------------===//
+//
+// A session of such a target has one Device; every arena has a Stream of it, which runs one call at
+// a time. Tensors are handles: weights are uploaded once, what kernels hand to each other stays on
+// the device, inputs and outputs are copied. All functions that can fail throw Error.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_DEVICE_H
+#define ATTUNE_RUNTIME_DEVICE_H
+
+#include "attune/runtime/kernel_abi.h"
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace attune::rt {
+
+using Handle = void *;
+
+/// What it is told to do happens in order. Handles are its own or the device's.
+class Stream {
+public:
+  virtual ~Stream() = default;
+
+  /// What kernels call. It refers to this stream by `Context::stream`.
+  virtual const attune_kernel_device &kernelInterface() const = 0;
+  /// Why what kernels asked for since the last call of this function was not done.
+  virtual std::optional<std::string> takeFailure() = 0;
+
+  virtual Handle allocate(uint64_t bytes) = 0;
+  virtual void release(Handle handle) = 0;
+  /// `from` may change, and `to` is there, when these return.
+  virtual void write(Handle to, const void *from, uint64_t bytes) = 0;
+  virtual void read(void *to, Handle from, uint64_t offset, uint64_t bytes) = 0;
+  virtual void copy(Handle to, Handle from, uint64_t bytes) = 0;
+  virtual void finish() = 0;
+};
+
+class Device {
+public:
+  virtual ~Device() = default;
+  virtual std::unique_ptr<Stream> makeStream() = 0;
+};
+
+/// The one that `ATTUNE_OPENCL_DEVICE` names, else the first GPU, else the first of any kind.
+std::unique_ptr<Device> openOpenClDevice();
+
+/// A buffer that grows with what it is asked for.
+class Reserved {
+public:
+  explicit Reserved(Stream &stream) : stream(&stream) {}
+  Reserved(Reserved &&other) noexcept : Reserved(*other.stream) {
+    std::swap(handle, other.handle);
+    std::swap(capacity, other.capacity);
+  }
+  ~Reserved() { clear(); }
+
+  Handle get(uint64_t bytes) {
+    if (!handle || bytes > capacity) {
+      clear();
+      handle = stream->allocate(bytes);
+      capacity = bytes;
+    }
+    return handle;
+  }
+  void clear() {
+    if (handle)
+      stream->release(handle);
+    handle = nullptr;
+    capacity = 0;
+  }
+  uint64_t size() const { return capacity; }
+
+private:
+  Stream *stream;
+  Handle handle = nullptr;
+  uint64_t capacity = 0;
+};
+
+} // namespace attune::rt
+#endif
