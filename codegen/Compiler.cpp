@@ -4,6 +4,7 @@
 #include "attune/codegen/CpuBackend.h"
 #include "attune/codegen/ExportProgram.h"
 #include "attune/codegen/Kernels.h"
+#include "attune/codegen/OpenClBackend.h"
 #include "attune/codegen/cost/FormCost.h"
 #include "attune/codegen/cpu/Emit.h"
 #include "attune/dialect/Locations.h"
@@ -114,14 +115,20 @@ public:
     if (options.stopAfter == "import")
       return writeText(output);
 
-    codegen::CpuBackend backend(*target, backendKind());
+    std::unique_ptr<codegen::TargetBackend> backend = makeBackend(*target);
     codegen::RooflineOracle oracle(*target);
     codegen::OracleFormPrices prices(oracle);
     using AddStage = std::function<void(OpPassManager &)>;
     std::pair<StringRef, AddStage> stages[] = {
         {"canonicalize", addCanonicalizeStage},
         {"raise", addRaiseStage},
-        {"rewrite", [&](OpPassManager &pm) { addRewriteStage(pm, options.form, &prices); }},
+        {"rewrite",
+         [&](OpPassManager &pm) {
+           if (onDevice())
+             addRewriteStage(pm, options.form.empty() ? "quadratic" : options.form, nullptr);
+           else
+             addRewriteStage(pm, options.form, &prices);
+         }},
     };
     for (auto &[name, add] : stages) {
       if (llvm::Error error = stage(name, add))
@@ -134,12 +141,12 @@ public:
     module->walk(
         [&](Operation *op) { report.attentions += isa<AttentionOp, LinearAttentionOp>(op); });
     if (llvm::Error error = stage("fuse", [&](OpPassManager &pm) {
-          addFuseStage(pm, options.reference ? nullptr : &backend);
+          addFuseStage(pm, options.reference ? nullptr : backend.get());
         }))
       return error;
     if (options.stopAfter == "fuse" || options.emit == EmitKind::MLIR)
       return writeText(output);
-    return emit(backend, output);
+    return emit(*backend, output);
   }
 
 private:
@@ -187,10 +194,18 @@ private:
         .Default(codegen::BackendKind::Auto);
   }
 
-  void priceOf(const codegen::CpuBackend &backend, KernelOp kernel,
+  bool onDevice() const { return options.target != "cpu"; }
+
+  std::unique_ptr<codegen::TargetBackend> makeBackend(codegen::CpuTarget target) const {
+    if (onDevice())
+      return std::make_unique<codegen::OpenClBackend>(std::move(target));
+    return std::make_unique<codegen::CpuBackend>(std::move(target), backendKind());
+  }
+
+  void priceOf(const codegen::TargetBackend &backend, KernelOp kernel,
                std::vector<CompileReport::Price> &prices) {
     if (!options.reference)
-      for (const codegen::CpuBackend::Price &price : backend.prices(kernel))
+      for (const codegen::TargetBackend::Price &price : backend.prices(kernel))
         prices.push_back({price.backend.str(), price.emitter.str(), price.seconds * 1e3});
   }
 
@@ -243,7 +258,7 @@ private:
     return llvm::Error::success();
   }
 
-  llvm::Error emit(const codegen::CpuBackend &backend, StringRef output) {
+  llvm::Error emit(const codegen::TargetBackend &backend, StringRef output) {
     auto func = module->lookupSymbol<func::FuncOp>("main");
     if (!func)
       return llvm::make_error<CompileError>(CompileError::Kind::User,
@@ -268,6 +283,7 @@ private:
     if (failed(program))
       return diagnostics.take("lower");
     program->model = module->getName().value_or("").str();
+    program->target = backend.machine().str();
     report.kernelCalls = llvm::count_if(program->steps, [](const auto &step) {
       return step.kind == codegen::Program::Step::Kind::Kernel;
     });

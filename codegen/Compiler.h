@@ -40,6 +40,9 @@ public:
 enum class EmitKind { Artifact, Object, Assembly, LLVMIR, MLIR };
 
 struct CompileOptions {
+  /// What kernels run on: cpu or opencl.
+  std::string target = "cpu";
+  /// Of the kernels, or of the host code around those of a device.
   std::string cpu = "host";
   EmitKind emit = EmitKind::Artifact;
   /// Stop after this stage and write MLIR: import, canonicalize, raise, rewrite or fuse.

@@ -8,9 +8,8 @@
 #ifndef ATTUNE_CODEGEN_CPUBACKEND_H
 #define ATTUNE_CODEGEN_CPUBACKEND_H
 
-#include "attune/codegen/Kernels.h"
+#include "attune/codegen/Backend.h"
 #include "attune/codegen/cost/Oracle.h"
-#include "attune/passes/fuse/KernelBackend.h"
 
 namespace attune::codegen {
 
@@ -18,7 +17,7 @@ namespace attune::codegen {
 /// margin.
 enum class BackendKind { Auto, Mlir, Halide };
 
-class CpuBackend final : public KernelBackend {
+class CpuBackend final : public TargetBackend {
 public:
   explicit CpuBackend(CpuTarget target, BackendKind kind = BackendKind::Mlir);
 
@@ -28,19 +27,11 @@ public:
   bool prefersMerged(KernelOp merged, KernelOp producer, KernelOp consumer) const override;
   bool packsConstants() const override { return kind != BackendKind::Halide; }
 
-  const CpuTarget &target() const { return cpu; }
-  /// The emitters of a kernel that the fuse stage formed, the best first: Halide may find only
-  /// while it compiles that a kernel is beyond it. `reference`: the fall-back that lowers
-  /// everything by its reference lowering.
-  EmitterList choose(KernelOp kernel, bool reference) const;
-
-  /// What a kernel would take by one of the emitters that could make it.
-  struct Price {
-    llvm::StringRef backend, emitter;
-    double seconds;
-  };
-  /// All that were considered for a kernel, the chosen one first.
-  llvm::SmallVector<Price> prices(KernelOp kernel) const;
+  llvm::StringRef machine() const override { return "cpu"; }
+  const CpuTarget &target() const override { return cpu; }
+  /// Several, as Halide may find only while it compiles that a kernel is beyond it.
+  EmitterList choose(KernelOp kernel, bool reference) const override;
+  llvm::SmallVector<Price> prices(KernelOp kernel) const override;
 
 private:
   CpuTarget cpu;

@@ -106,6 +106,7 @@ json::Value Program::toJson(llvm::StringRef compiler, llvm::StringRef cpu) const
   return json::Object{{"format", 1},
                       {"compiler", compiler},
                       {"cpu", cpu},
+                      {"target", target},
                       {"model", json::fixUTF8(model)},
                       {"inputs", ports(inputs)},
                       {"outputs", ports(outputs)},

@@ -69,6 +69,7 @@ struct Program {
   std::vector<Alias> aliases;
   std::vector<std::vector<int64_t>> slots;
   std::string model;
+  std::string target = "cpu"; ///< what the kernels run on
 
   /// Contents of the weight section in order; offsets are multiples of 64.
   std::vector<mlir::ElementsAttr> weights;

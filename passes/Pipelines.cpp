@@ -92,7 +92,7 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));
-  if (backend)
+  if (backend && backend->sharesCaches())
     pm.addNestedPass<func::FuncOp>(createShareCachesPass(*backend));
   pm.addPass(createCSEPass());
   verifyStage(pm, "fuse",

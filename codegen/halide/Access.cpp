@@ -1,6 +1,8 @@
 #include "attune/codegen/halide/Access.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
@@ -11,6 +13,16 @@ namespace attune::codegen::halide {
 bool isView(Operation *op) {
   return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp, tensor::ExtractSliceOp,
              tensor::PadOp, tensor::InsertSliceOp>(op);
+}
+
+bool isExpensive(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic)
+    return false;
+  unsigned operations = 0;
+  for (Operation &inner : generic.getBody()->without_terminator())
+    operations += isa<math::MathDialect>(inner.getDialect()) || isa<arith::DivFOp>(inner) ? 4 : 1;
+  return operations > 3;
 }
 
 namespace {

@@ -28,5 +28,8 @@ Access getAccess(mlir::OpOperand &operand);
 /// Operators that only say where elements are.
 bool isView(mlir::Operation *op);
 
+/// Operators that do work per element beyond moving it.
+bool isExpensive(mlir::Operation *op);
+
 } // namespace attune::codegen::halide
 #endif

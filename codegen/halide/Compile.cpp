@@ -28,34 +28,66 @@ static llvm::Expected<std::string> takeFile(llvm::StringRef path) {
   return (*buffer)->getBuffer().str();
 }
 
-llvm::Expected<Bitcode> compile(const Region &region, const Plan &plan, llvm::StringRef symbol,
-                                const CpuTarget &target) {
+/// `prepare` schedules the Funcs and may add lowering passes.
+static llvm::Expected<std::string>
+generate(const Region &region, const Plan &plan, llvm::StringRef symbol, const hl::Target &target,
+         llvm::function_ref<void(Funcs &, hl::Pipeline &)> prepare) {
   llvm::SmallString<128> path;
   if (std::error_code error = llvm::sys::fs::createTemporaryFile("attune", "bc", path))
     return llvm::createStringError(error, "cannot make a temporary file");
-  Bitcode bitcode;
   try {
     Funcs funcs = translate(region, plan);
-    schedule(funcs, plan);
+    hl::Pipeline pipeline(funcs.results);
+    prepare(funcs, pipeline);
     std::vector<hl::Argument> arguments;
     for (const hl::ImageParam &input : funcs.inputs)
       arguments.push_back(input);
     for (const hl::Param<int32_t> &dim : funcs.dims)
       arguments.push_back(dim);
-    hl::Pipeline pipeline(funcs.results);
-    UseScratch useScratch(bitcode.scratch);
-    pipeline.add_custom_lowering_pass(&useScratch, [] {});
     pipeline.compile_to({{hl::OutputFileType::bitcode, path.str().str()}}, arguments, symbol.str(),
-                        makeTarget(target));
+                        target);
   } catch (const hl::Error &error) {
     llvm::sys::fs::remove(path);
-    return llvm::createStringError(llvm::StringRef(error.what()).trim());
+    std::string what = llvm::StringRef(error.what()).trim().str();
+    return llvm::createStringError(what == "Error:" ? "Halide has no code for it" : what);
   }
-  auto bytes = takeFile(path);
+  return takeFile(path);
+}
+
+llvm::Expected<Bitcode> compile(const Region &region, const Plan &plan, llvm::StringRef symbol,
+                                const CpuTarget &target) {
+  Bitcode bitcode;
+  UseScratch useScratch(bitcode.scratch);
+  auto bytes =
+      generate(region, plan, symbol, makeTarget(target), [&](Funcs &funcs, hl::Pipeline &pipeline) {
+        schedule(funcs, plan);
+        pipeline.add_custom_lowering_pass(&useScratch, [] {});
+      });
   if (!bytes)
     return bytes.takeError();
   bitcode.bytes = std::move(*bytes);
   return bitcode;
+}
+
+llvm::Expected<std::string> compileForDevice(const Region &region, const Plan &plan,
+                                             llvm::StringRef symbol) {
+  hl::Target target = makeTarget(CpuTarget());
+  target.set_feature(hl::Target::OpenCL);
+  // An extension, which is asked for only where it is needed.
+  bool doubles = mlir::func::FuncOp(region.func)
+                     .walk([](mlir::Operation *op) {
+                       auto isDouble = [](mlir::Type type) {
+                         return mlir::getElementTypeOrSelf(type).isF64();
+                       };
+                       return llvm::any_of(op->getOperandTypes(), isDouble) ||
+                                      llvm::any_of(op->getResultTypes(), isDouble)
+                                  ? mlir::WalkResult::interrupt()
+                                  : mlir::WalkResult::advance();
+                     })
+                     .wasInterrupted();
+  target.set_feature(hl::Target::CLDoubles, doubles);
+  return generate(region, plan, symbol, target,
+                  [&](Funcs &funcs, hl::Pipeline &) { scheduleOnDevice(funcs, plan); });
 }
 
 } // namespace attune::codegen::halide

@@ -4,7 +4,10 @@
 //
 // The bitcode defines `int32_t symbol(void *context, halide_buffer_t *in..., int32_t dim...,
 // halide_buffer_t *out...)`. It calls `halide_do_par_for`, `halide_free` and
-// `attune_halide_scratch` (Hooks.h), nothing else of Halide's run time.
+// `attune_halide_scratch` (codegen/cpu/Hooks.h), nothing else of Halide's run time.
+//
+// For a device the same function only allocates temporaries of the device and launches; the OpenCL
+// C of what it launches is a constant of the bitcode.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_HALIDE_COMPILE_H
@@ -37,6 +40,9 @@ struct Bitcode {
 
 llvm::Expected<Bitcode> compile(const Region &region, const Plan &plan, llvm::StringRef symbol,
                                 const CpuTarget &target);
+/// The plan is one of DevicePlan.h.
+llvm::Expected<std::string> compileForDevice(const Region &region, const Plan &plan,
+                                             llvm::StringRef symbol);
 
 } // namespace attune::codegen::halide
 #endif

@@ -2,6 +2,7 @@
 
 #include "attune/codegen/cpu/KernelBuilder.h"
 #include "attune/codegen/halide/Compile.h"
+#include "attune/codegen/halide/DevicePlan.h"
 #include "attune/runtime/kernel_abi.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -61,11 +62,23 @@ HostExpr hostExpr(const ScratchBuffer &buffer) {
   };
 }
 
+enum class Machine { Cpu, OpenCl };
+
+constexpr StringLiteral kStatus = "attune_device_status";
+
 /// The kernel function around Halide's: buffer descriptors on the stack, sizes as 32-bit integers.
 class Wrapper {
 public:
-  Wrapper(KernelOp op, ModuleOp module, StringRef symbol, const CpuTarget &target)
-      : op(op), module(module), symbol(symbol), kb(op.getLoc(), target) {}
+  /// `checked`: there is one more result, the kernel's return value.
+  Wrapper(KernelOp op, ModuleOp module, StringRef symbol, const CpuTarget &target, Machine machine,
+          bool checked)
+      : op(op), module(module), symbol(symbol), machine(machine), checked(checked),
+        kb(op.getLoc(), target) {
+    llvm::append_range(types, op.getInputs().getTypes());
+    llvm::append_range(types, op.getResultTypes());
+    if (checked)
+      types.push_back(RankedTensorType::get({}, kb.b.getI32Type()));
+  }
 
   void build() {
     std::string inner = (symbol + "_halide").str();
@@ -79,7 +92,12 @@ public:
                           kb.constI(ATTUNE_KERNEL_TOO_LARGE, i32))};
       };
       auto run = [&]() -> Values {
-        return {LLVM::CallOp::create(kb.b, kb.loc, i32, inner, operands).getResult()};
+        Value code = LLVM::CallOp::create(kb.b, kb.loc, i32, inner, operands).getResult();
+        if (!checked)
+          return {code};
+        Value status = kb.buffer(args, numBuffers() - 1);
+        return {LLVM::CallOp::create(kb.b, kb.loc, i32, kStatus, ValueRange{operands[0], status})
+                    .getResult()};
       };
       Value works = arith::AndIOp::create(kb.b, kb.loc, allFit(), isNot(anyEmpty()));
       return kb.ifElse(works, {i32}, run, otherwise)[0];
@@ -90,23 +108,26 @@ private:
   KernelOp op;
   ModuleOp module;
   StringRef symbol;
+  Machine machine;
+  bool checked;
   KernelBuilder kb;
+  SmallVector<Type> types; ///< of the buffers: inputs, results, what else Halide's function gives
   SmallVector<Values> extents; ///< of inputs, then results
 
   unsigned numInputs() { return op.getInputs().size(); }
-  unsigned numBuffers() { return numInputs() + op.getNumResults(); }
-  Type typeOf(unsigned buffer) {
-    return buffer < numInputs() ? op.getInputs()[buffer].getType()
-                                : op.getResult(buffer - numInputs()).getType();
-  }
+  unsigned numBuffers() { return types.size(); }
 
   void declare(StringRef name) {
-    SmallVector<Type> types(1 + numInputs(), kb.ptr());
-    types.append(op.getDims().size(), kb.b.getI32Type());
-    types.append(op.getNumResults(), kb.ptr());
+    SmallVector<Type> parameters(1 + numInputs(), kb.ptr());
+    parameters.append(op.getDims().size(), kb.b.getI32Type());
+    parameters.append(numBuffers() - numInputs(), kb.ptr());
     OpBuilder b(module.getBodyRegion());
     LLVM::LLVMFuncOp::create(b, op.getLoc(), name,
-                             LLVM::LLVMFunctionType::get(kb.b.getI32Type(), types));
+                             LLVM::LLVMFunctionType::get(kb.b.getI32Type(), parameters));
+    if (checked && !module.lookupSymbol(kStatus))
+      LLVM::LLVMFuncOp::create(
+          b, op.getLoc(), kStatus,
+          LLVM::LLVMFunctionType::get(kb.b.getI32Type(), {kb.ptr(), kb.ptr()}));
   }
 
   void findExtents(const KernelArgs &args) {
@@ -114,7 +135,7 @@ private:
     auto resultDim = op.getResultDims().begin();
     for (unsigned buffer = 0; buffer < numBuffers(); ++buffer) {
       Values &list = extents.emplace_back();
-      for (int64_t extent : cast<RankedTensorType>(typeOf(buffer)).getShape()) {
+      for (int64_t extent : cast<RankedTensorType>(types[buffer]).getShape()) {
         if (!ShapedType::isDynamic(extent))
           list.push_back(kb.idx(extent));
         else if (buffer < numInputs())
@@ -136,16 +157,16 @@ private:
   /// Without results there is nothing to do, and Halide's loops expect something.
   Value anyEmpty() {
     Value empty = kb.constI(0, kb.b.getI1Type());
-    for (unsigned buffer = numInputs(); buffer < numBuffers(); ++buffer)
+    for (unsigned buffer = numInputs(); buffer < numInputs() + op.getNumResults(); ++buffer)
       empty = arith::OrIOp::create(kb.b, kb.loc, empty, kb.eq(elements(buffer), kb.idx(0)));
     return empty;
   }
 
   Value allFit() {
     Value fits = kb.constI(1, kb.b.getI1Type());
+    int64_t most = checked ? halide::kMostIndex : kMostElements;
     for (unsigned buffer = 0; buffer < numBuffers(); ++buffer)
-      fits =
-          arith::AndIOp::create(kb.b, kb.loc, fits, kb.lt(elements(buffer), kb.idx(kMostElements)));
+      fits = arith::AndIOp::create(kb.b, kb.loc, fits, kb.lt(elements(buffer), kb.idx(most)));
     return fits;
   }
 
@@ -168,14 +189,15 @@ private:
 
   /// A `halide_buffer_t` (HalideRuntime.h): device, interface, host, flags, type, dimensions, dims.
   Value descriptor(const KernelArgs &args, unsigned buffer) {
-    auto type = cast<RankedTensorType>(typeOf(buffer));
+    auto type = cast<RankedTensorType>(types[buffer]);
     Type i64 = kb.b.getI64Type();
     Value result = local(i64, 7),
           axes = local(kb.b.getI32Type(), std::max<int64_t>(1, 4 * type.getRank()));
     Value zero = kb.constI(0, i64);
-    for (int64_t byte : {0, 8, 24, 48})
+    bool host = machine == Machine::Cpu;
+    for (int64_t byte : {host ? 0 : 16, 8, 24, 48})
       storeAt(zero, result, byte);
-    storeAt(kb.buffer(args, buffer), result, 16);
+    storeAt(kb.buffer(args, buffer), result, host ? 16 : 0);
     storeAt(kb.constI(typeCode(type.getElementType()), kb.b.getI32Type()), result, 32);
     storeAt(kb.constI(type.getRank(), kb.b.getI32Type()), result, 36);
     storeAt(axes, result, 40);
@@ -203,7 +225,7 @@ private:
   /// In the entry block, so that the memory becomes registers.
   Values makeOperands(const KernelArgs &args) {
     Type i64 = kb.b.getI64Type();
-    // What the hooks know of a call (Hooks.cpp): ctx, scratch buffers, worker.
+    // What the hooks know of a call (codegen/cpu/Hooks.h): on a CPU ctx, scratch buffers, worker.
     Value context = local(i64, 3);
     storeAt(args.ctx, context, 0);
     storeAt(kb.gep(args.buffers, kb.idx(numBuffers()), kb.ptr()), context, 8);
@@ -219,6 +241,11 @@ private:
   }
 };
 
+InFlightDiagnostic refuse(KernelOp op, llvm::Error reason) {
+  return op.emitError("unsupported: the Halide back end does not take this kernel: ")
+         << llvm::toString(std::move(reason));
+}
+
 class HalideEmitter final : public KernelEmitter {
 public:
   StringRef name() const override { return "halide"; }
@@ -232,9 +259,8 @@ public:
                                 const CpuTarget &target) const override {
     auto bitcode = compile(op, (symbol + "_halide").str(), target);
     if (!bitcode)
-      return op.emitError("unsupported: the Halide back end does not take this kernel: ")
-             << llvm::toString(bitcode.takeError());
-    Wrapper(op, module, symbol, target).build();
+      return refuse(op, bitcode.takeError());
+    Wrapper(op, module, symbol, target, Machine::Cpu, /*checked=*/false).build();
     EmittedKernel kernel;
     for (const ScratchBuffer &buffer : bitcode->scratch)
       kernel.scratch.push_back(hostExpr(buffer));
@@ -245,7 +271,7 @@ public:
 private:
   static llvm::Expected<halide::Bitcode> compile(KernelOp op, StringRef symbol,
                                                  const CpuTarget &target) {
-    auto region = halide::makeRegion(op, target);
+    auto region = halide::makeRegion(op, &target);
     if (!region)
       return region.takeError();
     auto plan = halide::makePlan(*region, target);
@@ -255,10 +281,46 @@ private:
   }
 };
 
+class OpenClEmitter final : public KernelEmitter {
+public:
+  StringRef name() const override { return "opencl"; }
+  StringRef backend() const override { return "halide"; }
+
+  bool matches(KernelOp op, const CpuTarget &) const override {
+    return countLaunches(op).has_value();
+  }
+
+  FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
+                                const CpuTarget &target) const override {
+    auto region = halide::makeRegion(op, nullptr);
+    if (!region)
+      return refuse(op, region.takeError());
+    auto bitcode = compile(*region, (symbol + "_halide").str());
+    if (!bitcode)
+      return refuse(op, bitcode.takeError());
+    Wrapper(op, module, symbol, target, Machine::OpenCl, region->checked).build();
+    EmittedKernel kernel;
+    if (region->checked)
+      kernel.scratch.push_back([](OpBuilder &b, Location loc, ValueRange, Value) -> Value {
+        return arith::ConstantIndexOp::create(b, loc, sizeof(int32_t));
+      });
+    kernel.bitcode = std::move(*bitcode);
+    return kernel;
+  }
+
+private:
+  static llvm::Expected<std::string> compile(const halide::Region &region, StringRef symbol) {
+    auto plan = halide::makeDevicePlan(region);
+    if (!plan)
+      return plan.takeError();
+    return halide::compileForDevice(region, *plan, symbol);
+  }
+};
+
 } // namespace
 
 std::optional<HalideFit> fitHalide(KernelOp op, const CpuTarget &target) {
-  auto region = halide::makeRegion(op, target);
+  auto region = halide::makeRegion(op, &target);
   if (!region) {
     llvm::consumeError(region.takeError());
     return std::nullopt;
@@ -271,6 +333,22 @@ std::optional<HalideFit> fitHalide(KernelOp op, const CpuTarget &target) {
   return HalideFit{plan->isFused()};
 }
 
+std::optional<size_t> countLaunches(KernelOp op) {
+  auto region = halide::makeRegion(op, nullptr);
+  if (!region) {
+    llvm::consumeError(region.takeError());
+    return std::nullopt;
+  }
+  auto plan = halide::makeDevicePlan(*region);
+  if (!plan) {
+    llvm::consumeError(plan.takeError());
+    return std::nullopt;
+  }
+  return plan->roots.size();
+}
+
 std::unique_ptr<KernelEmitter> createHalideEmitter() { return std::make_unique<HalideEmitter>(); }
+
+std::unique_ptr<KernelEmitter> createOpenClEmitter() { return std::make_unique<OpenClEmitter>(); }
 
 } // namespace attune::codegen

@@ -14,8 +14,15 @@
 
 namespace attune::codegen {
 
-/// Never null; where the back end was left out of the build, it takes no kernel and says so.
+/// Never null; where the back end was left out of the build, they take no kernel and say so.
 std::unique_ptr<KernelEmitter> createHalideEmitter();
+
+/// Kernels for an OpenCL device: the function of the kernel ABI runs on the host and launches, its
+/// buffers are handles (runtime/kernel_abi.h).
+std::unique_ptr<KernelEmitter> createOpenClEmitter();
+
+/// How many launches a kernel takes on a device at least; nothing where it cannot be had.
+std::optional<size_t> countLaunches(KernelOp op);
 
 /// How the back end would compute a kernel.
 struct HalideFit {

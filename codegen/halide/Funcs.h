@@ -35,6 +35,7 @@ struct Computed {
   /// Roots of which blocks are computed before they are stored, as their tiles may end beyond the
   /// result or their rows are sums: `func` copies from here.
   hl::Func inner;
+  Exprs extents; ///< of roots on a device, row-major
 };
 
 struct Funcs {
@@ -59,6 +60,7 @@ hl::Expr neutralElement(mlir::Operation &combiner);
 
 Funcs translate(const Region &region, const Plan &plan);
 void schedule(Funcs &funcs, const Plan &plan);
+void scheduleOnDevice(Funcs &funcs, const Plan &plan);
 
 } // namespace attune::codegen::halide
 #endif

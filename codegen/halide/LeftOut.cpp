@@ -19,6 +19,10 @@ public:
 
 std::unique_ptr<KernelEmitter> createHalideEmitter() { return std::make_unique<LeftOutEmitter>(); }
 
+std::unique_ptr<KernelEmitter> createOpenClEmitter() { return std::make_unique<LeftOutEmitter>(); }
+
+std::optional<size_t> countLaunches(KernelOp) { return std::nullopt; }
+
 std::optional<HalideFit> fitHalide(KernelOp, const CpuTarget &) { return std::nullopt; }
 
 } // namespace attune::codegen

@@ -3,7 +3,6 @@
 #include "attune/codegen/halide/Access.h"
 #include "attune/codegen/halide/Support.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/STLExtras.h"
 
@@ -155,17 +154,6 @@ private:
       }
     }
     return best;
-  }
-
-  /// Work per element beyond moving it.
-  static bool isExpensive(Operation *op) {
-    auto generic = dyn_cast<linalg::GenericOp>(op);
-    if (!generic)
-      return false;
-    unsigned operations = 0;
-    for (Operation &inner : generic.getBody()->without_terminator())
-      operations += isa<math::MathDialect>(inner.getDialect()) || isa<arith::DivFOp>(inner) ? 4 : 1;
-    return operations > 3;
   }
 
   /// Whether elements come from elsewhere, not from a constant.
@@ -463,10 +451,6 @@ private:
 llvm::Expected<Plan> makePlan(const Region &region, const CpuTarget &target) {
   if (llvm::Error error = checkSupported(region))
     return std::move(error);
-  for (Operation &op : region.body())
-    if (auto generic = dyn_cast<linalg::GenericOp>(op))
-      if (generic->getNumResults() != 1 && generic.getNumReductionLoops() != 0)
-        return llvm::createStringError("a reduction has several results");
   return Planner(region, target).run();
 }
 

@@ -35,6 +35,7 @@ struct Stage {
   mlir::Value host;
   int64_t rowAxis = -1, rows = 1, vectors = 1;
   bool exact = true; ///< of a host: its tiles end where its axes end
+  bool wide = true;  ///< on a device: the columns of a tile can be a vector
   /// Row: the reduction loop that runs along the lanes.
   int64_t laneLoop = -1;
   int64_t lanes = 1; ///< of a vector of this value
@@ -51,6 +52,8 @@ struct Plan {
   llvm::MapVector<mlir::Value, Root> roots;   ///< in an order in which they can be computed
   /// Tiles may end beyond an axis: reads of inputs stay inside by clamping.
   bool clampsInputs = false;
+  /// Roots are launches on a device (DevicePlan.h).
+  bool onDevice = false;
 
   /// Whether the operators of the region share blocks: less than that is no gain over a kernel
   /// each.

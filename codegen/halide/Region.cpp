@@ -2,6 +2,7 @@
 
 #include "attune/codegen/cpu/HalfFloats.h"
 #include "attune/codegen/cpu/Math.h"
+#include "attune/codegen/halide/Checks.h"
 #include "attune/codegen/halide/MapMix.h"
 #include "attune/passes/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -129,8 +130,14 @@ struct DropUnitReads : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
-LogicalResult lower(Region &region, const CpuTarget &target) {
+LogicalResult lower(Region &region, const CpuTarget *target) {
   MLIRContext *context = region.module->getContext();
+  // Steps one after the other are no work for a device.
+  if (!target)
+    region.module->walk([](LinearAttentionOp op) {
+      if (op.isCausal())
+        op.setForm(Form::Quadratic);
+    });
   RewritePatternSet own(context);
   populateMapMixPatterns(own);
   own.add<UnpackToGeneric>(context);
@@ -150,11 +157,14 @@ LogicalResult lower(Region &region, const CpuTarget &target) {
   patterns.add<DropUnitReads>(context);
   auto always = [](OpOperand *) { return true; };
   linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, always);
-  populateMathPolynomialPatterns(patterns, target);
-  populateExpandHalfFloatPatterns(patterns, target);
+  if (target) {
+    populateMathPolynomialPatterns(patterns, *target);
+    populateExpandHalfFloatPatterns(patterns, *target);
+  }
   if (failed(applyPatternsGreedily(*region.module, std::move(patterns))))
     return failure();
 
+  region.checked = !target && moveChecksToResult(region.func);
   PassManager last(context);
   last.addPass(memref::createResolveShapedTypeResultDimsPass());
   last.addPass(createCanonicalizerPass());
@@ -164,13 +174,14 @@ LogicalResult lower(Region &region, const CpuTarget &target) {
 
 } // namespace
 
-llvm::Expected<Region> makeRegion(KernelOp kernel, const CpuTarget &target) {
+llvm::Expected<Region> makeRegion(KernelOp kernel, const CpuTarget *target) {
   std::string messages;
   ScopedDiagnosticHandler handler(kernel.getContext(), [&](Diagnostic &diagnostic) {
     messages += (messages.empty() ? "" : "; ") + diagnostic.str();
     return success();
   });
   Region region = copyRegion(kernel);
+  region.onDevice = !target;
   if (failed(lower(region, target)))
     return llvm::createStringError(messages.empty() ? "an operator has no structured form"
                                                     : messages);

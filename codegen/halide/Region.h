@@ -16,11 +16,18 @@
 
 namespace attune::codegen::halide {
 
+/// What larger indices that come from memory are taken for: far enough from overflow for Halide's
+/// bounds. An axis that is indexed so must be no longer.
+inline constexpr int64_t kMostIndex = int64_t(1) << 30;
+
 struct Region {
   mlir::OwningOpRef<mlir::ModuleOp> module;
   /// Arguments: the kernel's inputs, then its dims. Returns the kernel's results.
   mlir::func::FuncOp func;
   unsigned inputs = 0;
+  bool onDevice = false;
+  /// The last result says whether assertions held (Checks.h); the kernel has no such result.
+  bool checked = false;
   /// For every `?` of an input: the dim that is its extent.
   llvm::SmallVector<llvm::SmallVector<int64_t>> inputDims;
 
@@ -32,8 +39,9 @@ struct Region {
 };
 
 /// The region of `kernel` in translatable form, or why it cannot be had: a reason that completes
-/// "the Halide back end does not take this kernel: ...".
-llvm::Expected<Region> makeRegion(KernelOp kernel, const CpuTarget &target);
+/// "the Halide back end does not take this kernel: ...". `target` is null for a device, which has
+/// functions of its own for what are polynomials on a CPU.
+llvm::Expected<Region> makeRegion(KernelOp kernel, const CpuTarget *target);
 
 } // namespace attune::codegen::halide
 #endif

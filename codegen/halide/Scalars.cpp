@@ -1,4 +1,5 @@
 #include "attune/codegen/halide/Funcs.h"
+#include "attune/codegen/halide/Support.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -274,7 +275,14 @@ hl::Expr translateCast(Operation &op, const Exprs &x) {
           [&](auto) { return hl::cast(to, hl::cast(to.with_code(hl::Type::UInt), x[0])); })
       .Case<arith::FPToSIOp, arith::ExtFOp, arith::TruncFOp>(
           [&](auto) { return hl::cast(to, x[0]); })
-      .Case<arith::IndexCastOp>([&](auto) { return hl::cast(to, signedOf(x[0])); })
+      .Case<arith::IndexCastOp>([&](auto) {
+        hl::Expr value = signedOf(x[0]);
+        // An index that does not fit stays out of range.
+        if (to.bits() == 32 && value.type().bits() == 64)
+          value = hl::clamp(value, hl::Internal::make_const(value.type(), -kMostIndex),
+                            hl::Internal::make_const(value.type(), kMostIndex));
+        return hl::cast(to, value);
+      })
       .Case<arith::BitcastOp>([&](auto) { return hl::reinterpret(to, x[0]); })
       .Default([](Operation *) { return hl::Expr(); });
 }
@@ -304,6 +312,8 @@ hl::Expr translateScalar(Operation &op, const Exprs &x) {
   for (auto translate : {translateFloat, translateInteger, translateCast})
     if (hl::Expr result = translate(op, x); result.defined())
       return result;
+  if (llvm::StringRef name = getDeviceFunction(op); !name.empty())
+    return hl::Internal::Call::make(x[0].type(), name.str(), x, hl::Internal::Call::PureExtern);
   throw hl::CompileError(op.getName().getStringRef().str() + " is not translated");
 }
 

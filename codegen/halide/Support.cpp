@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -37,11 +38,16 @@ bool isScalarOp(Operation &op) {
              affine::AffineApplyOp, affine::AffineMinOp, affine::AffineMaxOp>(op);
 }
 
+/// Functions that OpenCL C has by that name.
+bool isDeviceOp(Operation &op) { return !getDeviceFunction(op).empty(); }
+
 llvm::Error refuse(Operation &op, const llvm::Twine &what) {
   return llvm::createStringError("`" + op.getName().getStringRef() + "` " + what);
 }
 
-llvm::Error checkBody(linalg::GenericOp op) {
+llvm::Error checkBody(linalg::GenericOp op, bool onDevice) {
+  if (op->getNumResults() != 1 && op.getNumReductionLoops() != 0)
+    return refuse(*op, "is a reduction with several results");
   for (AffineMap map : op.getIndexingMapsArray())
     if (map.getNumSymbols() != 0)
       return refuse(*op, "has symbols in its indexing maps");
@@ -50,11 +56,11 @@ llvm::Error checkBody(linalg::GenericOp op) {
       return refuse(*op, "writes to computed places");
   for (Operation &inner : op.getBody()->without_terminator()) {
     if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
-      if (!isa<BlockArgument>(extract.getTensor()))
+      if (!onDevice && !isa<BlockArgument>(extract.getTensor()))
         return refuse(inner, "gathers from a computed tensor");
       continue;
     }
-    if (!isa<linalg::IndexOp>(inner) && !isScalarOp(inner))
+    if (!isa<linalg::IndexOp>(inner) && !isScalarOp(inner) && !(onDevice && isDeviceOp(inner)))
       return refuse(inner, "in a region is not translated");
     for (Type type : inner.getResultTypes())
       if (!isSupported(type))
@@ -70,12 +76,12 @@ bool isSplat(Operation &op) {
                       matchPattern(constant.getResult(), m_Constant(&splat)));
 }
 
-llvm::Error checkOp(Operation &op) {
+llvm::Error checkOp(Operation &op, bool onDevice) {
   for (Type type : op.getResultTypes())
     if (!isSupported(type))
       return refuse(op, "makes a type that is not translated");
   if (auto generic = dyn_cast<linalg::GenericOp>(op))
-    return checkBody(generic);
+    return checkBody(generic, onDevice);
   if (auto pad = dyn_cast<tensor::PadOp>(op)) {
     if (!pad.getConstantPaddingValue())
       return refuse(op, "pads with computed values");
@@ -93,12 +99,35 @@ llvm::Error checkOp(Operation &op) {
   bool scalar = llvm::all_of(op.getResultTypes(), [](Type type) { return !isa<ShapedType>(type); });
   if ((scalar && isScalarOp(op)) ||
       isa<linalg::FillOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
-          tensor::EmptyOp, tensor::DimOp>(op))
+          tensor::EmptyOp, tensor::FromElementsOp, tensor::DimOp>(op))
     return llvm::Error::success();
   return refuse(op, "is not translated");
 }
 
 } // namespace
+
+llvm::StringRef getDeviceFunction(Operation &op) {
+  return llvm::TypeSwitch<Operation *, llvm::StringRef>(&op)
+      .Case<math::AcosOp>([](auto) { return "acos"; })
+      .Case<math::AcoshOp>([](auto) { return "acosh"; })
+      .Case<math::AsinOp>([](auto) { return "asin"; })
+      .Case<math::AsinhOp>([](auto) { return "asinh"; })
+      .Case<math::AtanOp>([](auto) { return "atan"; })
+      .Case<math::AtanhOp>([](auto) { return "atanh"; })
+      .Case<math::Atan2Op>([](auto) { return "atan2"; })
+      .Case<math::CbrtOp>([](auto) { return "cbrt"; })
+      .Case<math::CoshOp>([](auto) { return "cosh"; })
+      .Case<math::ErfcOp>([](auto) { return "erfc"; })
+      .Case<math::Exp2Op>([](auto) { return "exp2"; })
+      .Case<math::ExpM1Op>([](auto) { return "expm1"; })
+      .Case<math::Log10Op>([](auto) { return "log10"; })
+      .Case<math::Log1pOp>([](auto) { return "log1p"; })
+      .Case<math::Log2Op>([](auto) { return "log2"; })
+      .Case<math::RoundOp>([](auto) { return "round"; })
+      .Case<math::SinhOp>([](auto) { return "sinh"; })
+      .Case<math::TanOp>([](auto) { return "tan"; })
+      .Default([](Operation *) { return ""; });
+}
 
 Operation *getCombiner(linalg::GenericOp op) {
   if (op.getNumDpsInits() != 1)
@@ -113,12 +142,32 @@ Operation *getCombiner(linalg::GenericOp op) {
   return last;
 }
 
+/// OpenCL C has them as an extension only, which PoCL lacks.
+static llvm::Error checkNoHalfFloats(const Region &region) {
+  auto isHalf = [](Type type) {
+    Type element = getElementTypeOrSelf(type);
+    return element.isF16() || element.isBF16();
+  };
+  for (BlockArgument argument : region.arguments())
+    if (isHalf(argument.getType()))
+      return llvm::createStringError("an input has 16-bit floats");
+  WalkResult walk = mlir::func::FuncOp(region.func).walk([&](Operation *op) {
+    return llvm::any_of(op->getResultTypes(), isHalf) ? WalkResult::interrupt()
+                                                      : WalkResult::advance();
+  });
+  return walk.wasInterrupted() ? llvm::createStringError("16-bit floats are not translated")
+                               : llvm::Error::success();
+}
+
 llvm::Error checkSupported(const Region &region) {
+  if (region.onDevice)
+    if (llvm::Error error = checkNoHalfFloats(region))
+      return error;
   for (BlockArgument argument : region.arguments())
     if (!isSupported(argument.getType()))
       return llvm::createStringError("an input has a type that is not translated");
   for (Operation &op : region.body().without_terminator())
-    if (llvm::Error error = checkOp(op))
+    if (llvm::Error error = checkOp(op, region.onDevice))
       return error;
   Operation *terminator = region.body().getTerminator();
   llvm::SmallPtrSet<Value, 4> seen;

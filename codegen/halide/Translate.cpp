@@ -27,6 +27,10 @@ public:
       addOp(op);
     for (Value result : block.getTerminator()->getOperands())
       addResult(result);
+    if (plan.onDevice)
+      for (const auto &entry : plan.roots)
+        for (int64_t axis = 0; axis < typeOf(entry.first).getRank(); ++axis)
+          funcs.computed[entry.first].extents.push_back(extent(entry.first, axis));
     return std::move(funcs);
   }
 
@@ -74,18 +78,20 @@ private:
     }
   }
 
+  Exprs clampedAbove(Value tensor, Exprs at) {
+    for (size_t axis = 0; axis < at.size(); ++axis) {
+      hl::Expr index = axis + 1 == at.size() ? hl::likely(at[axis]) : at[axis];
+      at[axis] = hl::min(index, extent(tensor, axis) - 1);
+    }
+    return at;
+  }
+
   /// What tiles read beyond the end of an axis does not count, but must be there.
   void addInputReader(Value input, const hl::ImageParam &image) {
-    int64_t rank = typeOf(input).getRank();
     Computed computed = make("read", input);
-    Exprs at;
-    for (int64_t axis = 0; axis < rank; ++axis) {
-      hl::Expr index = computed.axes[axis];
-      if (plan.clampsInputs)
-        index = axis + 1 == rank ? hl::min(hl::likely(index), extent(input, axis) - 1)
-                                 : hl::min(index, extent(input, axis) - 1);
-      at.push_back(index);
-    }
+    Exprs at = asExprs(computed.axes);
+    if (plan.clampsInputs)
+      at = clampedAbove(input, at);
     hl::Expr value = image(reversed(at));
     if (typeOf(input).getElementType().isInteger(1))
       value = value != hl::cast<uint8_t>(0);
@@ -174,6 +180,8 @@ private:
         return translateConstant(splat.getSplatValue<Attribute>(), element);
       });
     }
+    if (auto list = dyn_cast<tensor::FromElementsOp>(op))
+      return addPure(list.getResult(), [&](const Exprs &place) { return elementOf(list, place); });
     if (isa<tensor::EmptyOp>(op))
       return addPure(op.getResult(0), [&](const Exprs &) {
         return hl::Internal::make_zero(halideType(getElementTypeOrSelf(op.getResult(0).getType())));
@@ -197,7 +205,7 @@ private:
     auto stage = plan.stages.find(result);
     bool root = stage != plan.stages.end() && stage->second.place == Place::Root;
     std::vector<hl::Var> axes = reversed(computed.axes);
-    if (root && stage->second.host == result && !stage->second.exact) {
+    if (root && !plan.onDevice && stage->second.host == result && !stage->second.exact) {
       computed.inner = hl::Func(name("inner"));
       computed.inner(axes) = value;
       value = computed.inner(axes);
@@ -207,11 +215,32 @@ private:
     computed.func(axes) = value;
   }
 
-  hl::Expr read(Value tensor, const Exprs &at) {
+  hl::Expr elementOf(tensor::FromElementsOp list, const Exprs &place) {
+    hl::Expr number = 0;
+    for (auto [axis, extent] : llvm::enumerate(list.getType().getShape()))
+      number = number * static_cast<int32_t>(extent) + place[axis];
+    hl::Expr value = scalar(list.getElements().back());
+    for (int32_t i = static_cast<int32_t>(list.getElements().size()) - 1; i-- > 0;)
+      value = hl::select(number == i, scalar(list.getElements()[i]), value);
+    return value;
+  }
+
+  hl::Expr read(Value tensor, Exprs at) {
+    // Roots on a device have their exact extents, as inputs do.
+    if (plan.onDevice && plan.clampsInputs && plan.roots.count(tensor))
+      at = clampedAbove(tensor, std::move(at));
     hl::Expr value = funcs.computed.find(tensor)->second.func(reversed(at));
     if (!isa<BlockArgument>(tensor) && typeOf(tensor).getElementType().isInteger(1))
       return value != hl::cast<uint8_t>(0);
     return value;
+  }
+
+  /// A place that is computed has no bounds that Halide could find.
+  Exprs gathered(tensor::ExtractOp extract, Exprs at) {
+    if (plan.onDevice)
+      for (auto [axis, index] : llvm::enumerate(at))
+        index = hl::clamp(index, 0, extent(extract.getTensor(), axis) - 1);
+    return at;
   }
 
   Exprs at(AffineMap map, const Exprs &loops) {
@@ -250,7 +279,7 @@ private:
       if (auto loop = dyn_cast<linalg::IndexOp>(inner))
         values[loop.getResult()] = loops[loop.getDim()];
       else if (auto extract = dyn_cast<tensor::ExtractOp>(inner))
-        values[extract.getResult()] = read(extract.getTensor(), operands);
+        values[extract.getResult()] = read(extract.getTensor(), gathered(extract, operands));
       else
         values[inner.getResult(0)] = translateScalar(inner, operands);
     }

@@ -13,7 +13,8 @@ enum Loop : int64_t { B, H, N, M };
 enum StateLoop : int64_t { F = 2, E = 3 };
 
 /// Three reference lowerings, by what the op asks for: the quadratic form with Toeplitz
-/// coefficients, two contractions if bidirectional, else the recurrence.
+/// coefficients or if a causal sum without state says so, two contractions if bidirectional, else
+/// the recurrence.
 class LinearAttentionLowering : Lowering {
 public:
   LinearAttentionLowering(LinearAttentionOp op, OpBuilder &builder);
@@ -72,7 +73,7 @@ private:
   bool weighs;                               // whether a denominator sums weights
   Shape rows, result, stateShape, normShape; // [B,H,N], [B,H,N,E], [B,Hk,F,E], [B,Hk,F]
   OpFoldResult keys;
-  Value u, y; // [B,H,N,F], [B,Hk,M,F]
+  Value u, y;    // [B,H,N,F], [B,Hk,M,F]
   Value fixedMu; // [B,Hk], of update momentum
   Value numerator, denominator, finalState, finalNorm;
 };
@@ -147,14 +148,17 @@ void LinearAttentionLowering::quadratic() {
   Value weights = accumulateGrouped(u, map(5, {d(B), d(H), d(N), d(4)}), y, {M, 4}, rows[1],
                                     zeros(pairs), prefix(5, 4), product);
   Value coefficients = attention.getToeplitz();
-  bool perHead = cast<RankedTensorType>(coefficients.getType()).getRank() == 2;
+  bool perHead = coefficients && cast<RankedTensorType>(coefficients.getType()).getRank() == 2;
   AffineMap full = prefix(4, 4), perRow = prefix(4, 3);
   Value last = op<arith::SubIOp>(index(rows[2]), index(1));
   weights = elementwise(weights, full, pairs, accum, [&](ValueRange args) {
-    SmallVector<Value> at{op<arith::AddIOp>(op<arith::SubIOp>(loop(M), loop(N)), last)};
-    if (perHead)
-      at.insert(at.begin(), loop(H));
-    Value weight = mul(args[0], cast(op<tensor::ExtractOp>(coefficients, at), accum));
+    Value weight = args[0];
+    if (coefficients) {
+      SmallVector<Value> at{op<arith::AddIOp>(op<arith::SubIOp>(loop(M), loop(N)), last)};
+      if (perHead)
+        at.insert(at.begin(), loop(H));
+      weight = mul(weight, cast(op<tensor::ExtractOp>(coefficients, at), accum));
+    }
     if (!attention.isCausal())
       return weight;
     Value visible = compare(arith::CmpIPredicate::ule, loop(M), loop(N));
@@ -409,7 +413,11 @@ Value LinearAttentionLowering::finish() {
 }
 
 SmallVector<Value> LinearAttentionLowering::run() {
-  if (attention.getToeplitz())
+  bool keepsState =
+      attention.getInitState() || attention.getInitNorm() || attention.getNumResults() > 1;
+  bool asked = attention.getForm() == Form::Quadratic && attention.isCausal() &&
+               attention.getUpdate() == Update::Sum && !keepsState;
+  if (attention.getToeplitz() || asked)
     quadratic();
   else if (!attention.isCausal())
     contractions();

@@ -20,6 +20,9 @@ public:
   virtual unsigned rank(llvm::StringRef emitter) const = 0;
   /// Whether constant operands are to be stored in the panels that its emitters read.
   virtual bool packsConstants() const { return true; }
+  /// Whether its kernels work on buffers of the caller that hold more than a tensor
+  /// (ShareCaches.h).
+  virtual bool sharesCaches() const { return true; }
   /// Whether one kernel is better than the two that it was merged from. By default if it gets at
   /// least as special an emitter as both: a matrix product that became part of a row-wise kernel
   /// would lose its tiles.

@@ -93,6 +93,7 @@ public:
                            const InputSizes &sizes) {
     CompileOptions reference = options;
     reference.reference = true;
+    reference.target = "cpu";
     auto optimised = compileToTemporary(model, options);
     if (!optimised)
       return optimised.takeError();

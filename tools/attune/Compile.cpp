@@ -58,8 +58,8 @@ int compileCommand(Args args) {
              "write the IR after import, canonicalize, raise, rewrite or fuse",
              [&](llvm::StringRef text) { return setStop(text, options.stopAfter); });
   parser.addSwitch("time", "print the time of each stage", time);
-  parser.addNotImplemented({"target", "gpu", "precision", "config", "print-config", "no-cache",
-                            "cache-dir", "tune", "threads", "progress"});
+  parser.addNotImplemented({"gpu", "precision", "config", "print-config", "no-cache", "cache-dir",
+                            "tune", "threads", "progress"});
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
   if (positional.size() != 1) {

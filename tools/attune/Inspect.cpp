@@ -36,13 +36,16 @@ void printJson(const attune_signature &signature) {
                       {"model", llvm::json::fixUTF8(signature.model)},
                       {"compiler", signature.compiler},
                       {"cpu", signature.cpu},
+                      {"target", signature.target},
                       {"weights_bytes", static_cast<int64_t>(signature.weights_bytes)},
                       {"kernels", std::move(kernels)}})
                << "\n";
 }
 
 void printText(const attune_signature &signature) {
-  llvm::outs() << signature.compiler << " for " << signature.cpu << ", " << signature.weights_bytes
+  bool host = llvm::StringRef(signature.target) == "cpu";
+  llvm::outs() << signature.compiler << " for " << (host ? "" : signature.target)
+               << (host ? "" : ", host ") << signature.cpu << ", " << signature.weights_bytes
                << " bytes of weights\n";
   for (uint32_t i = 0; i < signature.input_count; ++i)
     llvm::outs() << "input    " << signature.inputs[i]->name << " " << shapeOf(*signature.inputs[i])

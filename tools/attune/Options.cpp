@@ -72,6 +72,13 @@ static llvm::Error addShape(StringRef text, CompileOptions &options) {
 }
 
 void Options::addCompileOptions(CompileOptions &compile) {
+  add("target", "NAME", "what kernels run on: cpu (default) or opencl",
+      [&compile](StringRef text) -> llvm::Error {
+        if (text != "cpu" && text != "opencl")
+          return llvm::createStringError("--target accepts cpu or opencl, found `" + text + "`");
+        compile.target = text.str();
+        return llvm::Error::success();
+      });
   addString("cpu", "NAME", "host (default), x86-64-v2|v3|v4, or an LLVM CPU name", compile.cpu);
   add("dim", "SYMBOL=SIZE", "fix a dim symbol",
       [&compile](StringRef text) { return addDim(text, compile); });

@@ -29,7 +29,7 @@ public:
   void addSwitch(llvm::StringRef name, llvm::StringRef help, bool &target);
   void addNotImplemented(llvm::ArrayRef<llvm::StringRef> names);
 
-  /// `--cpu`, `--dim`, `--shape` and `--functions`, which every command that compiles takes.
+  /// `--target`, `--cpu`, `--dim`, `--shape` and others, which every command that compiles takes.
   void addCompileOptions(CompileOptions &options);
 
   /// Parses; on success `positional` holds the rest. Otherwise the exit code to return: usage
