@@ -19,4 +19,6 @@ config.environment["PATH"] = os.pathsep.join(
     [config.tools_dir, config.test_tools_dir, config.llvm_tools_dir, os.environ["PATH"]]
 )
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --dump-input=fail"
+if config.with_halide:
+    config.available_features.add("halide")
 config.substitutions.append(("%python", sys.executable))
