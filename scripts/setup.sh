@@ -8,8 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 apt_packages=(
   ca-certificates ccache clang-22 clang-format-22 cmake git liblld-22-dev libbenchmark-dev
   libclang-rt-22-dev libgmock-dev libgtest-dev libmlir-22-dev libprotobuf-dev libzstd-dev lld-22
-  llvm-22-dev llvm-22-tools make mlir-22-tools ninja-build nlohmann-json3-dev protobuf-compiler
-  python3 python3-dev python3-venv zlib1g-dev
+  llvm-22-dev llvm-22-tools make mlir-22-tools ninja-build nlohmann-json3-dev ocl-icd-libopencl1
+  pocl-opencl-icd protobuf-compiler python3 python3-dev python3-venv zlib1g-dev
 )
 onnx_version=1.23.2
 onnx_sha256=008cb0467b2bbee41448acc7da8b6f4e704624cb0d327a2d5adafc7ce19bc5b8
