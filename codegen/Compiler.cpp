@@ -110,6 +110,10 @@ public:
     auto target = codegen::CpuTarget::parse(options.cpu);
     if (!target)
       return userError(target.takeError());
+    if (onDevice() && backendKind() == codegen::BackendKind::Mlir)
+      return llvm::make_error<CompileError>(CompileError::Kind::User,
+                                            "--backend=mlir makes kernels for the CPU only, for " +
+                                                options.target + " there is halide");
     if (llvm::Error error = import(model))
       return error;
     if (options.stopAfter == "import")

@@ -38,12 +38,11 @@ Session::Session(const std::string &path, const attune_session_options &options)
 Session::~Session() {
   for (auto &arena : arenas)
     delete arena.load(std::memory_order_acquire);
-  for (Handle weight : weights)
-    if (weight)
-      weightStream->release(weight);
 }
 
 void Session::openDevice() {
+  weightBuffers.clear(); // of a run that failed here
+  weightStream.reset();
   device = openOpenClDevice();
   weightStream = device->makeStream();
   weights.resize(program.values.size());
@@ -51,7 +50,7 @@ void Session::openDevice() {
     const Value &value = program.values[i];
     if (value.kind != ValueKind::Weight)
       continue;
-    weights[i] = weightStream->allocate(value.weightBytes);
+    weights[i] = weightBuffers.emplace_back(*weightStream).get(value.weightBytes);
     weightStream->write(weights[i], artifact.weights() + value.offset, value.weightBytes);
   }
 }

@@ -67,6 +67,7 @@ private:
   std::once_flag deviceOnce;
   std::unique_ptr<Device> device;
   std::unique_ptr<Stream> weightStream;
+  std::vector<Reserved> weightBuffers;
   std::vector<Handle> weights;
   std::atomic<Arena *> arenas[64] = {};
 

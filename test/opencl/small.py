@@ -20,7 +20,7 @@ def model(nodes, inputs, output, weights=None, dtype=TensorProto.FLOAT):
         [helper.make_node(op, i, [o], name=o, **attributes) for op, i, o, attributes in nodes],
         "model",
         [port(name, shape, dtype) for name, shape in inputs.items()],
-        [port("y", output)],
+        [port("y", output, TensorProto.FLOAT if dtype == TensorProto.INT64 else dtype)],
         [numpy_helper.from_array(np.asarray(w), name) for name, w in (weights or {}).items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
@@ -155,3 +155,7 @@ def running_sum():
     return model(
         [("CumSum", ["x", "axis"], "y", {})], {"x": ["n", 4]}, ["n", 4], {"axis": np.array(0)}
     )
+
+
+def half():
+    return model([("Relu", ["x"], "y", {})], {"x": ["n"]}, ["n"], dtype=TensorProto.FLOAT16)

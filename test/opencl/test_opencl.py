@@ -146,8 +146,20 @@ def test_without_device(tmp_path):
     assert ran.stderr.count("\n") == 1
 
 
-def test_refusal_without_device(tmp_path):
-    path = save(tmp_path, small.running_sum())
+@pytest.mark.parametrize(
+    "model, reason",
+    [(small.running_sum, "`scf.for` is not translated"), (small.half, "16-bit floats")],
+)
+def test_refusal_without_device(model, reason, tmp_path):
+    path = save(tmp_path, model())
     refused = cli.attune("compile", path, "-o", tmp_path / "m.so", "--target=opencl", check=False)
     assert refused.returncode == 1
     assert "node `y`: unsupported: the Halide back end does not take this kernel" in refused.stderr
+    assert reason in refused.stderr
+
+
+def test_back_end_without_device(tmp_path):
+    path, flags = save(tmp_path, small.elementwise()[0]), ("--target=opencl", "--backend=mlir")
+    refused = cli.attune("compile", path, "-o", tmp_path / "m.so", *flags, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: --backend=mlir makes kernels for the CPU only")
