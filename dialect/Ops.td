@@ -11,5 +11,6 @@ include "attune/dialect/ops/MapMix.td"
 include "attune/dialect/ops/Norm.td"
 include "attune/dialect/ops/Scan.td"
 include "attune/dialect/ops/Toeplitz.td"
+include "attune/dialect/ops/UnpackCodes.td"
 include "attune/dialect/ops/Yield.td"
 #endif
