@@ -33,6 +33,15 @@ struct Options {
                                {768, 768}, {768, 3072}, {3072, 768}};
   std::vector<Variant> variants;
   bool int8 = false;
+  int64_t bits = 0; ///< of shift codes; 0: none
+
+  int64_t weightBytes(const Shape &shape) const {
+    int64_t lines = bits ? llvm::divideCeil(shape.k, 32 / bits) * 4 : shape.k * (int8 ? 1 : 4);
+    return lines * llvm::alignTo(shape.n, 16);
+  }
+  std::string weights() const {
+    return bits ? std::to_string(bits) + "-bit codes" : int8 ? "int8" : "f32";
+  }
   int64_t rounds = 11;
 };
 
@@ -44,7 +53,10 @@ std::string symbolOf(const Shape &shape, size_t variant) {
 /// c[i][j] = sum + bias[j]; buffers A, B, bias, C, work; dims M.
 GemmSpec makeSpec(const Options &options, Shape shape, const Variant &variant) {
   GemmSpec spec;
-  spec.columns = options.int8 ? GemmColumns::I8Panels : GemmColumns::F32Panels;
+  spec.columns = options.bits   ? GemmColumns::Codes
+                 : options.int8 ? GemmColumns::I8Panels
+                                : GemmColumns::F32Panels;
+  spec.codes = {options.bits, /*bias=*/8};
   spec.k = shape.k;
   spec.n = shape.n;
   if (variant.depth)
@@ -87,6 +99,8 @@ Options parse(int argc, char **argv) {
     llvm::StringRef arg = argv[i];
     if (arg == "--int8")
       options.int8 = true;
+    else if (arg.consume_front("--codes="))
+      arg.getAsInteger(10, options.bits);
     else if (arg.consume_front("--m="))
       options.rows = list(arg);
     else if (arg.consume_front("--kn=")) {
@@ -140,8 +154,8 @@ int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) 
   llvm::outs() << library.assembly;
   Pool pool(threads);
   Roofs roofs(library, target, threads);
-  llvm::outs() << "cpu " << target.cpu << ", " << threads << " threads, "
-               << (options.int8 ? "int8" : "f32") << " weights, "
+  llvm::outs() << "cpu " << target.cpu << ", " << threads << " threads, " << options.weights()
+               << " weights, "
                << llvm::format("%.2f s to compile %zu kernels\n", library.seconds,
                                symbols.size() - 2);
   llvm::outs() << "     m     k     n      us   GF/s  of roof   best    roof   peak   GB/s of B\n";
@@ -160,7 +174,7 @@ int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) 
         Candidate c{variant.text(), library.get(symbolOf(shape, v)), {}, 1, {}, {}};
         size_t work = gemmScratch(spec, target).bytes(m, shape.k, threads) / 4 + 64;
         if (candidates.empty())
-          c.buffers = {allocate(m * shape.k), allocate(shape.k * shape.n / (options.int8 ? 4 : 1)),
+          c.buffers = {allocate(m * shape.k), allocate(options.weightBytes(shape) / 4),
                        allocate(shape.n), allocate(m * shape.n), nullptr};
         else
           c.buffers = candidates.front().buffers;
@@ -188,7 +202,7 @@ int benchGemm(const CpuTarget &target, unsigned threads, int argc, char **argv) 
             "%6lld %5lld %5lld %7.1f %6.1f  %6.1f%% %5.1f%% %7.1f %6.1f %8.1f", (long long)m,
             (long long)shape.k, (long long)shape.n, t * 1e6, flops / t / 1e9,
             100 * median(c.ratios), 100 * flops / least / 1e9 / most, median(tops), median(peaks),
-            double(shape.k) * shape.n * (options.int8 ? 1 : 4) / t / 1e9);
+            options.weightBytes(shape) / t / 1e9);
         llvm::outs() << (candidates.size() > 1 ? "  " + c.name : "") << "\n";
         llvm::outs().flush();
       }

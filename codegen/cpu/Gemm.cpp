@@ -1,6 +1,7 @@
 #include "attune/codegen/cpu/Gemm.h"
 
 #include "attune/codegen/cpu/GemmPack.h"
+#include "attune/codegen/cpu/GemmTables.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
@@ -12,29 +13,50 @@ namespace {
 /// What follows from the specification alone.
 struct Plan {
   Plan(const GemmSpec &spec, const CpuTarget &target)
-      : spec(spec), term(spec.distance ? GemmTerm::Distance : GemmTerm::Product),
-        tile(GemmTile::of(target, term)), lanes(target.lanes()) {
+      : spec(spec), term(termOf(spec)), tile(GemmTile::of(target, term)), lanes(target.lanes()) {
     group = spec.groupTiles;
     if (!group && spec.n)
-      group = std::clamp<int64_t>((*spec.n + tile.columns() - 1) / tile.columns() / kTasks, 1, 8);
+      group = std::clamp<int64_t>(
+          llvm::divideCeil(*spec.n, tile.columns()) / (shifts() ? 1 : kTasks), 1, 8);
     if (!group)
       group = 2;
-    passes = spec.k ? std::max<int64_t>(1, (*spec.k + spec.depthBlock / 2) / spec.depthBlock) : 0;
-    depth = passes == 0 ? spec.depthBlock
-                        : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1 : 16);
-    widens = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m <= 2 * tile.rows);
+    int64_t block = shifts() ? std::min(spec.depthBlock, kTableDepth) : spec.depthBlock;
+    passes = spec.k ? std::max<int64_t>(1, (*spec.k + block / 2) / block) : 0;
+    depth = passes == 0
+                ? block
+                : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1 : kWordStep);
     cachedRowTiles = std::max<int64_t>(4, kCachedBytes / (4 * depth * tile.rows + 1));
-    direct = spec.columns == GemmColumns::I8Panels && !(spec.m && *spec.m > 2 * tile.rows);
+    if (shifts()) {
+      parts = spec.wide ? 2 : 1;
+      tile.rows /= parts;
+      cachedRowTiles = 1;
+      tables = depth * tile.rows * parts * tableEntries(target, spec.codes.bits);
+    }
+    narrow = spec.columns == GemmColumns::I8Panels ? GemmTerm::ProductI8
+             : coded() && !shifts()                ? productWithCodes(spec.codes.bits)
+                                                   : term;
+    if (narrow != term) {
+      directRows = coded() ? GemmTile::of(target, narrow).rows : 2 * tile.rows;
+      widens = !(spec.m && *spec.m <= directRows);
+      direct = !(spec.m && *spec.m > directRows);
+    }
   }
+  static GemmTerm termOf(const GemmSpec &spec) {
+    if (spec.columns == GemmColumns::Codes && spec.codes.rounding != ContractRounding::Exact)
+      return shiftWithCodes(spec.codes.bits);
+    return spec.distance ? GemmTerm::Distance : GemmTerm::Product;
+  }
+  bool coded() const { return spec.columns == GemmColumns::Codes; }
+  bool shifts() const { return isShift(term); }
   bool onePass() const { return passes == 1; }
   /// Accumulators of a task between passes, in elements.
   int64_t sums() const {
-    return onePass() ? 0 : (spec.rowBlock + 2 * tile.rows) * tile.columns() * group;
+    return onePass() ? 0 : (spec.rowBlock + 2 * tile.rows) * parts * tile.columns() * group;
   }
-  int64_t widened() const { return widens ? group * tile.columns() * depth : 0; }
+  int64_t widened() const { return widens ? tile.columns() * llvm::alignTo(depth, kWordStep) : 0; }
   GemmScratch scratch() const {
     GemmScratch s;
-    s.fixed = llvm::alignTo(kTagBytes + 4 * (sums() + widened()) + GemmScratch::slack, 64);
+    s.fixed = llvm::alignTo(kTagBytes + 4 * (sums() + widened() + tables) + GemmScratch::slack, 64);
     s.perDepth = spec.columns == GemmColumns::Strided ? 4 * group * tile.columns() : 0;
     s.rowLimit = spec.rowBlock + 2 * tile.rows;
     return s;
@@ -42,17 +64,23 @@ struct Plan {
 
   static constexpr int64_t kTagBytes = 64; ///< what a worker's panels hold, see `Part`
   static constexpr int64_t kTasks = 12;    ///< wanted at least: two threads end together within 8 %
+  static constexpr int64_t kTableDepth = 240; ///< tables of a row tile stay in the second level
   static constexpr int64_t kCachedBytes = 640 << 10; ///< of packed A, with room for B
   const GemmSpec &spec;
-  GemmTerm term; ///< where B is f32
+  GemmTerm term;   ///< where B is f32
+  GemmTerm narrow; ///< where B is what it is stored as
   GemmTile tile;
   int64_t lanes;
   int64_t cachedRowTiles;
   int64_t group;  ///< column tiles per task
   int64_t passes; ///< over K; 0: known at run time
   int64_t depth;  ///< K of one pass
-  bool widens;    ///< int8 panels become f32 in scratch, for more row tiles
-  bool direct;    ///< int8 panels may be read by the micro-kernel, for two row tiles
+  // Panels of less than f32:
+  bool widens = false;    ///< they become f32 in scratch, for many rows
+  bool direct = false;    ///< they may be read by the micro-kernel, for few rows
+  int64_t directRows = 0; ///< the most of those
+  int64_t tables = 0;     ///< elements of the tables of a row tile
+  int64_t parts = 1;      ///< sums of i32 that a sum is made of, in rows of their own
 };
 
 /// How one problem falls into tasks.
@@ -125,11 +153,11 @@ private:
   /// task: lines that another core has just written cost more than packing them twice. The two tags
   /// of a worker say which row block and which column group its panels hold.
   struct Part {
-    Value batch, firstTile, lastTile;     // column tiles
-    Value firstRowTile, lastRowTile, row; // row tiles, first row
-    Value tags, sums, widened, tile;      // scratch
-    Value packedA, packedB;               // panels of the row block, of the column group
-    Value direct;                         // i1: int8 is read by the micro-kernel
+    Value batch, firstTile, lastTile;        // column tiles
+    Value firstRowTile, lastRowTile, row;    // row tiles, first row
+    Value tags, sums, widened, tables, tile; // scratch
+    Value packedA, packedB;                  // panels of the row block, of the column group
+    Value direct;                            // i1: narrow panels are read by the micro-kernel
   };
 
   void bindScratch(const KernelArgs &args, const GemmOperands &g, Part &p) {
@@ -139,6 +167,7 @@ private:
     p.tags = kb.gep(g.work, kb.mul(args.worker, scratch.fixed), i8);
     p.sums = kb.gep(p.tags, kb.idx(Plan::kTagBytes), i8);
     p.widened = kb.gep(p.sums, kb.idx(plan.sums()), kb.f32());
+    p.tables = kb.gep(p.widened, kb.idx(plan.widened()), kb.f32());
     Value panels = kb.gep(g.work, kb.mul(threads, scratch.fixed), i8);
     if (scratch.perDepth) {
       Value own = kb.mul(g.k, scratch.perDepth);
@@ -195,7 +224,7 @@ private:
   Value multiplyTask(const KernelArgs &args) {
     PanelPacker packer(kb, module);
     Part p;
-    p.tile = alloca(plan.tile.rows * plan.tile.columns());
+    p.tile = alloca(plan.tile.rows * plan.parts * plan.tile.columns());
     GemmOperands g = bind(args);
     Split s = split(g);
     // Consecutive tasks share a row block.
@@ -214,7 +243,7 @@ private:
       unlessPacked(p, 1, kb.add(kb.mul(p.batch, s.groups), group),
                    [&] { packColumns(g, p, packer); });
     if (plan.direct)
-      p.direct = plan.widens ? kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(2 * plan.tile.rows))
+      p.direct = plan.widens ? kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(plan.directRows))
                              : kb.constI(1, kb.b.getI1Type());
 
     if (plan.onePass()) {
@@ -235,30 +264,28 @@ private:
   /// All tiles of the part over K in [from, from + depth).
   void pass(const GemmOperands &g, const Split &s, const Part &p, Value from, Value depth,
             Value add, Value last) {
-    if (plan.widens) {
-      auto widen = [&] { widenPanels(g, p, from, depth); };
-      if (plan.direct)
-        kb.ifThen(kb.eq(p.direct, kb.constI(0, kb.b.getI1Type())), widen);
-      else
-        widen();
-    }
-    Value oneRow = isOneRow(g);
     // Rows whose A stays in the second-level cache while the column tiles pass by.
     kb.forLoop(p.firstRowTile, p.lastRowTile, plan.cachedRowTiles, [&](Value firstRowTile) {
       Value lastRowTile = kb.min(kb.add(firstRowTile, plan.cachedRowTiles), p.lastRowTile);
+      if (plan.shifts())
+        makeTables(g, s, p, firstRowTile, from, depth);
       kb.forLoop(p.firstTile, p.lastTile, 1, [&](Value tile) {
+        if (plan.widens) {
+          auto widen = [&] { widenTile(g, p, tile, from, depth); };
+          if (plan.direct)
+            kb.ifThen(kb.eq(p.direct, kb.constI(0, kb.b.getI1Type())), widen);
+          else
+            widen();
+        }
         kb.forLoop(firstRowTile, lastRowTile, 1, [&](Value rowTile) {
           Value row = tileStart(g, rowTile, s.rowTiles);
           Value rows = kb.sub(tileStart(g, kb.add(rowTile, 1), s.rowTiles), row);
-          Value a = packedRow(g, p, row);
-          if (readsRowInPlace(g))
-            a = kb.select(oneRow, kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32()), a);
-          a = kb.gep(a, kb.mul(from, rows), kb.f32());
+          Value a = plan.shifts() ? p.tables : panelOfA(g, p, row, rows, from);
           Value memory = p.tile;
           if (!plan.onePass()) {
             Value before = kb.mul(kb.sub(row, p.row), plan.group);
             Value number = kb.add(before, kb.mul(kb.sub(tile, p.firstTile), rows));
-            memory = kb.gep(p.sums, kb.mul(number, plan.tile.columns()), kb.f32());
+            memory = kb.gep(p.sums, kb.mul(number, plan.parts * plan.tile.columns()), kb.f32());
           }
           auto fetch = [&] { fetchResults(g, p, tile, row, rows); };
           if (last)
@@ -277,28 +304,69 @@ private:
     });
   }
 
+  /// Elements of A from step `from` on, for a row tile.
+  Value panelOfA(const GemmOperands &g, const Part &p, Value row, Value rows, Value from) {
+    Value a = packedRow(g, p, row);
+    if (readsRowInPlace(g))
+      a = kb.select(isOneRow(g), kb.gep(g.a, batchOffset(g.aOffset, p.batch), kb.f32()), a);
+    return kb.gep(a, kb.mul(from, rows), kb.f32());
+  }
+
+  void makeTables(const GemmOperands &g, const Split &s, const Part &p, Value rowTile, Value from,
+                  Value depth) {
+    Value row = tileStart(g, rowTile, s.rowTiles);
+    Value rows = kb.sub(tileStart(g, kb.add(rowTile, 1), s.rowTiles), row);
+    func::CallOp::create(
+        kb.b, kb.loc, gemmTables(kb, module, spec.codes, spec.wide),
+        ValueRange{panelOfA(g, p, row, rows, from), p.tables, kb.mul(rows, depth)});
+  }
+
   Value panelsOf(const GemmOperands &g) { return kb.ceilDiv(g.n, kPanelColumns); }
 
   /// Elements between the panels of a tile; 0 where the second lies past the end of B, so that it
   /// is never read.
   Value panelStride(const GemmOperands &g, Value tile, Value stride) {
-    if (plan.tile.panels == 1 || (spec.n && *spec.n % plan.tile.columns() == 0))
+    if (plan.tile.panels == 1 || plan.shifts() || (spec.n && *spec.n % plan.tile.columns() == 0))
       return stride;
     Value second = kb.add(kb.mul(tile, plan.tile.panels), 1);
     return kb.select(kb.lt(second, panelsOf(g)), stride, kb.idx(0));
   }
 
-  void widenPanels(const GemmOperands &g, const Part &p, Value from, Value depth) {
-    Value first = kb.mul(p.firstTile, plan.tile.panels);
-    Value end = kb.min(kb.mul(p.lastTile, plan.tile.panels), panelsOf(g));
-    Type i8 = kb.b.getI8Type();
-    Value base = kb.gep(g.b, batchOffset(g.bOffset, p.batch), i8);
-    Value count = kb.mul(depth, kPanelColumns);
+  /// Where the last panel of a column tile starts, from the first.
+  Value lastPanel(const GemmOperands &g, Value tile, Value panel) {
+    Value left = kb.sub(panelsOf(g), kb.mul(tile, plan.tile.panels));
+    return kb.mul(kb.sub(kb.min(left, kb.idx(plan.tile.panels)), kb.idx(1)), panel);
+  }
+
+  Type storedType() {
+    return plan.coded()                            ? Type(kb.b.getI32Type())
+           : spec.columns == GemmColumns::I8Panels ? Type(kb.b.getI8Type())
+                                                   : kb.f32();
+  }
+  /// Where elements of B lie in a panel: stored elements of `depth` lines of 16.
+  Value storedLines(Value depth) {
+    return kb.mul(plan.coded() ? kb.ceilDiv(depth, spec.codes.perWord()) : depth, kPanelColumns);
+  }
+  /// Elements between panels of f32 that were stored otherwise.
+  Value widenedPanel(Value depth) {
+    return kb.mul(plan.coded() ? kb.roundUp(depth, spec.codes.perWord()) : depth, kPanelColumns);
+  }
+
+  /// The panels of one column tile as f32.
+  void widenTile(const GemmOperands &g, const Part &p, Value tile, Value from, Value depth) {
+    Value first = kb.mul(tile, plan.tile.panels);
+    Value end = kb.min(kb.add(first, plan.tile.panels), panelsOf(g));
+    Value base = kb.gep(g.b, batchOffset(g.bOffset, p.batch), storedType());
     kb.forLoop(first, end, 1, [&](Value panel) {
-      Value line = kb.add(kb.mul(panel, g.k), from);
-      Value source = kb.gep(base, kb.mul(line, kPanelColumns), i8);
-      Value target = kb.gep(p.widened, kb.mul(kb.sub(panel, first), count), kb.f32());
-      func::CallOp::create(kb.b, kb.loc, gemmWiden(kb, module), ValueRange{source, target, count});
+      Value line = kb.add(kb.mul(panel, storedLines(g.k)), storedLines(from));
+      Value source = kb.gep(base, line, storedType());
+      Value target = kb.gep(p.widened, kb.mul(kb.sub(panel, first), widenedPanel(depth)), kb.f32());
+      if (plan.coded())
+        func::CallOp::create(kb.b, kb.loc, gemmDecode(kb, module, spec.codes.bits),
+                             ValueRange{source, target, depth, kb.constF(spec.codes.scale())});
+      else
+        func::CallOp::create(kb.b, kb.loc, gemmWiden(kb, module),
+                             ValueRange{source, target, kb.mul(depth, kPanelColumns)});
     });
   }
 
@@ -307,12 +375,10 @@ private:
                     Value visit, Value rows, Value a, Value memory, Value add) {
     if (!add)
       add = kb.constI(0, kb.b.getI1Type());
-    bool int8 = spec.columns == GemmColumns::I8Panels;
     auto inPlace = [&] {
-      Type element = int8 ? Type(kb.b.getI8Type()) : kb.f32();
-      Value panel = kb.mul(g.k, kPanelColumns);
-      Value offset =
-          kb.add(kb.mul(kb.mul(tile, plan.tile.panels), panel), kb.mul(from, kPanelColumns));
+      Type element = storedType();
+      Value panel = storedLines(g.k);
+      Value offset = kb.add(kb.mul(kb.mul(tile, plan.tile.panels), panel), storedLines(from));
       Value b;
       if (spec.columns == GemmColumns::Strided) {
         Value before = kb.mul(kb.mul(p.firstTile, plan.tile.panels), panel);
@@ -323,19 +389,21 @@ private:
       // happens). A single visit lives on this tile's bandwidth: it looks a page ahead.
       Value fetched = kb.mul(kb.add(visit, plan.tile.panels), panel);
       Value ahead = kb.select(kb.lt(visit, kb.idx(plan.tile.panels)), fetched, kb.idx(0));
+      int64_t page = 4096 * 8 / element.getIntOrFloatBitWidth();
       ahead = kb.select(kb.cmp(arith::CmpIPredicate::sle, g.m, kb.idx(plan.tile.rows)),
-                        kb.idx(int8 ? 4096 : 1024), ahead);
-      Value next = kb.gep(b, ahead, element);
-      callGemmMicro(kb, module, rows, int8 ? GemmTerm::ProductI8 : plan.term,
-                    {a, b, panelStride(g, tile, panel), depth, memory, add, next});
+                        kb.idx(page), ahead);
+      Values args{a, b, panelStride(g, tile, panel), depth, memory, add, kb.gep(b, ahead, element)};
+      if (plan.shifts())
+        args.push_back(lastPanel(g, tile, panel));
+      else if (plan.coded())
+        args.push_back(kb.constF(spec.codes.scale()));
+      callGemmMicro(kb, module, kb.mul(rows, plan.parts), plan.narrow, args);
       return Values();
     };
     auto widened = [&] {
-      Value panel = kb.mul(depth, kPanelColumns);
-      Value number = kb.mul(kb.sub(tile, p.firstTile), plan.tile.panels);
-      Value b = kb.gep(p.widened, kb.mul(number, panel), kb.f32());
-      callGemmMicro(kb, module, rows, plan.term,
-                    {a, b, panelStride(g, tile, panel), depth, memory, add, a});
+      callGemmMicro(
+          kb, module, rows, plan.term,
+          {a, p.widened, panelStride(g, tile, widenedPanel(depth)), depth, memory, add, a});
       return Values();
     };
     if (!plan.widens)
@@ -358,12 +426,23 @@ private:
     });
   }
 
+  /// A vector of sums in row `i` of a tile.
+  Value loadSums(Value memory, Value i, Value lane) {
+    auto part = [&](int64_t number) {
+      Value line = kb.add(kb.mul(i, plan.parts), number);
+      Type element = plan.shifts() ? Type(kb.b.getI32Type()) : kb.f32();
+      return kb.load(kb.vec(plan.lanes, element), memory,
+                     kb.add(kb.mul(line, plan.tile.columns()), lane));
+    };
+    return plan.parts == 1 ? part(0) : joinHalves(kb, part(0), part(1));
+  }
+
   void epilogue(const GemmOperands &g, const Part &p, Value tile, Value row, Value rows,
                 Value memory) {
     int64_t columns = plan.tile.columns(), lanes = plan.lanes;
     Value column = kb.mul(tile, columns);
     auto point = [&](Value i, Value lane, Value partial) {
-      Value sums = kb.load(kb.vec(), memory, kb.add(kb.mul(i, columns), lane));
+      Value sums = loadSums(memory, i, lane);
       g.epilogue(kb, {sums, p.batch, kb.add(row, i), kb.add(column, lane), lanes, partial});
     };
     auto full = [&] {

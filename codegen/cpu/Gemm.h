@@ -21,7 +21,9 @@
 #ifndef ATTUNE_CODEGEN_CPU_GEMM_H
 #define ATTUNE_CODEGEN_CPU_GEMM_H
 
+#include "attune/codegen/cpu/GemmCodes.h"
 #include "attune/codegen/cpu/GemmMicro.h"
+#include "attune/codegen/cpu/GemmTables.h"
 
 #include <functional>
 #include <optional>
@@ -32,6 +34,7 @@ namespace attune::codegen {
 enum class GemmColumns {
   F32Panels,  ///< [ceil(N / 16)][K][16] f32, padded with zeros
   I8Panels,   ///< the same as i8; scales are the epilogue's business
+  Codes,      ///< [ceil(N / 16)][ceil(K / codes per word)][16] words of shift codes
   BytePanels, ///< of ByteDistance.h: [ceil(N / 16)][ceil(K / 8)][16][8] i8, padded with zeros
   Strided     ///< anywhere, packed at run time
 };
@@ -43,7 +46,8 @@ struct GemmAxis {
 
 /// One vector of results in the epilogue.
 struct GemmPoint {
-  mlir::Value value;              ///< `lanes` sums: columns [column, column + lanes) of `row`
+  mlir::Value value; ///< `lanes` sums (i32 or i64 of shifted integers): columns [column, column +
+                     ///< lanes) of `row`
   mlir::Value batch, row, column; ///< index values
   int64_t lanes;
   mlir::Value partial; ///< lanes that count (index), or null if all do
@@ -68,6 +72,8 @@ struct GemmOperands {
 
 struct GemmSpec {
   GemmColumns columns = GemmColumns::F32Panels;
+  ShiftCodes codes;               ///< of `Codes`; A is i32 unless its rounding is exact
+  bool wide = false;              ///< its terms are summed in i64; K is at most kWideDepth
   bool distance = false;          ///< sums of -|a - b| instead of products; B is f32
   std::optional<int64_t> m, n, k; ///< where known
   /// Called at the start of every function that is made; uses what only dominates there.

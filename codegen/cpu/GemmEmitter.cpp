@@ -2,6 +2,7 @@
 #include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/cpu/GemmMatch.h"
 #include "attune/codegen/cpu/GemmPack.h"
+#include "attune/codegen/cpu/GemmTables.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
@@ -84,7 +85,12 @@ public:
 
   bool matches(KernelOp op, const CpuTarget &target) const override {
     std::optional<GemmMatch> g = matchGemm(op, Sizes(op));
-    return g && (!g->product.bytes() || sumsBytes(target));
+    if (!g)
+      return false;
+    if (g->product.bytes())
+      return sumsBytes(target);
+    return g->codes.rounding == ContractRounding::Exact ||
+           hasTables(target, g->codes.bits, g->product.sumsWide());
   }
 
   /// `GemmScratch::bytes` as a host expression.
@@ -114,6 +120,8 @@ public:
     bool broken = false;
     GemmSpec spec;
     spec.columns = g->columns;
+    spec.codes = g->codes;
+    spec.wide = g->product.sumsWide();
     spec.distance = g->product.distance;
     spec.m = g->m.constant();
     spec.n = g->n.constant();

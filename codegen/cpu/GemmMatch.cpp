@@ -13,9 +13,14 @@ bool GemmProduct::bytes() const {
   return distance && getElementTypeOrSelf(lhs.getType()).isInteger(8);
 }
 
+bool GemmProduct::sumsWide() const {
+  return shiftsIntegers() && getElementTypeOrSelf(result.getType()).isInteger(64);
+}
+
 namespace {
 
 bool isF32(Value tensor) { return getElementTypeOrSelf(tensor.getType()).isF32(); }
+bool isI32(Value tensor) { return getElementTypeOrSelf(tensor.getType()).isInteger(32); }
 
 class Matcher {
 public:
@@ -47,9 +52,15 @@ private:
     if (auto contract = dyn_cast<linalg::ContractOp>(op))
       return GemmProduct{contract.getInputs()[0], contract.getInputs()[1], contract.getOutputs()[0],
                          contract->getResult(0), contract.getIndexingMapsArray()};
-    if (auto contract = dyn_cast<ContractOp>(op); contract && !contract.isShift())
-      return GemmProduct{contract.getInput(),  contract.getWeight(), contract.getInit(),
-                         contract.getResult(), contract.getMaps(),   /*distance=*/true};
+    if (auto contract = dyn_cast<ContractOp>(op)) {
+      GemmProduct product{contract.getInput(), contract.getWeight(), contract.getInit(),
+                          contract.getResult(), contract.getMaps()};
+      product.distance = !contract.isShift();
+      if (contract.hasCodes())
+        product.exponentBias = contract.getExponentBias();
+      product.rounding = contract.getRounding();
+      return product;
+    }
     return std::nullopt;
   }
 
@@ -62,7 +73,10 @@ private:
   /// Types that the kernels have; those of a distance agree otherwise by its verifier.
   bool hasTypes() {
     const GemmProduct &product = g.product;
-    return product.bytes() || (isF32(product.lhs) && isF32(product.rhs) && isF32(product.result));
+    if (product.shiftsIntegers())
+      return isI32(product.lhs) && (isI32(product.result) || product.sumsWide());
+    return product.bytes() || (isF32(product.lhs) && (product.hasCodes() || isF32(product.rhs)) &&
+                               isF32(product.result));
   }
 
   MaybeSize loopExtent(unsigned loop) {
@@ -202,7 +216,8 @@ private:
 
     Value lhs = product.lhs, rhs = product.rhs;
     bool packed = kinds.batch.empty() &&
-                  (product.bytes() ? matchBytePanels(rhs, maps[1]) : matchPanels(rhs, maps[1]));
+                  (product.hasCodes() ||
+                   (product.bytes() ? matchBytePanels(rhs, maps[1]) : matchPanels(rhs, maps[1])));
     // The columns are those of the result's last axis.
     if (!packed && !kinds.rows.empty() && maps[2].getNumResults() != 0) {
       auto last = dyn_cast<AffineDimExpr>(maps[2].getResults().back());
@@ -217,7 +232,8 @@ private:
     if (!order(kinds.batch, maps[2], batch, batchExtents) ||
         !order(kinds.rows, maps[2], rows, rowExtents) ||
         !order(kinds.columns, maps[2], columns, columnExtents) ||
-        !order(kinds.depth, maps[0], depth, depthExtents))
+        !order(kinds.depth, maps[0], depth, depthExtents) ||
+        (product.hasCodes() && !matchCodes(rhs, maps[1], depth, columns)))
       return false;
     g.batch = attune::codegen::product(batchExtents);
     g.m = attune::codegen::product(rowExtents);
@@ -347,6 +363,24 @@ private:
       return false;
     g.columns = GemmColumns::BytePanels;
     g.b = *input;
+    return true;
+  }
+
+  /// unpack_codes(words) whose leading axes are the loops summed over, in the order of A, and whose
+  /// last axis are the columns.
+  bool matchCodes(Value codes, AffineMap map, ArrayRef<unsigned> depth,
+                  ArrayRef<unsigned> columns) {
+    auto unpack = codes.getDefiningOp<UnpackCodesOp>();
+    std::optional<int64_t> input = unpack ? sizes.inputNumber(unpack.getWords()) : std::nullopt;
+    SmallVector<unsigned> axes(depth);
+    axes.append(columns.begin(), columns.end());
+    if (!input || !ShiftCodes::hasKernel(unpack.getBits()) || columns.size() != 1 ||
+        (g.product.sumsWide() && unpack.getDepth() > kWideDepth) ||
+        map != AffineMap::getMultiDimMapWithTargets(map.getNumDims(), axes, map.getContext()))
+      return false;
+    g.b = *input;
+    g.columns = GemmColumns::Codes;
+    g.codes = {static_cast<int64_t>(unpack.getBits()), *g.product.exponentBias, g.product.rounding};
     return true;
   }
 

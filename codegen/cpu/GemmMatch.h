@@ -5,8 +5,9 @@
 //   B (packed,  ├─ linalg.contract ─ elementwise generics, reshapes, transposes ─ yield
 //   i8, views) ─┘  attune.contract   (reading views of other inputs)
 //
-// Of attune.contract, sums of distances of f32 or of bytes (`adder`), also convolutions: their rows
-// and depth are sums of loops in memory.
+// Of attune.contract, sums of distances of f32 or of bytes (`adder`) and shifts of f32 or i32,
+// whose weights are floats or packed codes; also convolutions: their rows and depth are sums of
+// loops in memory.
 //
 // The analysis behind the gemm emitter. It changes nothing and asks for nothing but `Sizes`.
 //
@@ -27,15 +28,22 @@ using GemmAxisSizes = llvm::SmallVector<GemmAxisSize>;
 /// The operator that sums terms of two operands.
 struct GemmProduct {
   mlir::Value lhs, rhs, init, result;
-  llvm::SmallVector<mlir::AffineMap> maps; ///< of lhs, rhs and result
-  bool distance = false;                   ///< terms are -|a - b|
-  bool bytes() const;                      ///< distances of unsigned bytes, summed in i32
+  llvm::SmallVector<mlir::AffineMap> maps;  ///< of lhs, rhs and result
+  bool distance = false;                    ///< terms are -|a - b|
+  std::optional<int64_t> exponentBias = {}; ///< the right one are codes of shifts
+  ContractRounding rounding = ContractRounding::Exact;
+
+  bool bytes() const; ///< distances of unsigned bytes, summed in i32
+  bool hasCodes() const { return exponentBias.has_value(); }
+  bool shiftsIntegers() const { return rounding != ContractRounding::Exact; }
+  bool sumsWide() const; ///< shifted integers in i64
 };
 
 struct GemmMatch {
   GemmProduct product;
   Size batch, m, n, k;
   GemmColumns columns = GemmColumns::Strided;
+  ShiftCodes codes;
   int64_t a = 0, b = 0; ///< numbers of the kernel inputs
   Size aOffset, bOffset;
   GemmAxisSizes aBatch, aRows, aDepth, bBatch, bDepth, bColumns;

@@ -1,27 +1,14 @@
 #include "attune/codegen/cpu/GemmMicro.h"
 
+#include "attune/codegen/cpu/GemmColumns.h"
+#include "attune/codegen/cpu/GemmTables.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+
+#include <numeric>
 
 using namespace mlir;
 
 namespace attune::codegen {
-
-/// Zen takes 512 bits in two halves: for distances, whose operations go to units of both kinds, it
-/// is better at scheduling the halves itself.
-static int64_t lanesOf(const CpuTarget &target, GemmTerm term) {
-  bool halves = term == GemmTerm::Distance && StringRef(target.cpu).starts_with("znver");
-  return halves ? std::min<int64_t>(8, target.lanes()) : target.lanes();
-}
-
-GemmTile GemmTile::of(const CpuTarget &target, GemmTerm term) {
-  bool distance = term == GemmTerm::Distance;
-  int64_t bits = 32 * lanesOf(target, term);
-  if (bits >= 512)
-    return distance ? GemmTile{8, 2} : GemmTile{14, 2};
-  if (bits >= 256)
-    return {distance ? 5 : 6, 1};
-  return {target.registers >= 32 ? 4 : 2, 1};
-}
 
 func::FuncOp sharedFunction(KernelBuilder &kb, ModuleOp module, StringRef name,
                             ArrayRef<Type> inputs, llvm::function_ref<void(ValueRange)> body) {
@@ -49,19 +36,27 @@ static int64_t accumulatorSets(int64_t rows, int64_t vectors) {
   return sets;
 }
 
-/// 1 in all lanes, which LLVM does not know to be 1.
-static Value opaqueOne(KernelBuilder &kb, int64_t lanes) {
-  Value one = LLVM::InlineAsmOp::create(
-                  kb.b, kb.loc, kb.f32(), kb.constF(1), /*asm_string=*/"", /*constraints=*/"=x,0",
-                  /*has_side_effects=*/false, /*is_align_stack=*/false,
-                  LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
-                  .getRes();
-  return kb.splat(one, lanes);
+/// A scalar or vector that LLVM knows nothing about.
+static Value opaque(KernelBuilder &kb, Value value) {
+  bool manyRegisters = kb.target.registers >= 32;
+  return LLVM::InlineAsmOp::create(kb.b, kb.loc, value.getType(), value, /*asm_string=*/"",
+                                   /*constraints=*/manyRegisters ? "=v,0" : "=x,0",
+                                   /*has_side_effects=*/false,
+                                   /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+                                   LLVM::AsmDialectAttr(), ArrayAttr())
+      .getRes();
 }
 
 /// `sum` plus the term of `a` and `b`. A distance takes two additions; the first is a multiply-add
 /// by `one`, whose units would be idle (Zen has two for each, Intel shares them).
-static Value addTerm(KernelBuilder &kb, GemmTerm term, Value a, Value b, Value sum, Value one) {
+static Value addTerm(KernelBuilder &kb, GemmTerm term, ValueRange row, Value b, Value sum,
+                     Value one) {
+  if (isShift(term)) {
+    // LLVM would add the terms of several steps first, and keep them all until then.
+    Value found = lookUp(kb, codeBits(term), SmallVector<Value>(row), b);
+    return opaque(kb, arith::AddIOp::create(kb.b, kb.loc, sum, found));
+  }
+  Value a = row.front();
   if (term != GemmTerm::Distance)
     return kb.fma(a, b, sum);
   Value difference = kb.target.fma ? kb.fma(b, one, arith::NegFOp::create(kb.b, kb.loc, a))
@@ -69,73 +64,77 @@ static Value addTerm(KernelBuilder &kb, GemmTerm term, Value a, Value b, Value s
   return arith::SubFOp::create(kb.b, kb.loc, sum, math::AbsFOp::create(kb.b, kb.loc, difference));
 }
 
+/// The part of a function's name that says what B is.
+static std::string kindOf(GemmTerm term) {
+  if (int64_t bits = codeBits(term))
+    return (isShift(term) ? "shift" : "codes") + std::to_string(bits) + "_";
+  return term == GemmTerm::Distance ? "distance_" : term == GemmTerm::ProductI8 ? "i8_" : "f32_";
+}
+
 func::FuncOp gemmMicro(KernelBuilder &kb, ModuleOp module, int64_t rows, GemmTerm term) {
-  bool int8 = term == GemmTerm::ProductI8;
   GemmTile tile = GemmTile::of(kb.target, term);
-  int64_t lanes = lanesOf(kb.target, term);
-  int64_t perPanel = kPanelColumns / lanes, vectors = perPanel * tile.panels;
-  int64_t sets = accumulatorSets(rows, vectors);
-  int64_t unroll = std::max<int64_t>(sets, rows * vectors > 16 ? 2 : 4);
-  StringRef kind = term == GemmTerm::Distance ? "distance_" : int8 ? "i8_" : "f32_";
-  std::string name = ("attune_gemm_" + kind).str() + std::to_string(rows);
+  int64_t lanes = GemmTile::lanes(kb.target, term);
+  int64_t vectors = kPanelColumns / lanes * tile.panels;
+  // Integers are added in one cycle and in any order.
+  bool shift = isShift(term);
+  int64_t sets = shift ? 1 : accumulatorSets(rows, vectors);
+  int64_t unroll = shift ? 1 : std::max<int64_t>(sets, rows * vectors > 16 ? 2 : 4);
+  std::string name = "attune_gemm_" + kindOf(term) + std::to_string(rows);
   SmallVector<Type> inputs = {kb.ptr(), kb.ptr(),         kb.index(), kb.index(),
                               kb.ptr(), kb.b.getI1Type(), kb.ptr()};
+  if (codeBits(term))
+    inputs.push_back(shift ? kb.index() : kb.f32());
+  VectorType vec = kb.vec(lanes, shift ? Type(kb.b.getI32Type()) : kb.f32());
   return sharedFunction(kb, module, name, inputs, [&](ValueRange args) {
-    Value a = args[0], b = args[1], stride = args[2], depth = args[3], memory = args[4];
-    Type i8 = kb.b.getI8Type();
-    auto vec = [&] { return kb.vec(lanes); };
-    auto loadB = [&](Value offset) -> Value {
-      if (!int8)
-        return kb.load(vec(), b, offset);
-      Value narrow = kb.load(kb.vec(lanes, i8), b, offset);
-      Value wide = arith::ExtSIOp::create(kb.b, kb.loc, kb.vec(lanes, kb.b.getI32Type()), narrow);
-      return arith::SIToFPOp::create(kb.b, kb.loc, vec(), wide);
-    };
+    Value a = args[0], depth = args[3], memory = args[4];
+    ColumnReader columns(kb, term, tile.panels, args);
+    Value zero = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getZeroAttr(vec));
     auto tileOffset = [&](int64_t row, int64_t vector) {
       return kb.idx(row * tile.columns() + vector * lanes);
     };
-    SmallVector<Type> types(rows * vectors, vec());
+    SmallVector<Type> types(rows * vectors, vec);
     Values acc = kb.ifElse(
         args[5], types,
         [&] {
           Values loaded;
           for (int64_t i = 0; i < rows; ++i)
             for (int64_t v = 0; v < vectors; ++v)
-              loaded.push_back(kb.load(vec(), memory, tileOffset(i, v)));
+              loaded.push_back(kb.load(vec, memory, tileOffset(i, v)));
           return loaded;
         },
-        [&] { return Values(rows * vectors, kb.constF(0, vec())); });
-    acc.append(rows * vectors * (sets - 1), kb.constF(0, vec()));
+        [&] { return Values(rows * vectors, zero); });
+    acc.append(rows * vectors * (sets - 1), zero);
 
-    Value one = term == GemmTerm::Distance ? opaqueOne(kb, lanes) : Value();
-    auto steps = [&](Value k, ValueRange before, int64_t count) {
+    Value one = term == GemmTerm::Distance ? kb.splat(opaque(kb, kb.constF(1)), lanes) : Value();
+    auto steps = [&](Value k, ValueRange before, int64_t count, bool aligned) {
       Values next(before.begin(), before.end());
       for (int64_t s = 0; s < count; ++s) {
-        Value at = kb.add(k, s);
-        Type element = int8 ? i8 : kb.f32();
-        kb.prefetch(args[6], kb.mul(at, kPanelColumns), element, 2);
-        if (rows <= 4 && tile.panels > 1)
-          kb.prefetch(args[6], kb.add(kb.mul(at, kPanelColumns), stride), element, 2);
-        Values columns;
-        for (int64_t v = 0; v < vectors; ++v) {
-          Value offset = kb.add(kb.mul(at, kPanelColumns), v % perPanel * lanes);
-          if (v >= perPanel)
-            offset = kb.add(offset, kb.mul(stride, v / perPanel));
-          columns.push_back(loadB(offset));
-        }
+        columns.fetch(k, s, rows, aligned);
+        Values b = columns.read(k, s, aligned);
         Value *set = &next[s % sets * rows * vectors];
         for (int64_t i = 0; i < rows; ++i) {
-          Value x = kb.splat(kb.load(kb.f32(), a, kb.add(kb.mul(at, rows), i)), lanes);
+          Value at = kb.add(kb.mul(kb.add(k, s), rows), i);
+          Values x = shift ? loadTable(kb, codeBits(term), a, at)
+                           : Values{kb.splat(kb.load(kb.f32(), a, at), lanes)};
           for (int64_t v = 0; v < vectors; ++v)
-            set[i * vectors + v] = addTerm(kb, term, x, columns[v], set[i * vectors + v], one);
+            set[i * vectors + v] = addTerm(kb, term, x, b[v], set[i * vectors + v], one);
         }
       }
       return next;
     };
-    Value bulk = kb.mul(kb.div(depth, unroll), unroll);
-    acc = kb.forLoop(kb.idx(0), bulk, unroll, acc,
-                     [&](Value k, ValueRange it) { return steps(k, it, unroll); });
-    acc = kb.forLoop(bulk, depth, 1, acc, [&](Value k, ValueRange it) { return steps(k, it, 1); });
+    // Whole words, then what an f32 panel has in whole turns of the sets, then single steps.
+    Value done = kb.idx(0);
+    auto loop = [&](int64_t count, bool aligned) {
+      Value end = count == 1 ? depth : kb.mul(kb.div(depth, count), count);
+      acc = kb.forLoop(done, end, count, acc,
+                       [&](Value k, ValueRange it) { return steps(k, it, count, aligned); });
+      done = end;
+    };
+    int64_t whole = std::lcm(unroll, columns.period());
+    loop(whole, true);
+    if (unroll > 1 && whole != unroll)
+      loop(unroll, false);
+    loop(1, false);
 
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t v = 0; v < vectors; ++v) {

@@ -5,18 +5,18 @@
 // transposition into panels, int8 to f32. They know nothing of shapes or epilogues, so that a
 // module with many products holds (and compiles) them once.
 //
-// Panels: A is `[K][R]` for a tile of R rows; B is `[K][16]`, f32 or i8, for every CPU. A tile is
-// `rows` x (16 * panels) and is handed over in memory, row-major: it stays in L1.
+// Panels: A is `[K][R]` for a tile of R rows; B is `[K][16]`, f32, i8 or words of codes
+// (GemmCodes.h), for every CPU. A tile is `rows` x (16 * panels) and is handed over in memory,
+// row-major: it stays in L1.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_GEMMMICRO_H
 #define ATTUNE_CODEGEN_CPU_GEMMMICRO_H
 
+#include "attune/codegen/cpu/GemmTerm.h"
 #include "attune/codegen/cpu/KernelBuilder.h"
 
 namespace attune::codegen {
-
-constexpr int64_t kPanelColumns = 16;
 
 /// The private function `name` of a module, built by `body` if it has none yet; never inlined, so
 /// that a module holds one copy.
@@ -24,23 +24,9 @@ mlir::func::FuncOp sharedFunction(KernelBuilder &kb, mlir::ModuleOp module, llvm
                                   llvm::ArrayRef<mlir::Type> inputs,
                                   llvm::function_ref<void(mlir::ValueRange)> body);
 
-/// What the inner loop adds for an element of A and one of B.
-enum class GemmTerm {
-  Product,   ///< a b
-  ProductI8, ///< a b, with B panels of i8
-  Distance   ///< -|a - b|
-};
-
-/// The register tile of a CPU: all accumulators, the B vectors and one A scalar in registers; for
-/// distances also two constants and the difference.
-struct GemmTile {
-  int64_t rows, panels;
-  int64_t columns() const { return panels * kPanelColumns; }
-  static GemmTile of(const CpuTarget &target, GemmTerm term = GemmTerm::Product);
-};
-
-/// tile (+)= sum of terms of an A panel and B panels. Arguments: A, B, elements between B panels, K,
-/// tile, whether to add to what the tile holds (i1), what to fetch meanwhile.
+/// tile (+)= sum of terms of an A panel and B panels. Arguments: A, B, elements between B panels,
+/// K, tile, whether to add to what the tile holds (i1), what to fetch meanwhile; for products with
+/// codes their scale, for shifts where the last panel starts: the next ones are it again.
 mlir::func::FuncOp gemmMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t rows, GemmTerm term);
 /// Calls the micro-kernel for the `rows` in [1, tile rows] that the value holds.
 void callGemmMicro(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value rows, GemmTerm term,

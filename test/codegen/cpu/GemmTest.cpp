@@ -20,22 +20,26 @@ struct Case {
   bool transposedB = false; ///< strided B: [N][K] instead of [K][N]
   bool splitDepth = false;  ///< A as [2][M][K / 2]
   int64_t depthBlock = 768;
+  int64_t bits = 0; ///< B is as codes of so many bits give it, whatever `columns` says
 
   std::string text() const {
     return "m=" + std::to_string(m) + " n=" + std::to_string(n) + " k=" + std::to_string(k) +
            " batch=" + std::to_string(batch) + " columns=" + std::to_string(int(columns)) +
            (fixed ? "" : " dynamic") + (transposedA ? " A'" : "") + (transposedB ? " B'" : "") +
-           (splitDepth ? " split" : "");
+           (splitDepth ? " split" : "") + (bits ? " bits=" + std::to_string(bits) : "");
   }
 };
 
 enum Buffer { kA, kB, kBias, kC, kWork };
+
+constexpr int64_t kExponentBias = 12;
 
 /// c = a * b + bias[column], C dense [batch][M][N].
 GemmSpec makeSpec(const Case &c) {
   GemmSpec spec;
   spec.columns = c.columns;
   spec.depthBlock = c.depthBlock;
+  spec.codes = {c.bits, kExponentBias};
   if (c.fixed) {
     spec.n = c.n;
     spec.k = c.k;
@@ -90,6 +94,12 @@ struct Data {
   std::vector<char> panels;
 };
 
+/// Sign and magnitude of a code, 0 with either sign among them.
+uint32_t field(const Case &c, int64_t k, int64_t j) {
+  uint32_t random = uint32_t(k * c.n + j) * 2654435761u, sign = 1u << (c.bits - 1);
+  return (random >> 31) * sign | (random >> 8) % std::min(sign, 16u);
+}
+
 float value(int64_t i) { return float((i * 7919 + 13) % 201 - 100) / 64; }
 
 Data makeData(const Case &c) {
@@ -98,6 +108,11 @@ Data makeData(const Case &c) {
   int64_t batches = strided ? c.batch : 1;
   auto logicalA = [&](int64_t z, int64_t i, int64_t k) { return value(z * 31 + i * c.k + k); };
   auto logicalB = [&](int64_t z, int64_t k, int64_t j) {
+    if (c.bits) {
+      int sign = field(c, k, j) >> (c.bits - 1), magnitude = field(c, k, j) % (1 << (c.bits - 1));
+      float v = magnitude ? std::ldexp(1.0f, magnitude - int(kExponentBias)) : 0.0f;
+      return sign ? -v : v;
+    }
     float v = value(z * 17 + (k * c.n + j) * 3);
     return int8 ? std::round(v * 60) : v;
   };
@@ -118,12 +133,20 @@ Data makeData(const Case &c) {
         for (int64_t j = 0; j < c.n; ++j)
           d.b[z * c.k * c.n + (c.transposedB ? j * c.k + k : k * c.n + j)] = logicalB(z, k, j);
   } else {
-    int64_t panels = (c.n + 15) / 16;
-    d.panels.resize(panels * c.k * 16 * (int8 ? 1 : 4));
+    int64_t panels = (c.n + 15) / 16, perWord = c.bits ? 32 / c.bits : 1;
+    int64_t lines = (c.k + perWord - 1) / perWord;
+    if (c.columns == GemmColumns::Codes)
+      d.panels.resize(panels * lines * 16 * 4);
+    else
+      d.panels.resize(panels * c.k * 16 * (int8 ? 1 : 4));
     for (int64_t k = 0; k < c.k; ++k)
       for (int64_t j = 0; j < c.n; ++j) {
         int64_t at = (j / 16 * c.k + k) * 16 + j % 16;
-        if (int8)
+        if (c.columns == GemmColumns::Codes)
+          reinterpret_cast<uint32_t *>(
+              d.panels.data())[(j / 16 * lines + k / perWord) * 16 + j % 16] |=
+              field(c, k, j) << (k % perWord * c.bits);
+        else if (int8)
           reinterpret_cast<int8_t *>(d.panels.data())[at] = logicalB(0, k, j);
         else
           reinterpret_cast<float *>(d.panels.data())[at] = logicalB(0, k, j);
@@ -168,8 +191,10 @@ std::vector<float> run(attune_kernel_fn fn, const Case &c, Data &d, const CpuTar
 }
 
 /// Compiles the kernels that differ in what is static, then runs every case on 1 and 2 threads.
-void check(llvm::ArrayRef<Case> cases) {
+/// Gives the results of all cases on all targets.
+std::vector<std::vector<float>> check(llvm::ArrayRef<Case> cases) {
   auto context = makeContext();
+  std::vector<std::vector<float>> results;
   for (const CpuTarget &target : runnableTargets()) {
     OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(context.get()));
     KernelBuilder kb(module->getLoc(), target);
@@ -186,7 +211,7 @@ void check(llvm::ArrayRef<Case> cases) {
       std::vector<float> one = run(library[name.c_str()], c, d, target, 1);
       std::vector<float> two = run(library[name.c_str()], c, d, target, 2);
       EXPECT_EQ(one, two) << target.cpu << ": " << c.text();
-      double scale = c.columns == GemmColumns::I8Panels ? 100 : 2;
+      double scale = c.columns == GemmColumns::I8Panels ? 100 : c.bits ? 16 : 2;
       double tolerance = 3e-6 * scale * (1 + std::sqrt(double(c.k)) + c.k / 64.0);
       double worst = 0;
       for (size_t i = 0; i < one.size(); ++i) {
@@ -194,8 +219,10 @@ void check(llvm::ArrayRef<Case> cases) {
         worst = std::isnan(one[i]) ? 1e30 : std::max(worst, error);
       }
       EXPECT_LE(worst, tolerance) << target.cpu << ": " << c.text();
+      results.push_back(one);
     }
   }
+  return results;
 }
 
 } // namespace
@@ -239,6 +266,26 @@ TEST(Gemm, Int8) {
       cases.push_back(
           {.columns = GemmColumns::I8Panels, .m = m, .n = 80, .k = k, .depthBlock = 64});
   check(cases);
+}
+
+/// Codes give what the floats that they stand for give, to the bit.
+TEST(Gemm, Codes) {
+  std::vector<Case> coded;
+  // Few rows read codes, more read panels that were decoded; words end within K, and so do passes.
+  for (int64_t bits : {4, 5})
+    for (int64_t m : {1, 3, 5, 31})
+      for (int64_t k : {23, 150})
+        coded.push_back({.m = m, .n = 80, .k = k, .depthBlock = 96, .bits = bits});
+  for (int64_t m : {2, 31})
+    coded.push_back({.m = m, .n = 33, .k = 61, .bits = 8});
+  for (int64_t n : {1, 17})
+    coded.push_back({.m = 1, .n = n, .k = 61, .fixed = false, .bits = 5});
+  coded.push_back({.m = 6, .n = 47, .k = 0, .bits = 4});
+  coded.push_back({.m = 3, .n = 35, .k = 29, .fixed = false, .transposedA = true, .bits = 4});
+  std::vector<Case> floats = coded;
+  for (Case &c : coded)
+    c.columns = GemmColumns::Codes;
+  EXPECT_EQ(check(coded), check(floats));
 }
 
 TEST(Gemm, Strided) {
@@ -327,6 +374,36 @@ TEST(GemmAssembly, Portable) {
   EXPECT_EQ(count(text, "mulps"), 8 * 5) << text;
   EXPECT_EQ(count(text, "addps"), 8 * 5) << text;
   EXPECT_EQ(count(text, "call"), 0) << text;
+  EXPECT_EQ(spills(text), 0) << text;
+}
+
+/// One or two registers of 16 values hold all codes of 4 or 5 bits: a code takes a shift, which the
+/// first of a word does without, and a look-up; with 8 lanes two shifts, a mask and the scale.
+TEST(GemmAssembly, Codes) {
+  // Whole words, half words in step with the sets of sums, single codes.
+  for (auto [cpu, term, steps, rows, instruction, each] :
+       {std::tuple("x86-64-v4", GemmTerm::Product4, 8 + 4 + 1, 4, "vperm", 2),
+        {"x86-64-v4", GemmTerm::Product5, 12 + 4 + 1, 4, "vperm", 2},
+        {"x86-64-v3", GemmTerm::Product4, 8 + 4 + 1, 2, "vpsrad", 2},
+        {"x86-64-v3", GemmTerm::Product8, 4 + 1, 2, "vpsrad", 2}}) {
+    std::string text = microText(cpu, term);
+    EXPECT_EQ(count(text, instruction), each * steps) << text;
+    EXPECT_EQ(count(text, "vfmadd"), 2 * rows * steps) << text;
+    // The tables of 5 bits leave too few registers for the half words.
+    EXPECT_LE(spills(text), term == GemmTerm::Product5 ? 8 : 0) << text;
+  }
+}
+
+/// A shifted integer is looked up and added; with 8 lanes its sign is applied in between.
+TEST(GemmAssembly, Shifts) {
+  std::string text = microText("x86-64-v4", GemmTerm::Shift5);
+  EXPECT_EQ(count(text, "2d\t"), 16 * (6 + 1)) << text;
+  EXPECT_EQ(count(text, "vpaddd"), 16 * (6 + 1)) << text;
+  EXPECT_EQ(spills(text), 0) << text;
+  text = microText("x86-64-v3", GemmTerm::Shift4);
+  EXPECT_EQ(count(text, "vpermd"), 6 * (8 + 1)) << text;
+  EXPECT_EQ(count(text, "vpsignd"), 6 * (8 + 1)) << text;
+  EXPECT_EQ(count(text, "vpaddd"), 6 * (8 + 1)) << text;
   EXPECT_EQ(spills(text), 0) << text;
 }
 
