@@ -48,6 +48,14 @@ llvm::Expected<CostVector> CombinedCost::estimate(llvm::ArrayRef<int32_t> genes)
   return cost;
 }
 
+std::string CombinedCost::identity() const {
+  std::string text;
+  for (const CostModel *model : models)
+    if (std::string part = model->identity(); !part.empty())
+      text += (text.empty() ? "" : ", ") + part;
+  return text;
+}
+
 bool CombinedCost::exact(unsigned cost) const {
   return models[sources[cost].first]->exact(sources[cost].second);
 }

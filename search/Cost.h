@@ -22,6 +22,8 @@ public:
   virtual ~CostModel() = default;
   /// `latency_ms`, `params`, `flops`, `peak_mb`, `energy_mj`, or names of the space's own.
   virtual llvm::ArrayRef<CostName> names() const = 0;
+  /// What the numbers stand on, for the journal: with other numbers a study cannot go on.
+  virtual std::string identity() const { return ""; }
   /// Of canonical genes. An error means that this candidate has no price and is refused.
   virtual llvm::Expected<CostVector> estimate(llvm::ArrayRef<int32_t> genes) = 0;
   /// Whether a value is counted, not estimated: then sigma does not apply to it.
@@ -45,6 +47,7 @@ class CombinedCost final : public CostModel {
 public:
   explicit CombinedCost(std::vector<CostModel *> models);
   llvm::ArrayRef<CostName> names() const override { return costNames; }
+  std::string identity() const override;
   llvm::Expected<CostVector> estimate(llvm::ArrayRef<int32_t> genes) override;
   bool exact(unsigned cost) const override;
 

@@ -35,7 +35,7 @@ public:
   /// Whether outcomes are so cheap that they need not be safe on disk one by one.
   virtual bool cheap() const { return false; }
   virtual llvm::Error start(const Request &request) = 0;
-  /// Blocks until something has ended, or a signal came (then there may be nothing).
+  /// Blocks until something has ended, a signal came or some time has passed: may give nothing.
   virtual llvm::Expected<std::vector<Outcome>> wait() = 0;
 };
 

@@ -35,6 +35,7 @@ struct Reference {
   /// Of a categorical variable: its words, whose values are their positions plus `firstSymbol`.
   const std::vector<std::string> *symbols = nullptr;
   unsigned firstSymbol = 0;
+  std::optional<double> constant = {}; ///< a name for a number
 };
 
 class Expression {

@@ -252,6 +252,11 @@ private:
     if (token == "(")
       return call(word);
     if (std::optional<Reference> reference = scope(word)) {
+      if (reference->constant) {
+        Expression::Term term{Op::Constant};
+        term.constant = *reference->constant;
+        return add(std::move(term));
+      }
       Expression::Term term{Op::Load, reference->symbols ? Type::Symbol : Type::Number,
                             reference->perElement ? 0 : reference->length};
       term.reference = *reference;

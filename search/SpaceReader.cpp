@@ -5,6 +5,8 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
+#include <cmath>
+
 namespace attune::search {
 
 using llvm::Error;
@@ -46,13 +48,19 @@ llvm::Expected<Expression> SpaceReader::expression(const Node &node, llvm::Strin
   auto text = document.text(node, what);
   if (!text)
     return text.takeError();
-  // A number in `fixed` is a constant: its value stands behind those of the variables.
   auto scope = [&](llvm::StringRef name) -> std::optional<Reference> {
     auto [base, axisName] = name.split('.');
     const Variable *variable = space.find(base);
+    Reference reference;
+    if (auto fixed = space.fixed.find(name.str()); fixed != space.fixed.end()) {
+      double number;
+      if (llvm::StringRef(fixed->second).getAsDouble(number) || !std::isfinite(number))
+        return std::nullopt;
+      reference.constant = number;
+      return reference;
+    }
     if (!variable)
       return std::nullopt;
-    Reference reference;
     reference.offset = variable->firstValue;
     if (variable->path) {
       auto axes = variable->path->axes();
@@ -79,8 +87,7 @@ llvm::Expected<Expression> SpaceReader::expression(const Node &node, llvm::Strin
     }
     return reference;
   };
-  std::string resolved = *text;
-  auto parsed = Expression::parse(resolved, scope);
+  auto parsed = Expression::parse(*text, scope);
   if (!parsed)
     return document.error(node, what + ": " + llvm::toString(parsed.takeError()));
   return parsed;

@@ -78,6 +78,7 @@ llvm::json::Object Study::header() const {
                             {"options", std::move(strategyOptions)},
                             {"evaluator", evaluator.identity()},
                             {"costs", std::move(costs)},
+                            {"cost_model", model.identity()},
                             {"objectives", std::move(objectives)},
                             {"text", options.spaceText}};
 }
@@ -86,7 +87,8 @@ Error Study::checkHeader(const llvm::json::Object &found) const {
   if (found.getInteger("attune-study") != 1)
     return createStringError("the journal is not of an attune-study of version 1");
   llvm::json::Object own = header();
-  for (const char *key : {"space", "seed", "strategy", "options", "evaluator", "costs"}) {
+  for (const char *key :
+       {"space", "seed", "strategy", "options", "evaluator", "costs", "cost_model"}) {
     const llvm::json::Value *value = found.get(key);
     if (value && *value == *own.get(key))
       continue;

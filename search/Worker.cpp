@@ -283,31 +283,26 @@ Error WorkerEvaluator::start(const Request &request) {
 
 llvm::Expected<std::vector<Outcome>> WorkerEvaluator::wait() {
   std::vector<Outcome> outcomes;
-  while (outcomes.empty()) {
-    std::vector<pollfd> descriptors;
-    double next = now() + 1; // to look at the clock and at signals
-    for (const std::unique_ptr<Worker> &worker : workers) {
-      descriptors.push_back({worker->descriptor(), POLLIN, 0}); // -1 is skipped
-      next = std::min(next, worker->deadline());
-    }
-    int milliseconds = std::max(0.0, std::ceil((next - now()) * 1000));
-    if (::poll(descriptors.data(), descriptors.size(), milliseconds) < 0) {
-      if (errno == EINTR)
-        return outcomes;
-      return createStringError("cannot wait for workers");
-    }
-    for (size_t i = 0; i < workers.size(); ++i) {
-      Worker &worker = *workers[i];
-      if (descriptors[i].revents)
-        if (Error error = worker.read(outcomes))
-          return std::move(error);
-      if (now() >= worker.deadline())
-        if (Error error = worker.late(outcomes))
-          return std::move(error);
-    }
-    bool busy = llvm::any_of(workers, [](const auto &worker) { return worker->busy(); });
-    if (!busy)
-      break;
+  std::vector<pollfd> descriptors;
+  double next = now() + 1; // now and then the study looks whether it shall end
+  for (const std::unique_ptr<Worker> &worker : workers) {
+    descriptors.push_back({worker->descriptor(), POLLIN, 0}); // -1 is skipped
+    next = std::min(next, worker->deadline());
+  }
+  int milliseconds = std::max(0.0, std::ceil((next - now()) * 1000));
+  if (::poll(descriptors.data(), descriptors.size(), milliseconds) < 0) {
+    if (errno == EINTR)
+      return outcomes;
+    return createStringError("cannot wait for workers");
+  }
+  for (size_t i = 0; i < workers.size(); ++i) {
+    Worker &worker = *workers[i];
+    if (descriptors[i].revents)
+      if (Error error = worker.read(outcomes))
+        return std::move(error);
+    if (now() >= worker.deadline())
+      if (Error error = worker.late(outcomes))
+        return std::move(error);
   }
   return outcomes;
 }

@@ -149,6 +149,20 @@ TEST(Space, HashCoversWhatDecides) {
   }
 }
 
+TEST(Space, FixedNumbersAreConstants) {
+  Space space = makeSpace(R"yaml(
+attune-space: 1
+fixed: {d: 128, dtype: f32}
+vars: [{name: ffn, kind: int, values: [1, 2], repeat: 2}]
+costs: [{name: params, expr: "2 * d * sum(ffn)"}]
+objectives: [{cost: params, goal: min}]
+)yaml");
+  llvm::SmallVector<double> values;
+  llvm::BitVector active;
+  space.decode(Genes{0, 1}, values, active);
+  EXPECT_EQ(space.costs[0].expression.evaluate(values), 2 * 128 * 3);
+}
+
 TEST(Space, JsonIsAccepted) {
   Space space = makeSpace(R"({"attune-space": 1,
     "vars": [{"name": "x", "kind": "int", "range": [1, 9, 2]}],
