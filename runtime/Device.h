@@ -46,6 +46,9 @@ public:
 /// The one that `ATTUNE_OPENCL_DEVICE` names, else the first GPU, else the first of any kind.
 std::unique_ptr<Device> openOpenClDevice();
 
+/// The one whose number `ATTUNE_CUDA_DEVICE` is, else the first.
+std::unique_ptr<Device> openCudaDevice();
+
 /// A buffer that grows with what it is asked for.
 class Reserved {
 public:

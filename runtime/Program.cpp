@@ -394,9 +394,11 @@ Program Parser::parse() {
     std::string target = root["target"].string();
     if (target == "opencl")
       program.target = Target::OpenCl;
+    else if (target == "cuda")
+      program.target = Target::Cuda;
     else if (target != "cpu")
       fail(ATTUNE_ERROR_UNSUPPORTED, "unsupported: the model was compiled for the target `", target,
-           "`, this runtime knows cpu and opencl");
+           "`, this runtime knows cpu, opencl and cuda");
   }
 
   // Sizes first: entries refer to each other in both directions.

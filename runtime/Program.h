@@ -98,7 +98,7 @@ struct Kernel {
   std::vector<std::string> nodes;
 };
 
-enum class Target : uint8_t { Cpu, OpenCl };
+enum class Target : uint8_t { Cpu, OpenCl, Cuda };
 
 struct Program {
   std::string model, compiler, cpu;

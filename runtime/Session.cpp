@@ -43,7 +43,7 @@ Session::~Session() {
 void Session::openDevice() {
   weightBuffers.clear(); // of a run that failed here
   weightStream.reset();
-  device = openOpenClDevice();
+  device = program.target == Target::Cuda ? openCudaDevice() : openOpenClDevice();
   weightStream = device->makeStream();
   weights.resize(program.values.size());
   for (size_t i = 0; i < program.values.size(); ++i) {
@@ -66,6 +66,10 @@ Arena::Arena(const Context &own, const Program &program, std::unique_ptr<Stream>
   reserve(slots, program.slots.size());
   reserve(inputs, program.inputs.size());
   reserve(outputs, program.outputs.size());
+}
+
+static const char *nameOf(Target target) {
+  return target == Target::Cpu ? "cpu" : target == Target::Cuda ? "cuda" : "opencl";
 }
 
 void Session::describe() {
@@ -115,7 +119,7 @@ void Session::describe() {
                  aliasList.data(),
                  kernelList.data(),
                  artifact.weightsSize(),
-                 program.target == Target::Cpu ? "cpu" : "opencl"};
+                 nameOf(program.target)};
 }
 
 std::unique_ptr<Arena> Session::acquire() {

@@ -171,7 +171,7 @@ typedef struct attune_signature {
   const attune_alias *const *aliases;
   const attune_kernel *const *kernels;
   uint64_t weights_bytes;
-  const char *target; /* what the kernels run on: cpu, opencl */
+  const char *target; /* what the kernels run on: cpu, cuda, opencl */
 } attune_signature;
 
 /*===- Sessions -------------------------------------------------------------------------------===*/

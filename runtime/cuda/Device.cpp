@@ -1,0 +1,261 @@
+#include "attune/runtime/Device.h"
+
+#include "attune/runtime/Parallel.h"
+#include "attune/runtime/cuda/Driver.h"
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+namespace attune::rt {
+namespace cuda {
+namespace {
+
+/// The oldest devices that kernels are made for: 8.0.
+constexpr int kOldestMajor = 8;
+
+DevicePointer pointer(Handle handle) { return reinterpret_cast<uintptr_t>(handle); }
+
+class CudaDevice final : public rt::Device {
+public:
+  explicit CudaDevice(int ordinal) {
+    cu.check(cu.deviceGet(&device, ordinal), "device ", ordinal);
+    char text[256] = "";
+    cu.check(cu.deviceGetName(text, sizeof text, device), "asking for a device's name");
+    name = text;
+    int major = 0;
+    cu.check(cu.deviceGetAttribute(&major, ComputeCapabilityMajor, device), "asking a device");
+    if (major < kOldestMajor)
+      fail(ATTUNE_ERROR_UNSUPPORTED, "unsupported: `", name, "` has compute capability ", major,
+           ".x, kernels need ", kOldestMajor, ".0");
+    cu.check(cu.primaryRetain(&context, device), "`", name, "` cannot be used");
+  }
+  ~CudaDevice() override {
+    cu.setCurrent(context);
+    for (const auto &entry : modules)
+      cu.moduleUnload(entry.second);
+    cu.primaryRelease(device);
+  }
+  std::unique_ptr<rt::Stream> makeStream() override;
+
+  /// Contexts belong to threads; calls come from any.
+  void enter() const { cu.check(cu.setCurrent(context), "`", name, "` cannot be used"); }
+
+  /// Never fails: destructors call it, also when a kernel's error has made the context useless.
+  void free(Handle handle) const noexcept {
+    cu.setCurrent(context);
+    cu.memFree(pointer(handle));
+  }
+
+  /// Loads the module of that PTX the first time.
+  Module module(const char *source, uint64_t length);
+
+  const Driver &cu = driver();
+  std::string name;
+  Context context = nullptr;
+
+private:
+  cuda::Device device = 0;
+  std::mutex loading;
+  std::map<const char *, Module> modules; ///< by the place of the source in the artifact
+};
+
+Module CudaDevice::module(const char *source, uint64_t length) {
+  std::lock_guard lock(loading);
+  Module &loaded = modules[source];
+  if (loaded)
+    return loaded;
+  const std::string ptx(source, length); // with a zero at the end
+  std::vector<char> log(4096);
+  JitOption options[] = {JitErrorLogBuffer, JitErrorLogBufferBytes};
+  void *values[] = {log.data(), reinterpret_cast<void *>(log.size())};
+  if (Result result = cu.moduleLoadDataEx(&loaded, ptx.c_str(), 2, options, values)) {
+    loaded = nullptr;
+    fail(ATTUNE_ERROR_SYSTEM, "CUDA: `", name, "` does not compile it: ", cu.describe(result),
+         log[0] ? "\n" : "", log.data());
+  }
+  return loaded;
+}
+
+class CudaStream final : public rt::Stream {
+public:
+  explicit CudaStream(CudaDevice &device) : device(device) {
+    device.enter();
+    cu.check(cu.streamCreate(&stream, StreamNonBlocking), "making a stream");
+  }
+  ~CudaStream() override {
+    // Results do not matter: where a kernel has failed, all of these do.
+    cu.setCurrent(device.context);
+    cu.streamSynchronize(stream);
+    for (const auto &entry : spare)
+      device.free(entry.second);
+    for (const auto &entry : lent)
+      device.free(entry.first);
+    cu.streamDestroy(stream);
+  }
+
+  const attune_kernel_device &kernelInterface() const override { return kInterface; }
+
+  std::optional<std::string> takeFailure() override {
+    std::optional<std::string> taken;
+    std::swap(taken, failure);
+    return taken;
+  }
+
+  Handle allocate(uint64_t bytes) override {
+    device.enter();
+    DevicePointer memory = 0;
+    cu.check(cu.memAlloc(&memory, std::max<uint64_t>(bytes, 1)), "`", device.name,
+             "` has no room for a tensor of ", bytes, " bytes");
+    return reinterpret_cast<Handle>(uintptr_t(memory));
+  }
+  void release(Handle handle) override { device.free(handle); }
+
+  // Host memory may be pinned, which copies then read or write after they return: these wait.
+  void write(Handle to, const void *from, uint64_t bytes) override {
+    device.enter();
+    if (bytes)
+      cu.check(cu.copyToDeviceAsync(pointer(to), from, bytes, stream), "writing to the device");
+    finish();
+  }
+  void read(void *to, Handle from, uint64_t offset, uint64_t bytes) override {
+    device.enter();
+    if (bytes)
+      cu.check(cu.copyToHostAsync(to, pointer(from) + offset, bytes, stream),
+               "reading from the device");
+    finish();
+  }
+  void copy(Handle to, Handle from, uint64_t bytes) override {
+    device.enter();
+    if (bytes)
+      cu.check(cu.copyOnDeviceAsync(pointer(to), pointer(from), bytes, stream),
+               "copying on the device");
+  }
+  void finish() override {
+    device.enter();
+    cu.check(cu.streamSynchronize(stream), "running kernels");
+  }
+
+private:
+  /// A kernel, and the shared memory that it may ask for so far.
+  struct Kernel {
+    Function function = nullptr;
+    int32_t sharedBytes = 48 << 10;
+  };
+
+  CudaDevice &device;
+  const Driver &cu = device.cu;
+  cuda::Stream stream = nullptr;
+  std::map<std::pair<const char *, std::string>, Kernel> kernels;
+  /// Temporaries that kernels gave back, by size; the stream runs in order, so the next may have
+  /// them.
+  std::multimap<uint64_t, Handle> spare;
+  std::map<Handle, uint64_t> lent;
+  std::optional<std::string> failure;
+
+  void launch(const char *source, uint64_t length, const char *entry, const int32_t *range,
+              void *const *args) {
+    device.enter();
+    Kernel &kernel = kernels[{source, entry}];
+    if (!kernel.function)
+      cu.check(cu.moduleGetFunction(&kernel.function, device.module(source, length), entry),
+               "finding kernel `", entry, "`");
+    if (range[6] > kernel.sharedBytes) {
+      cu.check(cu.functionSetAttribute(kernel.function, FunctionMaxDynamicSharedBytes, range[6]),
+               range[6], " bytes of shared memory");
+      kernel.sharedBytes = range[6];
+    }
+    if (range[0] <= 0 || range[1] <= 0 || range[2] <= 0)
+      return;
+    auto size = [&](int axis) { return unsigned(range[axis]); };
+    cu.check(cu.launch(kernel.function, size(0), size(1), size(2), size(3), size(4), size(5),
+                       size(6), stream, const_cast<void **>(args), nullptr),
+             "starting kernel `", entry, "`");
+  }
+
+  Handle borrow(uint64_t bytes) {
+    auto found = spare.lower_bound(bytes);
+    Handle memory = nullptr;
+    if (found == spare.end() || found->first > 2 * bytes) {
+      memory = allocate(bytes);
+      lent[memory] = bytes;
+    } else {
+      memory = found->second;
+      lent[memory] = found->first;
+      spare.erase(found);
+    }
+    return memory;
+  }
+
+  void giveBack(Handle memory) noexcept {
+    auto found = lent.find(memory);
+    try {
+      spare.emplace(found->second, memory);
+    } catch (const std::bad_alloc &) {
+      device.free(memory);
+    }
+    lent.erase(found);
+  }
+
+  /// The first error is kept; after it nothing is done. Nothing may be thrown through kernels.
+  template <class Do> bool guard(Do action) noexcept {
+    if (failure)
+      return false;
+    try {
+      action();
+    } catch (const Error &error) {
+      failure = error.message;
+    } catch (const std::exception &error) {
+      failure = error.what();
+    }
+    return !failure;
+  }
+
+  static CudaStream &of(attune_ctx *ctx) {
+    return *static_cast<CudaStream *>(static_cast<rt::Context *>(ctx)->stream);
+  }
+
+  static const attune_kernel_device kInterface;
+};
+
+/// Every argument is a value of the size that the kernel declares; handles are such values, too.
+const attune_kernel_device CudaStream::kInterface{
+    sizeof(attune_kernel_device),
+    [](attune_ctx *ctx, const char *source, uint64_t length, const char *entry,
+       const int32_t *range, const uint64_t *, void *const *args, const uint8_t *) -> int32_t {
+      CudaStream &own = of(ctx);
+      return !own.guard([&] { own.launch(source, length, entry, range, args); });
+    },
+    [](attune_ctx *ctx, uint64_t bytes) -> void * {
+      CudaStream &own = of(ctx);
+      Handle memory = nullptr;
+      own.guard([&] { memory = own.borrow(bytes); });
+      return memory;
+    },
+    [](attune_ctx *ctx, void *handle) { of(ctx).giveBack(handle); },
+    [](attune_ctx *ctx, void *handle) -> int32_t {
+      CudaStream &own = of(ctx);
+      int32_t status = 0;
+      own.guard([&] { own.read(&status, handle, 0, sizeof status); });
+      return status;
+    }};
+
+std::unique_ptr<rt::Stream> CudaDevice::makeStream() { return std::make_unique<CudaStream>(*this); }
+
+} // namespace
+} // namespace cuda
+
+std::unique_ptr<Device> openCudaDevice() {
+  const cuda::Driver &driver = cuda::driver();
+  int count = 0;
+  driver.check(driver.deviceGetCount(&count), "counting devices");
+  const char *wanted = std::getenv("ATTUNE_CUDA_DEVICE");
+  int ordinal = wanted && *wanted ? std::atoi(wanted) : 0;
+  if (ordinal < 0 || ordinal >= count)
+    fail(ATTUNE_ERROR_SYSTEM, "CUDA: ATTUNE_CUDA_DEVICE is `", wanted ? wanted : "",
+         "`, there are ", count, " devices");
+  return std::make_unique<cuda::CudaDevice>(ordinal);
+}
+
+} // namespace attune::rt
