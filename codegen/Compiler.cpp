@@ -145,7 +145,7 @@ public:
     module->walk(
         [&](Operation *op) { report.attentions += isa<AttentionOp, LinearAttentionOp>(op); });
     if (llvm::Error error = stage("fuse", [&](OpPassManager &pm) {
-          addFuseStage(pm, options.reference ? nullptr : backend.get());
+          addFuseStage(pm, options.reference ? nullptr : backend.get(), &prices);
         }))
       return error;
     if (options.stopAfter == "fuse" || options.emit == EmitKind::MLIR)

@@ -77,7 +77,7 @@ void addRewriteStage(OpPassManager &pm, StringRef form, const FormPrices *prices
 // Entry: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 // Exit: attune.kernel, tensor (reshapes, fronts of buffers, dim, extract of single integers),
 // arith, affine, cf.assert, func.
-void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
+void addFuseStage(OpPassManager &pm, const KernelBackend *backend, const FormPrices *prices) {
   SelectChoicesOptions everyChoice;
   everyChoice.require = true;
   pm.addPass(createSelectChoices(std::move(everyChoice)));
@@ -86,6 +86,7 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend) {
   if (backend) {
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
     pm.addPass(createCanonicalizerPass());
+    pm.addNestedPass<func::FuncOp>(createShiftWeights(prices, backend->packsConstants()));
   }
   if (backend && backend->packsConstants()) {
     pm.addNestedPass<func::FuncOp>(createPackFilters());
@@ -108,7 +109,7 @@ void registerAttunePipelines() {
   PassPipelineRegistration<>("attune-stage-rewrite", "The rewrite stage without prices.",
                              [](OpPassManager &pm) { addRewriteStage(pm, "", nullptr); });
   PassPipelineRegistration<>("attune-stage-fuse", "The fuse stage without merging.",
-                             [](OpPassManager &pm) { addFuseStage(pm, nullptr); });
+                             [](OpPassManager &pm) { addFuseStage(pm, nullptr, nullptr); });
 }
 
 } // namespace attune

@@ -1,4 +1,5 @@
-//===- Pipelines.h - The stages of compilation ----------------------------------------------------===//
+//===- Pipelines.h - The stages of compilation
+//----------------------------------------------------===//
 //
 // import → canonicalize → raise → rewrite → fuse → lower → emit. Each function adds one stage to a
 // pass manager; `attune-opt` registers the same stages as `--attune-stage-<name>` pipelines.
@@ -17,8 +18,8 @@ void addCanonicalizeStage(mlir::OpPassManager &pm);
 void addRaiseStage(mlir::OpPassManager &pm);
 /// `form`: what every operator that has it must take, or empty; `prices` may be null.
 void addRewriteStage(mlir::OpPassManager &pm, llvm::StringRef form, const FormPrices *prices);
-/// `backend` null: one kernel per operator.
-void addFuseStage(mlir::OpPassManager &pm, const KernelBackend *backend);
+/// `backend` null: one kernel per operator; `prices` may be null.
+void addFuseStage(mlir::OpPassManager &pm, const KernelBackend *backend, const FormPrices *prices);
 
 void registerAttunePipelines();
 

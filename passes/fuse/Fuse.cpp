@@ -57,7 +57,7 @@ private:
   static SmallVector<Operation *> seed(Operation *op) {
     llvm::SetVector<Operation *> group;
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-    if (linalgOp && linalgOp.getNumReductionLoops() != 0) {
+    if (isa<ContractOp>(op) || (linalgOp && linalgOp.getNumReductionLoops() != 0)) {
       SmallVector<Value> work(op->getOperands());
       while (!work.empty()) {
         Operation *producer = work.pop_back_val().getDefiningOp();
@@ -75,10 +75,11 @@ private:
 
   /// Whether an operator only changes how a constant is stored.
   static bool comesFromConstant(Operation *op) {
-    if (!isa<linalg::UnPackOp, linalg::GenericOp, linalg::TransposeOp>(op))
+    if (!isa<linalg::UnPackOp, linalg::GenericOp, linalg::TransposeOp, UnpackCodesOp>(op))
       return false;
-    auto destination = cast<DestinationStyleOpInterface>(op);
-    SmallVector<Value> inputs = destination.getDpsInputs();
+    auto destination = dyn_cast<DestinationStyleOpInterface>(op);
+    SmallVector<Value> inputs =
+        destination ? destination.getDpsInputs() : SmallVector<Value>(op->getOperands());
     // A body may also read tensors that are no inputs.
     bool gathers =
         op->walk([](tensor::ExtractOp) { return WalkResult::interrupt(); }).wasInterrupted();

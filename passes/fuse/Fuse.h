@@ -3,6 +3,7 @@
 #define ATTUNE_PASSES_FUSE_FUSE_H
 
 #include "attune/passes/fuse/KernelBackend.h"
+#include "attune/passes/rewrite/FormPrices.h"
 #include "mlir/Pass/Pass.h"
 
 namespace attune {
@@ -11,6 +12,10 @@ namespace attune {
 /// `backend` has a special emitter for the merged kernel. Without a back end nothing is merged.
 /// `backend` must outlive the pass.
 std::unique_ptr<mlir::Pass> createFusePass(const KernelBackend *backend);
+
+/// Stores weights that are powers of two as codes where `packs` and the prices (null: always) say
+/// so, and makes products of all other shifts of floats. `prices` must outlive the pass.
+std::unique_ptr<mlir::Pass> createShiftWeights(const FormPrices *prices, bool packs);
 
 } // namespace attune
 #endif

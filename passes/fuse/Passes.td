@@ -46,6 +46,33 @@ def FuseGatherProducers : Pass<"attune-fuse-gather-producers", "::mlir::func::Fu
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def ShiftWeights : Pass<"attune-shift-weights", "::mlir::func::FuncOp"> {
+  let summary = "Store weights that are powers of two as packed codes.";
+  let description = [{
+    Constant weights of a matrix product that are all 0 or signed powers of two need 4 or 5 bits (8
+    for more than 15 magnitudes), not 32. The product becomes an `attune.contract` of the shift kind,
+    its weights words of several codes:
+
+    ```mlir
+    %y = linalg.contract ... ins(%x, %w : tensor<1x4096xf32>, tensor<4096x4096xf32>)
+    // becomes
+    %q = arith.constant dense_resource<codes> : tensor<256x512x16xi32>
+    %c = attune.unpack_codes %q {bits = 4} : tensor<256x512x16xi32> -> tensor<4096x4096xi8>
+    %y = attune.contract ins(%x, %c) ... {kind = shift, exponent_bias = 7}
+    ```
+
+    Exact to the bit. Codes are chosen where the cost model finds them cheaper for few rows, which
+    wait for the weights, and no dearer for many, which do not; without a cost model always. Every
+    other shift of f32 becomes a product or convolution of floats, which kernels compute faster than
+    shifts (a multiply-add is one instruction). Shifts of integers always get codes.
+
+    Remarks of category `attune-fuse`: `ShiftCodes`, `ShiftCodesNotUsed` with the reason.
+  }];
+  let statistics = [Statistic<"numPacked", "packed", "weights stored as codes">];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def PackFilters : Pass<"attune-pack-filters", "::mlir::func::FuncOp"> {
   let summary = "Store constant filters of convolutions in panels of output channels.";
   let description = [{

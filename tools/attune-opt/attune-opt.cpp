@@ -1,4 +1,5 @@
 #include "attune/codegen/CpuBackend.h"
+#include "attune/codegen/cost/FormCost.h"
 #include "attune/passes/Passes.h"
 #include "attune/passes/Pipelines.h"
 #include "mlir/InitAllDialects.h"
@@ -13,14 +14,22 @@ struct FuseOptions : mlir::PassPipelineOptions<FuseOptions> {
                           llvm::cl::init("host")};
 };
 
+/// What the stage asks; passes hold on to it.
+struct Cpu {
+  explicit Cpu(const attune::codegen::CpuTarget &target) : backend(target) {}
+  attune::codegen::CpuBackend backend;
+  attune::codegen::RooflineOracle oracle{backend.target()};
+  attune::codegen::OracleFormPrices prices{oracle};
+};
+
 /// The fuse stage as `attune compile` runs it, merging what the CPU back end can emit.
 void addFuseForCpu(mlir::OpPassManager &pm, const FuseOptions &options) {
-  static std::vector<std::unique_ptr<attune::codegen::CpuBackend>> backends;
+  static std::vector<std::unique_ptr<Cpu>> cpus;
   auto target = attune::codegen::CpuTarget::parse(options.cpu);
   if (!target)
     llvm::report_fatal_error(target.takeError(), /*gen_crash_diag=*/false);
-  backends.push_back(std::make_unique<attune::codegen::CpuBackend>(*target));
-  attune::addFuseStage(pm, backends.back().get());
+  cpus.push_back(std::make_unique<Cpu>(*target));
+  attune::addFuseStage(pm, &cpus.back()->backend, &cpus.back()->prices);
 }
 
 } // namespace
@@ -35,5 +44,6 @@ int main(int argc, char **argv) {
   attune::registerAttunePipelines();
   mlir::PassPipelineRegistration<FuseOptions> fuse(
       "attune-stage-fuse-cpu", "The fuse stage for the CPU back end.", addFuseForCpu);
-  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Attune optimiser driver\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "Attune optimiser driver\n", registry));
 }
