@@ -2,14 +2,23 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <mutex>
 
 namespace attune::ptx {
 
 using Totals = std::map<std::string, uint64_t, std::less<>>;
 
-static Totals &lastTotals() {
-  static Totals totals;
-  return totals;
+namespace {
+/// Of the last launch; tests ask from any thread.
+struct Last {
+  std::mutex mutex;
+  Totals totals;
+};
+} // namespace
+
+static Last &last() {
+  static Last last;
+  return last;
 }
 
 static std::string opcodeOf(const std::string &text) {
@@ -68,13 +77,15 @@ void report(const Launch &launch, const std::vector<Count> &counts) {
   }
   if (const char *path = std::getenv("ATTUNE_PTX_REPORT"); path && *path)
     write(path, launch, counts, totals);
-  lastTotals() = std::move(totals);
+  std::lock_guard lock(last().mutex);
+  last().totals = std::move(totals);
 }
 
 } // namespace attune::ptx
 
 extern "C" __attribute__((visibility("default"))) uint64_t attune_ptx_count(const char *what) {
-  auto &totals = attune::ptx::lastTotals();
-  auto found = totals.find(std::string_view(what));
-  return found == totals.end() ? 0 : found->second;
+  attune::ptx::Last &last = attune::ptx::last();
+  std::lock_guard lock(last.mutex);
+  auto found = last.totals.find(std::string_view(what));
+  return found == last.totals.end() ? 0 : found->second;
 }

@@ -1,91 +1,76 @@
 // setp, set, selp, slct.
 #include "attune/test/ptxemu/Lanes.h"
-#include <cmath>
 
 namespace attune::ptx {
 
-static constexpr uint32_t flushed = 1, negated = 2;
+static constexpr uint32_t flushed = 1, negated = 2, acceptShift = 8;
 
 namespace {
-enum Comparison { Eq, Ne, Lt, Le, Gt, Ge, Equ, Neu, Ltu, Leu, Gtu, Geu, Num, Nan };
+/// What a may be to b.
+enum Order : uint32_t { Less = 1, Equal = 2, Greater = 4, Unordered = 8 };
 } // namespace
 
-/// lo, ls, hi and hs are the unsigned spellings.
-static int comparison(Decoder &d) {
-  int found = d.requireOneOf({"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu",
-                              "geu", "num", "nan", "lo", "ls", "hi", "hs"});
-  return found < 14 ? found : found - 12;
-}
-
-/// Calls f with the comparison of two values as a lambda.
-template <class F> static Run withComparison(int comparison, F f) {
-  switch (comparison) {
-  case Eq:
-    return f([](auto a, auto b) { return a == b; });
-  case Ne:
-    return f([](auto a, auto b) { return a < b || a > b; });
-  case Lt:
-    return f([](auto a, auto b) { return a < b; });
-  case Le:
-    return f([](auto a, auto b) { return a <= b; });
-  case Gt:
-    return f([](auto a, auto b) { return a > b; });
-  case Ge:
-    return f([](auto a, auto b) { return a >= b; });
-  case Equ:
-    return f([](auto a, auto b) { return !(a < b || a > b); });
-  case Neu:
-    return f([](auto a, auto b) { return !(a == b); });
-  case Ltu:
-    return f([](auto a, auto b) { return !(a >= b); });
-  case Leu:
-    return f([](auto a, auto b) { return !(a > b); });
-  case Gtu:
-    return f([](auto a, auto b) { return !(a <= b); });
-  case Geu:
-    return f([](auto a, auto b) { return !(a < b); });
-  case Num:
-    return f([](auto a, auto b) { return a == a && b == b; });
-  default:
-    return f([](auto a, auto b) { return a != a || b != b; });
-  }
+/// The orders for which a comparison holds; lo, ls, hi and hs are unsigned spellings.
+static uint32_t accepted(Decoder &d) {
+  static constexpr uint32_t orders[] = {Equal,
+                                        Less | Greater,
+                                        Less,
+                                        Less | Equal,
+                                        Greater,
+                                        Greater | Equal,
+                                        Equal | Unordered,
+                                        Less | Greater | Unordered,
+                                        Less | Unordered,
+                                        Less | Equal | Unordered,
+                                        Greater | Unordered,
+                                        Greater | Equal | Unordered,
+                                        Less | Equal | Greater,
+                                        Unordered,
+                                        Less,
+                                        Less | Equal,
+                                        Greater,
+                                        Greater | Equal};
+  return orders[d.requireOneOf({"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu",
+                                "gtu", "geu", "num", "nan", "lo", "ls", "hi", "hs"})];
 }
 
 /// The mask of lanes for which the comparison holds.
-template <class F> static uint32_t holds(Warp &warp, const Instruction &i, F) {
+static uint32_t holds(Warp &warp, const Instruction &i) {
   uint32_t bits = 0;
-  const uint32_t rowA = i.rows[2], rowB = i.rows[3];
-  auto compare = [&]<class T>(auto read, T) {
-    const Slot<T> *a = warp.row<T>(rowA), *b = warp.row<T>(rowB);
-    forLanes(warp.mask,
-             [&](unsigned lane) { bits |= uint32_t(F{}(read(a[lane]), read(b[lane]))) << lane; });
+  const uint32_t accept = i.flags >> acceptShift;
+  auto compare = [&]<class S>(auto read, S) {
+    const S *a = warp.row<S>(i.rows[2]), *b = warp.row<S>(i.rows[3]);
+    forLanes(warp.mask, [&](unsigned lane) {
+      auto x = read(a[lane]), y = read(b[lane]);
+      uint32_t order = x < y ? Less : x == y ? Equal : x > y ? Greater : Unordered;
+      bits |= uint32_t((accept & order) != 0) << lane;
+    });
   };
-  bool ftz = i.flags & flushed;
+  auto asFloat = [](uint32_t x) { return std::bit_cast<float>(x); };
   switch (Type(i.bytes)) {
   case Type::F32:
-    compare(
-        [ftz](uint32_t x) {
-          return ftz ? flush(std::bit_cast<float>(x)) : std::bit_cast<float>(x);
-        },
-        float{});
+    if (i.flags & flushed)
+      compare([](uint32_t x) { return flush(std::bit_cast<float>(x)); }, uint32_t{});
+    else
+      compare(asFloat, uint32_t{});
     break;
   case Type::F64:
-    compare([](uint64_t x) { return std::bit_cast<double>(x); }, double{});
+    compare([](uint64_t x) { return std::bit_cast<double>(x); }, uint64_t{});
     break;
   case Type::F16:
-    compare([](uint32_t x) { return halfToFloat(uint16_t(x)); }, uint16_t{});
+    compare([](uint32_t x) { return halfToFloat(uint16_t(x)); }, uint32_t{});
     break;
   case Type::BF16:
-    compare([](uint32_t x) { return brainToFloat(uint16_t(x)); }, uint16_t{});
+    compare([](uint32_t x) { return brainToFloat(uint16_t(x)); }, uint32_t{});
     break;
   case Type::S16:
-    compare([](uint32_t x) { return int16_t(x); }, int16_t{});
+    compare([](uint32_t x) { return int16_t(x); }, uint32_t{});
     break;
   case Type::S32:
-    compare([](uint32_t x) { return int32_t(x); }, int32_t{});
+    compare([](uint32_t x) { return int32_t(x); }, uint32_t{});
     break;
   case Type::S64:
-    compare([](uint64_t x) { return int64_t(x); }, int64_t{});
+    compare([](uint64_t x) { return int64_t(x); }, uint64_t{});
     break;
   case Type::B64:
   case Type::U64:
@@ -126,8 +111,15 @@ static void sources(Decoder &d, Type type) {
     d.out.flags |= flushed;
 }
 
+static void setPredicates(Warp &warp, const Instruction &i) {
+  uint32_t value = holds(warp, i);
+  uint32_t first = combine(warp, i, value), second = combine(warp, i, ~value);
+  assign(warp.predicate(i.rows[0]), warp.mask, first);
+  assign(warp.predicate(i.rows[1]), warp.mask, second);
+}
+
 static Run decodeSetp(Decoder &d) {
-  int compare = comparison(d);
+  d.out.flags = accepted(d) << acceptShift;
   d.out.count = uint16_t(d.oneOf({"and", "or", "xor"}) + 1);
   Type type = d.type();
   sources(d, type);
@@ -136,19 +128,18 @@ static Run decodeSetp(Decoder &d) {
   d.source(type);
   if (d.out.count)
     d.predicate(negated);
-  return withComparison(compare, []<class F>(F) -> Run {
-    return [](Warp &warp, const Instruction &i) {
-      uint32_t value = holds(warp, i, F{});
-      uint32_t first = combine(warp, i, value), second = combine(warp, i, ~value);
-      assign(warp.predicate(i.rows[0]), warp.mask, first);
-      assign(warp.predicate(i.rows[1]), warp.mask, second);
-    };
-  });
+  return setPredicates;
+}
+
+static void setRegisters(Warp &warp, const Instruction &i) {
+  uint32_t value = combine(warp, i, holds(warp, i));
+  uint32_t *d = warp.row<uint32_t>(i.rows[0]), yes = *warp.row<uint32_t>(i.rows[1]);
+  forLanes(warp.mask, [&](unsigned lane) { d[lane] = value >> lane & 1 ? yes : 0; });
 }
 
 /// As setp, into all ones or 1.0.
 static Run decodeSet(Decoder &d) {
-  int compare = comparison(d);
+  d.out.flags = accepted(d) << acceptShift;
   d.out.count = uint16_t(d.oneOf({"and", "or", "xor"}) + 1);
   Type result = d.type(), type = d.type();
   if (result != Type::U32 && result != Type::S32 && result != Type::F32)
@@ -161,13 +152,7 @@ static Run decodeSet(Decoder &d) {
   d.source(type);
   if (d.out.count)
     d.predicate(negated);
-  return withComparison(compare, []<class F>(F) -> Run {
-    return [](Warp &warp, const Instruction &i) {
-      uint32_t value = combine(warp, i, holds(warp, i, F{}));
-      uint32_t *d = warp.row<uint32_t>(i.rows[0]), yes = *warp.row<uint32_t>(i.rows[1]);
-      forLanes(warp.mask, [&](unsigned lane) { d[lane] = value >> lane & 1 ? yes : 0; });
-    };
-  });
+  return setRegisters;
 }
 
 static Run decodeSelp(Decoder &d) {
