@@ -70,11 +70,16 @@ static Value mapped(OpBuilder &builder, Location loc, Value tensor, Type element
 /// them.
 Value SumMatcher::tensorOf(OpBuilder &builder, const ElementOf &element,
                            const std::optional<ByteElement> &code) {
-  if (sum.kind == SumTerms::Shifts && sum.shifts->isWide)
-    return mapped(builder, op.getLoc(), element.tensor, builder.getI64Type(),
-                  [&](OpBuilder &b, Value x) -> Value {
-                    return arith::ExtSIOp::create(b, op.getLoc(), b.getI64Type(), x);
-                  });
+  if (sum.kind == SumTerms::Shifts) {
+    auto [width, isSigned] = sum.shifts->extension;
+    Type wide = builder.getIntegerType(width);
+    if (getElementTypeOrSelf(element.tensor) == wide)
+      return element.tensor;
+    return mapped(builder, op.getLoc(), element.tensor, wide, [&](OpBuilder &b, Value x) -> Value {
+      return isSigned ? arith::ExtSIOp::create(b, op.getLoc(), wide, x).getResult()
+                      : arith::ExtUIOp::create(b, op.getLoc(), wide, x);
+    });
+  }
   if (sum.kind != SumTerms::ByteDistances)
     return element.tensor;
   return code ? unsignedBytes(builder, op.getLoc(), *code)

@@ -9,6 +9,16 @@ namespace attune {
 
 static bool isWide(Type type) { return type.isSignlessInteger(32) || type.isSignlessInteger(64); }
 
+/// What an element of `type` may become in terms of `width` bits, the cheapest first.
+static SmallVector<Extension> extensionsOf(Type type, unsigned width) {
+  unsigned own = type.getIntOrFloatBitWidth();
+  if (own < 32)
+    return {{32, false}, {32, true}};
+  if (own == width)
+    return {{own, true}};
+  return {{own, true}, {width, true}, {width, false}};
+}
+
 /// Reads an integer term times float factors.
 static std::optional<IntegerShifts> match(Elements &elements, Value term, ArrayRef<Value> factors,
                                           llvm::function_ref<bool(const ElementOf &)> isInput,
@@ -27,10 +37,11 @@ static std::optional<IntegerShifts> match(Elements &elements, Value term, ArrayR
     if (op)
       llvm::append_range(pending, op->getOperands());
   }
+  unsigned width = term.getType().getIntOrFloatBitWidth();
   SmallVector<std::pair<Value, ElementOf>> candidates;
   for (Value value : below) {
-    if (!isWide(value.getType()) ||
-        value.getType().getIntOrFloatBitWidth() > term.getType().getIntOrFloatBitWidth())
+    unsigned own = value.getType().getIntOrFloatBitWidth();
+    if (own < 8 || own > width)
       continue;
     std::optional<ElementOf> element = elements.load(value);
     if (!element && !elements.sources(value).empty())
@@ -42,10 +53,8 @@ static std::optional<IntegerShifts> match(Elements &elements, Value term, ArrayR
     return a.first.getType().getIntOrFloatBitWidth() < b.first.getType().getIntOrFloatBitWidth();
   });
   for (auto &[value, element] : candidates)
-    for (bool isWide : {false, true}) {
-      if (isWide && value.getType() == term.getType())
-        continue;
-      ShiftReading reading(elements, term, factors, value, element, isWide);
+    for (Extension extension : extensionsOf(value.getType(), width)) {
+      ShiftReading reading(elements, term, factors, value, element, extension);
       if (reading.run())
         return reading.result;
       if (shifts && reason.empty())

@@ -18,10 +18,16 @@
 
 namespace attune {
 
+/// How an element becomes the integer that is shifted: extended to so many bits, 32 or 64.
+struct Extension {
+  unsigned width;
+  bool isSigned;
+};
+
 /// `term = s (x shifted by p)`, with s and p as codes of `attune.contract`.
 struct IntegerShifts {
-  ElementOf input;                      ///< x, of i32 or i64
-  bool isWide;                          ///< whether x is to be sign-extended to 64 bits first
+  ElementOf input; ///< x
+  Extension extension;
   llvm::SmallVector<mlir::Value> loops; ///< free indices that the codes vary with
   std::vector<int8_t> codes;            ///< of all points of the loops, the last one fastest
   int64_t exponentBias;

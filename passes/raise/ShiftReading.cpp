@@ -15,8 +15,6 @@ static constexpr int64_t kMaxSteps = int64_t(1) << 28;
 static constexpr ContractRounding kRoundings[] = {
     ContractRounding::FloorTerms, ContractRounding::TruncateTerms, ContractRounding::UnsignedTerms};
 
-static unsigned bitOf(ContractRounding rounding) { return 1u << unsigned(rounding); }
-
 /// Splits what is below the term in steps and known values; false where it needs another element.
 bool ShiftReading::collect(Value value) {
   if (value == x || steps.contains(value) || known.contains(value))
@@ -147,8 +145,8 @@ std::optional<BitPattern> ShiftReading::follow(const BitPattern &ofX) {
 std::optional<BitPattern> ShiftReading::shifted(const BitPattern &ofX, const Shift &shift,
                                                 ContractRounding rounding) {
   unsigned out = term.getType().getIntOrFloatBitWidth();
-  BitPattern from = result.isWide ? *ofX.extend(out, true) : ofX;
-  unsigned width = from.width();
+  auto [width, isSigned] = result.extension;
+  BitPattern from = width > ofX.width() ? *ofX.extend(width, isSigned) : ofX;
   std::optional<BitPattern> value;
   if (shift.power >= int64_t(width))
     value = BitPattern::constant(0, width);
@@ -167,7 +165,7 @@ std::optional<BitPattern> ShiftReading::shifted(const BitPattern &ofX, const Shi
   return value && out > width ? value->extend(out, true) : value;
 }
 
-std::optional<ShiftReading::Shift> ShiftReading::shiftOf() {
+std::optional<ShiftReading::Shifts> ShiftReading::shiftsOf() {
   unsigned width = x.getType().getIntOrFloatBitWidth();
   BitPattern positive = BitPattern::unknown(width, false),
              negative = BitPattern::unknown(width, true);
@@ -175,71 +173,85 @@ std::optional<ShiftReading::Shift> ShiftReading::shiftOf() {
                             at = follow(BitPattern::constant(0, width));
   if (!above || !below || !at || at->asConstant() != 0)
     return std::nullopt;
+  Shift null{0, 0};
   if (above->asConstant() == 0 && below->asConstant() == 0)
-    return kNull;
-  // Without bits of a positive x, all of them are shifted out.
-  int64_t power = above->distance().value_or(-int64_t(width));
-  for (int64_t sign : {1, -1}) {
-    Shift shift{sign, power, 0};
-    for (ContractRounding rounding : kRoundings)
-      if (shifted(positive, shift, rounding) == above &&
-          shifted(negative, shift, rounding) == below)
-        shift.roundings |= bitOf(rounding);
-    if (shift.roundings)
-      return shift;
-  }
-  return std::nullopt;
+    return Shifts{null, null, null};
+  // Where no bit of a positive x is left, the sign of a negative one may be: after any distance.
+  std::optional<int64_t> distance = above->distance();
+  int64_t first = distance.value_or(-1), last = distance.value_or(-int64_t(result.extension.width));
+  Shifts shifts;
+  for (auto [rounding, found] : llvm::zip(kRoundings, shifts))
+    for (int64_t power = first; power >= last && !found; --power)
+      for (int64_t sign : {1, -1}) {
+        Shift shift{sign, power};
+        if (shifted(positive, shift, rounding) == above &&
+            shifted(negative, shift, rounding) == below)
+          found = shift;
+      }
+  if (llvm::none_of(shifts, [](const auto &shift) { return shift.has_value(); }))
+    return std::nullopt;
+  return shifts;
 }
 
-/// Takes the constant factors of this point into the shift, and their magnitude into the scale.
-bool ShiftReading::scale(Shift &shift) {
+/// Takes the constant factors of this point into the shifts, and their magnitude into the scale.
+bool ShiftReading::scale(Shifts &shifts) {
   double factor = 1;
   for (Value value : factors)
     factor *= Cell{.i = cells.lookup(value)}.f;
-  if (factor == 0)
-    shift = kNull;
-  if (shift.sign == 0)
+  if (!std::isfinite(factor)) {
+    reason = "a factor of the terms is not finite";
+    return false;
+  }
+  int64_t bits = x.getType().getIntOrFloatBitWidth(), sign = factor > 0 ? 1 : factor < 0 ? -1 : 0;
+  bool isNull = true;
+  for (std::optional<Shift> &shift : shifts) {
+    if (!shift)
+      continue;
+    shift->sign *= sign;
+    if (shift->sign == 0) {
+      shift->power = 0;
+      continue;
+    }
+    isNull = false;
+    // The negative of the smallest integer is a float, but no integer.
+    if (sign < 0 && shift->power >= 0 && bits + shift->power >= int64_t(result.extension.width))
+      shift.reset();
+  }
+  if (isNull)
     return true;
-  double magnitude = std::fabs(factor);
-  if (!std::isfinite(factor) || (isScaled && magnitude != result.scale)) {
+  if (isScaled && std::fabs(factor) != result.scale) {
     reason = "the terms have factors of different magnitudes";
     return false;
   }
   isScaled = true;
-  result.scale = magnitude;
-  if (factor > 0)
-    return true;
-  // The negative of the smallest integer is a float, but no integer.
-  if (shift.power >= 0 && !result.isWide) {
-    reason = "negated as a float, a term may leave the range of its integers";
-    return false;
-  }
-  shift.sign = -shift.sign;
+  result.scale = std::fabs(factor);
   return true;
 }
 
-bool ShiftReading::encode(ArrayRef<Shift> shifts, ArrayRef<unsigned> positions) {
-  unsigned roundings = ~0u;
-  int64_t low = 0, high = 0;
-  for (const Shift &shift : shifts) {
-    roundings &= shift.roundings;
-    low = std::min(low, shift.power);
-    high = std::max(high, shift.power);
-  }
-  const auto *rounding =
-      llvm::find_if(kRoundings, [&](ContractRounding one) { return roundings & bitOf(one); });
-  if (rounding == std::end(kRoundings)) {
+bool ShiftReading::encode(ArrayRef<Shifts> terms, ArrayRef<unsigned> positions) {
+  std::optional<unsigned> number;
+  for (unsigned n = std::size(kRoundings); n-- > 0;)
+    if (llvm::all_of(terms, [&](const Shifts &shifts) { return shifts[n].has_value(); }))
+      number = n;
+  if (!number) {
     reason = "the terms are rounded in different ways";
     return false;
   }
-  result.rounding = *rounding;
+  int64_t low = 0, high = 0;
+  for (const Shifts &shifts : terms) {
+    low = std::min(low, shifts[*number]->power);
+    high = std::max(high, shifts[*number]->power);
+  }
+  result.rounding = kRoundings[*number];
   result.exponentBias = 1 - low;
   if (high + result.exponentBias > 127) {
     reason = "the shifts lie too far apart for codes of 8 bits";
     return false;
   }
-  for (unsigned position : positions)
-    result.codes.push_back(shifts[position].sign * (shifts[position].power + result.exponentBias));
+  for (unsigned position : positions) {
+    const Shift &shift = *terms[position][*number];
+    result.codes.push_back(shift.sign * (shift.power + result.exponentBias));
+  }
   return true;
 }
 
@@ -285,7 +297,7 @@ bool ShiftReading::run() {
   // Few combinations of constants occur.
   std::map<std::vector<int64_t>, unsigned> numbers;
   std::vector<int64_t> key;
-  SmallVector<Shift> shifts;
+  SmallVector<Shifts> terms;
   std::vector<unsigned> positions;
   SmallVector<int64_t> at(result.loops.size(), 0);
   if (!evaluate(fixed, at))
@@ -301,15 +313,15 @@ bool ShiftReading::run() {
     if (entry == numbers.end()) {
       if (!evaluate(ofLoads, at))
         return false;
-      std::optional<Shift> shift = shiftOf();
-      if (!shift) {
+      std::optional<Shifts> shifts = shiftsOf();
+      if (!shifts) {
         reason = "a term is no shift of its element for every sign of it";
         return false;
       }
-      if (!scale(*shift))
+      if (!scale(*shifts))
         return false;
-      entry = numbers.insert({key, shifts.size()}).first;
-      shifts.push_back(*shift);
+      entry = numbers.insert({key, terms.size()}).first;
+      terms.push_back(*shifts);
     }
     positions.push_back(entry->second);
     more = false;
@@ -318,7 +330,7 @@ bool ShiftReading::run() {
       at[axis] = more ? at[axis] : 0;
     }
   }
-  return encode(shifts, positions);
+  return encode(terms, positions);
 }
 
 } // namespace attune

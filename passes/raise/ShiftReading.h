@@ -11,6 +11,7 @@
 #include "attune/passes/canonicalize/ConstantEval.h"
 #include "attune/passes/raise/BitPattern.h"
 #include "attune/passes/raise/IntegerShifts.h"
+#include <array>
 
 namespace attune {
 
@@ -18,22 +19,21 @@ namespace attune {
 class ShiftReading {
 public:
   ShiftReading(Elements &elements, mlir::Value term, llvm::ArrayRef<mlir::Value> factors,
-               mlir::Value x, ElementOf input, bool isWide)
+               mlir::Value x, ElementOf input, Extension extension)
       : elements(elements), term(term), factors(factors), x(x),
-        result{std::move(input), isWide, {}, {}, 0, {}} {}
+        result{std::move(input), extension, {}, {}, 0, {}} {}
 
   bool run();
   IntegerShifts result;
   llvm::StringRef reason; ///< why not
 
 private:
-  /// A shift of x, or 0.
+  /// A shift of x, or 0 (sign 0).
   struct Shift {
     int64_t sign, power;
-    unsigned roundings; ///< set of those that give the term, by number
   };
-  /// The term 0, in every rounding.
-  static constexpr Shift kNull{0, 0, ~0u};
+  /// What gives the term in each rounding of integers, null where nothing does.
+  using Shifts = std::array<std::optional<Shift>, 3>;
 
   bool collect(mlir::Value value);
   bool collectLoops();
@@ -41,12 +41,12 @@ private:
   std::optional<Cell> read(mlir::Value load);
   std::optional<Cell> evaluate(mlir::Value value, llvm::ArrayRef<int64_t> at);
   bool evaluate(const llvm::SetVector<mlir::Value> &values, llvm::ArrayRef<int64_t> at);
-  std::optional<Shift> shiftOf();
+  std::optional<Shifts> shiftsOf();
   std::optional<BitPattern> follow(const BitPattern &ofX);
   std::optional<BitPattern> shifted(const BitPattern &ofX, const Shift &shift,
                                     ContractRounding rounding);
-  bool scale(Shift &shift);
-  bool encode(llvm::ArrayRef<Shift> shifts, llvm::ArrayRef<unsigned> positions);
+  bool scale(Shifts &shifts);
+  bool encode(llvm::ArrayRef<Shifts> terms, llvm::ArrayRef<unsigned> positions);
 
   Elements &elements;
   mlir::Value term;

@@ -202,16 +202,30 @@ def summed_as_floats_unsigned(g, x):
     return total(g, g.op("Mul", sign.astype(np.float32), g.op("Cast", bits, to=F32)))
 
 
-# Near misses.
-
-
-@case()
+@case("floor_terms", "i64 i64")
 def floats_of_all_bits(g, x):
     """Without a shift an unsigned float is no 32-bit term."""
     count, sign = weights(g)
     bits = g.op("Cast", broadcast(g, x), to=U32)
     bits = g.op("BitShift", bits, count.astype(np.uint32), direction="RIGHT")
     return total(g, g.op("Mul", sign.astype(np.float32), g.op("Cast", bits, to=F32)))
+
+
+@case("floor_terms", dtype=np.uint8)
+def unsigned_bytes(g, x):
+    count, sign = weights(g, right=9)
+    bits = g.op("BitShift", broadcast(g, x), count.astype(np.uint8), direction="RIGHT")
+    return total(g, g.op("Mul", g.op("Cast", bits, to=I32), sign.astype(np.int32)))
+
+
+@case("floor_terms", "i32 i64", dtype=np.int8)
+def signed_bytes(g, x):
+    count, sign = weights(g)
+    terms = arithmetic(g, g.op("Cast", broadcast(g, x), to=I32), count.astype(np.int32))
+    return total(g, g.op("Mul", g.op("Cast", terms, to=I64), sign.astype(np.int64)))
+
+
+# Near misses.
 
 
 @case()
@@ -283,6 +297,8 @@ def values(rng, shape, dtype, bits):
     if dtype == np.float32:
         return rng.normal(size=shape).astype(dtype)
     bits = min(bits, 8 * np.dtype(dtype).itemsize)
+    if dtype == np.uint8:
+        return rng.integers(0, 255, shape, dtype, endpoint=True)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     x = rng.integers(low, high, shape, dtype, endpoint=True)
     x = x >> rng.integers(0, bits, shape).astype(dtype)
@@ -323,7 +339,7 @@ def check(g, y, name, rounding, types, shapes, dtype, tmp_path):
 def test_spelling(name, tmp_path):
     function, rounding, types, sizes, depth, dtype = CASES[name]
     g = Graph(name, opset=18)
-    kind = {np.int32: "i32", np.int64: "i64", np.float32: "f32"}[dtype]
+    kind = np.dtype(dtype).name.replace("uint", "u").replace("int", "i").replace("float", "f")
     y = function(g, g.input("x", kind, ["b", "n", depth]))
     check(g, y, name, rounding, types, [(*size, depth) for size in sizes], dtype, tmp_path)
 
