@@ -152,7 +152,8 @@ llvm::json::Value toJson(llvm::ArrayRef<Member> members) {
   return list;
 }
 
-bool fromJson(const llvm::json::Value *value, std::vector<Member> &members) {
+bool fromJson(const llvm::json::Value *value, const Space &space, size_t goals,
+              std::vector<Member> &members) {
   const llvm::json::Array *list = value ? value->getAsArray() : nullptr;
   if (!list)
     return false;
@@ -165,9 +166,11 @@ bool fromJson(const llvm::json::Value *value, std::vector<Member> &members) {
     Member member;
     member.id = *(*parts)[0].getAsInteger();
     for (const llvm::json::Value &gene : *(*parts)[1].getAsArray())
-      member.genes.push_back(gene.getAsInteger().value_or(0));
+      member.genes.push_back(gene.getAsInteger().value_or(-1));
     for (const llvm::json::Value &goal : *(*parts)[2].getAsArray())
       member.goals.push_back(goal.getAsNumber().value_or(0));
+    if (!space.contains(member.genes) || member.goals.size() != goals)
+      return false;
     members.push_back(std::move(member));
   }
   return true;

@@ -67,9 +67,9 @@ public:
   /// there is nothing left to try.
   virtual Proposal ask(SearchContext &context) = 0;
   virtual void tell(const Candidate &candidate, const Outcome &outcome) = 0;
-  /// The state, from which `load` goes on exactly.
+  /// The state, from which `load` goes on exactly. False if it is none of this space.
   virtual llvm::json::Value save() const = 0;
-  virtual bool load(const llvm::json::Value &state) = 0;
+  virtual bool load(const llvm::json::Value &state, const Space &space) = 0;
 };
 
 /// Options of a strategy: whole numbers or shares, with what is accepted.
@@ -99,7 +99,9 @@ struct Member {
 /// The best first; of equal ones the earlier.
 void sortByFirstGoal(std::vector<Member> &members);
 llvm::json::Value toJson(llvm::ArrayRef<Member> members);
-bool fromJson(const llvm::json::Value *value, std::vector<Member> &members);
+/// `goals`: how many each member has. False if the members are none of this space.
+bool fromJson(const llvm::json::Value *value, const Space &space, size_t goals,
+              std::vector<Member> &members);
 
 std::unique_ptr<Strategy> createRandom(const Space &, const OptionValues &);
 std::unique_ptr<Strategy> createGrid(const Space &, const OptionValues &);

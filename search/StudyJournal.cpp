@@ -164,7 +164,7 @@ Error Study::restore(SearchContext &context, const llvm::json::Object &checkpoin
   auto damaged = [] {
     return createStringError("the journal is damaged: a checkpoint cannot be read");
   };
-  if (!next || !first || !state || !strategy.load(*state))
+  if (!next || !first || !state || !strategy.load(*state, space))
     return damaged();
   for (int64_t id = 0; id < *first; ++id) {
     auto genes = journaledAsks.find(id);

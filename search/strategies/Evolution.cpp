@@ -39,7 +39,9 @@ public:
   }
 
   llvm::json::Value save() const override { return toJson(members); }
-  bool load(const llvm::json::Value &state) override { return fromJson(&state, members); }
+  bool load(const llvm::json::Value &state, const Space &space) override {
+    return fromJson(&state, space, space.objectives.size(), members);
+  }
 
 private:
   unsigned size, sample;

@@ -34,10 +34,11 @@ llvm::json::Value Generations::save() const {
                             {"children", toJson(children)}};
 }
 
-bool Generations::load(const llvm::json::Value &state) {
+bool Generations::load(const llvm::json::Value &state, const Space &space) {
+  size_t goals = space.objectives.size();
   const llvm::json::Object *object = state.getAsObject();
-  if (!object || !fromJson(object->get("parents"), parents) ||
-      !fromJson(object->get("children"), children))
+  if (!object || !fromJson(object->get("parents"), space, goals, parents) ||
+      !fromJson(object->get("children"), space, goals, children))
     return false;
   for (auto [name, value] :
        {std::pair("generation", &generation), {"asked", &asked}, {"told", &told}}) {

@@ -15,7 +15,7 @@ public:
   Proposal ask(SearchContext &context) final;
   void tell(const Candidate &candidate, const Outcome &outcome) final;
   llvm::json::Value save() const final;
-  bool load(const llvm::json::Value &state) final;
+  bool load(const llvm::json::Value &state, const Space &space) final;
 
 protected:
   /// Children of the next generation; the first one is random and of its own size.

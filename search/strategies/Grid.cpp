@@ -21,7 +21,7 @@ public:
   }
   void tell(const Candidate &, const Outcome &) override {}
   llvm::json::Value save() const override { return static_cast<int64_t>(next); }
-  bool load(const llvm::json::Value &state) override {
+  bool load(const llvm::json::Value &state, const Space &) override {
     next = state.getAsInteger().value_or(-1);
     return state.getAsInteger().has_value();
   }

@@ -12,7 +12,7 @@ public:
   }
   void tell(const Candidate &, const Outcome &) override {}
   llvm::json::Value save() const override { return nullptr; }
-  bool load(const llvm::json::Value &) override { return true; }
+  bool load(const llvm::json::Value &, const Space &) override { return true; }
 };
 
 } // namespace

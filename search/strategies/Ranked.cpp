@@ -58,9 +58,10 @@ llvm::json::Value Ranked::save() const {
   return llvm::json::Object{{"data", toJson(data)}, {"queue", toJson(queue)}};
 }
 
-bool Ranked::load(const llvm::json::Value &state) {
+bool Ranked::load(const llvm::json::Value &state, const Space &space) {
   const llvm::json::Object *object = state.getAsObject();
-  return object && fromJson(object->get("data"), data) && fromJson(object->get("queue"), queue);
+  return object && fromJson(object->get("data"), space, space.objectives.size(), data) &&
+         fromJson(object->get("queue"), space, 0, queue);
 }
 
 } // namespace attune::search

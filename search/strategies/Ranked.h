@@ -19,7 +19,7 @@ public:
   Proposal ask(SearchContext &context) final;
   void tell(const Candidate &candidate, const Outcome &outcome) final;
   llvm::json::Value save() const final;
-  bool load(const llvm::json::Value &state) final;
+  bool load(const llvm::json::Value &state, const Space &space) final;
 
 protected:
   /// Learns what it needs for a pool from the data (sorted, the best first) and the fitted trees.

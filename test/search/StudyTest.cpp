@@ -186,6 +186,31 @@ TEST_F(StudyTest, RefusesAnotherStudy) {
   EXPECT_NE(error(options).find("there is no study in"), std::string::npos);
 }
 
+// Whatever is changed in a journal, going on with it ends well or with a message.
+TEST_F(StudyTest, DamagedJournals) {
+  for (const char *strategy : {"nsga2", "rank"}) {
+    space.strategy = quick(strategy);
+    space.evals = 40;
+    TemporaryFolder whole;
+    TableEvaluator evaluator(table);
+    StudyOptions options{.folder = whole.in("s")};
+    options.checkpointEvery = 8;
+    runStudy(space, table, evaluator, options);
+    auto journal = llvm::MemoryBuffer::getFile(Journal::pathIn(options.folder));
+    Rng rng(8, 0, Stage::Propose);
+    for (int round = 0; round < 60; ++round) {
+      std::string text = (*journal)->getBuffer().str();
+      for (int change = 0; change < 3; ++change)
+        text[rng.below(text.size())] = "0123456789-,\"[]{}:na\n"[rng.below(22)];
+      TemporaryFolder part;
+      llvm::sys::fs::create_directories(part.in("s"));
+      std::error_code code;
+      llvm::raw_fd_ostream(Journal::pathIn(part.in("s")), code) << text;
+      EXPECT_NE(error({.folder = part.in("s"), .resume = true}), "");
+    }
+  }
+}
+
 TEST_F(StudyTest, OneProcessAtATime) {
   auto journal = Journal::create(folder.in("s"));
   ASSERT_TRUE(bool(journal));
