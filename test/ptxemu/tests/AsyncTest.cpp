@@ -10,19 +10,6 @@ namespace {
 
 const std::string shared = ".shared .align 1024 .b8 tile[32768];\n.shared .align 8 .b8 bars[64];\n";
 
-/// `text` without the line that begins with `line`.
-std::string without(std::string text, const std::string &line) {
-  size_t begin = text.find(line);
-  EXPECT_NE(begin, std::string::npos) << line;
-  return text.erase(begin, text.find('\n', begin) - begin + 1);
-}
-
-std::string replaced(std::string text, const std::string &from, const std::string &to) {
-  size_t begin = text.find(from);
-  EXPECT_NE(begin, std::string::npos) << from;
-  return text.replace(begin, from.size(), to);
-}
-
 template <class... T>
 void expectFault(const std::string &ptx, Shape shape, const std::string &words, T... parameters) {
   if (!onInterpreter())

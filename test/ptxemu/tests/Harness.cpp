@@ -78,6 +78,19 @@ std::string kernel(unsigned parameters, const std::string &body, const std::stri
   return text + body + "\nret;\n}\n";
 }
 
+std::string without(std::string text, const std::string &part) {
+  size_t begin = text.find(part);
+  EXPECT_NE(begin, std::string::npos) << part;
+  begin = text.rfind('\n', begin) + 1;
+  return text.erase(begin, text.find('\n', begin) - begin + 1);
+}
+
+std::string replaced(std::string text, const std::string &part, const std::string &by) {
+  size_t begin = text.find(part);
+  EXPECT_NE(begin, std::string::npos) << part;
+  return text.replace(begin, part.size(), by);
+}
+
 /// Registers named d, a, b, c, e, loaded from 8 bytes per operand and thread; d is stored likewise.
 static std::string vectorKernel(const Vectors &vectors, size_t number) {
   static const char *names[] = {"d", "a", "b", "c", "e"};

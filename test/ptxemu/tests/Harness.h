@@ -74,10 +74,15 @@ std::string message(rt::cuda::Result result);
 
 /// The head of a module for sm_80 or another target.
 std::string head(const char *target = "sm_80", const char *version = "8.0");
-/// A kernel `k` with 64-bit parameters p0, p1 and so on, registers of all kinds (%p, %h, %r, %f, %d;
-/// 64 of each), %tid.x in %r0 and the parameters as global addresses in %d0, %d1, ….
+/// A kernel `k` with 64-bit parameters p0, p1 and so on, registers of all kinds (%p, %h, %r, %f,
+/// %d; 64 of each), %tid.x in %r0 and the parameters as global addresses in %d0, %d1, ….
 std::string kernel(unsigned parameters, const std::string &body,
                    const std::string &declarations = "");
+
+/// For kernels with a fault: `text` without the first line that has `part`, or with `part`
+/// replaced.
+std::string without(std::string text, const std::string &part);
+std::string replaced(std::string text, const std::string &part, const std::string &by);
 
 /// One instruction (or a few) with registers d, a, b, c, e of the given bits (1: a predicate; the
 /// first is d). Each row is what d must be, and the operands.

@@ -7,18 +7,6 @@ using namespace attune::ptx;
 
 namespace {
 
-std::string withoutLine(std::string text, const std::string &line) {
-  size_t begin = text.find(line);
-  EXPECT_NE(begin, std::string::npos) << line;
-  return text.erase(begin, text.find('\n', begin) - begin + 1);
-}
-
-std::string replaced(std::string text, const std::string &from, const std::string &to) {
-  size_t begin = text.find(from);
-  EXPECT_NE(begin, std::string::npos) << from;
-  return text.replace(begin, from.size(), to);
-}
-
 std::string sums() {
   std::string text = "{";
   for (unsigned r = 0; r < 32; ++r)
@@ -144,12 +132,10 @@ TEST_F(WarpGroup, FindsFaults) {
   if (!onInterpreter())
     GTEST_SKIP();
   const std::string good = groupKernel(false), commit = "wgmma.commit_group.sync.aligned;\n";
-  expectFault(withoutLine(good, "wgmma.fence"), "no wgmma.fence before the first");
-  expectFault(withoutLine(good, "wgmma.wait_group"),
-              "ends while its wgmma.mma_async are in flight");
-  expectFault(withoutLine(good, "wgmma.commit_group"),
-              "ends while its wgmma.mma_async are in flight");
-  expectFault(withoutLine(good, "@!%p3 bra wait"), "race: read");
+  expectFault(without(good, "wgmma.fence"), "no wgmma.fence before the first");
+  expectFault(without(good, "wgmma.wait_group"), "ends while its wgmma.mma_async are in flight");
+  expectFault(without(good, "wgmma.commit_group"), "ends while its wgmma.mma_async are in flight");
+  expectFault(without(good, "@!%p3 bra wait"), "race: read");
   expectFault(replaced(good, commit, commit + "st.shared.u32 [tiles], %r0;\n"), "race: write");
   const std::string patch = "@%p1 st.shared.u32 [tiles], %r0;\n",
                     barrier = "bar.sync 0;\nshr.u32 %r4";
@@ -164,8 +150,7 @@ TEST_F(WarpGroup, SumsArePoisonedBeforeTheWait) {
     GTEST_SKIP();
   const std::string wait = "wgmma.wait_group.sync.aligned 0;\n";
   ASSERT_EQ(
-      run(replaced(withoutLine(groupKernel(false), "wgmma.wait_group"), "ret;", wait + "ret;"),
-          false),
+      run(replaced(without(groupKernel(false), "wgmma.wait_group"), "ret;", wait + "ret;"), false),
       rt::cuda::Success);
   EXPECT_EQ(wrong(), 4096u);
 }
