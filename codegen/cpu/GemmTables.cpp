@@ -46,7 +46,7 @@ static Value entries(KernelBuilder &kb, const ShiftCodes &codes, Value x, int64_
   Value term = x, sign;
   if (codes.rounding == ContractRounding::TruncateTerms) {
     sign = arith::ShRSIOp::create(kb.b, kb.loc, x, kb.constI(31, x.getType()));
-    term = negateWhere(kb, x, sign);
+    term = math::AbsIOp::create(kb.b, kb.loc, x);
   }
   term = floors ? arith::ShRSIOp::create(kb.b, kb.loc, term, constants(kb, right)).getResult()
                 : arith::ShRUIOp::create(kb.b, kb.loc, term, constants(kb, right)).getResult();
