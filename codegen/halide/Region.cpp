@@ -4,6 +4,7 @@
 #include "attune/codegen/cpu/Math.h"
 #include "attune/codegen/halide/Checks.h"
 #include "attune/codegen/halide/MapMix.h"
+#include "attune/codegen/halide/Scan.h"
 #include "attune/passes/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -140,6 +141,8 @@ LogicalResult lower(Region &region, const CpuTarget *target) {
     });
   RewritePatternSet own(context);
   populateMapMixPatterns(own);
+  if (!target)
+    populateScanPatterns(own);
   own.add<UnpackToGeneric>(context);
   if (failed(applyPatternsGreedily(*region.module, std::move(own))))
     return failure();

@@ -151,10 +151,24 @@ def lookup():
     return graph, lambda x: np.maximum(table[x], 0)
 
 
-def running_sum():
-    return model(
-        [("CumSum", ["x", "axis"], "y", {})], {"x": ["n", 4]}, ["n", 4], {"axis": np.array(0)}
+def running_sums():
+    """Forwards, and backwards without the place itself."""
+    graph = model(
+        [
+            ("CumSum", ["x", "axis"], "up", {}),
+            ("CumSum", ["x", "axis"], "down", {"exclusive": 1, "reverse": 1}),
+            ("Sub", ["up", "down"], "y", {}),
+        ],
+        {"x": ["b", "n", 4]},
+        ["b", "n", 4],
+        {"axis": np.array(1)},
     )
+
+    def oracle(x):
+        up = np.cumsum(x.astype(np.float64), 1)
+        return 2 * up - x.astype(np.float64).sum(1, keepdims=True)
+
+    return graph, oracle
 
 
 def half():
