@@ -55,6 +55,15 @@ def test_raised(graph):
     assert zoo.raised(graph.path) == wanted.expected(graph, REACHED)
 
 
+SHIFTS = {"integers": 1, "integers_wide": 1, "convolution": 3, "convolution_parts": 3}
+
+
+@pytest.mark.parametrize("graph", [g for g in zoo.GRAPHS if g.system == "shift"], **by_id)
+def test_powers_of_two(graph):
+    """The weights of every layer are known when compiling, whatever they are made from."""
+    assert zoo.powers_of_two(graph.path) == SHIFTS.get(graph.name.partition("/")[2], 2)
+
+
 @pytest.mark.parametrize("graph", zoo.GRAPHS if ALL else ONE_EACH, **by_id)
 def test_equal_to_pytorch(graph, tmp_path):
     compare(graph.path, list(graph.data()), tmp_path)

@@ -70,5 +70,11 @@ def refusals(model):
     return [r["refused"] for r in report["regions"] if r["refused"]]
 
 
+def powers_of_two(model):
+    """How many products and convolutions the compiler finds to have weights that are powers of two."""
+    report = json.loads(cli.attune("explain", model, "--json").stdout)
+    return sum(r["rewrite"].startswith("ShiftCodes") for r in report["rewrites"])
+
+
 def tolerance(want):
     return 2e-5 * max(1.0, float(np.abs(want).max(initial=0)))
