@@ -14,14 +14,28 @@ std::string sums() {
   return text + "}";
 }
 
-/// `byRowsOfK`: B lies as [K][N], which the product transposes.
-std::string groupKernel(bool byRowsOfK) {
+/// Fragments of A, for all four steps of K, by ldmatrix from the swizzled tile.
+std::string fragments() {
+  std::string text = "and.b32 %r6, %r0, 31;\nshr.u32 %r7, %r0, 5;\nshl.b32 %r7, %r7, 4;\n"
+                     "and.b32 %r8, %r6, 15;\nadd.u32 %r7, %r7, %r8;\nshr.u32 %r8, %r6, 4;\n"
+                     "and.b32 %r9, %r7, 7;\nshl.b32 %r10, %r7, 7;\nadd.u32 %r10, %r10, %r1;\n";
+  for (unsigned k = 0; k < 4; ++k)
+    text += rt::text(
+        "add.u32 %r11, %r8, ", 2 * k, ";\nxor.b32 %r11, %r11, %r9;\nshl.b32 %r11, %r11, 4;\n",
+        "add.u32 %r11, %r11, %r10;\nldmatrix.sync.aligned.m8n8.x4.shared.b16 {%a", 4 * k, ", %a",
+        4 * k + 1, ", %a", 4 * k + 2, ", %a", 4 * k + 3, "}, [%r11];\n");
+  return text;
+}
+
+/// `byRowsOfK`: B lies as [K][N], which the product transposes. `inRegisters`: A does.
+std::string groupKernel(bool byRowsOfK, bool inRegisters = false) {
   std::string text =
       head("sm_90a") +
       ".shared .align 1024 .b8 tiles[16384];\n.shared .align 8 .b8 bar[8];\n"
       ".visible .entry k(.param .align 64 .b8 a[128], .param .align 64 .b8 b[128], .param .u64 "
       "p)\n{\n"
-      ".reg .pred %p<9>;\n.reg .b32 %r<32>;\n.reg .f32 %f<32>;\n.reg .b64 %d<32>;\n"
+      ".reg .pred %p<9>;\n.reg .b32 %r<32>;\n.reg .f32 %f<32>;\n.reg .b32 %a<16>;\n.reg .b64 "
+      "%d<32>;\n"
       "mov.u32 %r0, %tid.x;\nld.param.u64 %d0, [p];\ncvta.to.global.u64 %d0, %d0;\nmov.u32 %r1, "
       "tiles;\nmov.u32 %r2, bar;\n"
       "mov.b64 %d1, a;\ncvta.param.u64 %d1, %d1;\nmov.b64 %d2, b;\ncvta.param.u64 %d2, "
@@ -35,12 +49,17 @@ std::string groupKernel(bool byRowsOfK) {
       "wait:\nmbarrier.try_wait.parity.shared.b64 %p3, [%r2], 0;\n@!%p3 bra wait;\n"
       "shr.u32 %r4, %r1, 4;\ncvt.u64.u32 %d3, %r4;\nor.b64 %d3, %d3, 0x4000004000010000;\n"
       "shr.u32 %r5, %r3, 4;\ncvt.u64.u32 %d4, %r5;\nor.b64 %d4, %d4, 0x4000004000010000;\n"
-      "setp.ne.u32 %p4, %r1, %r1;\nsetp.eq.u32 %p5, %r1, %r1;\nwgmma.fence.sync.aligned;\n";
-  for (unsigned k = 0; k < 4; ++k)
-    text +=
-        rt::text("add.u64 %d5, %d3, ", 2 * k, ";\nadd.u64 %d6, %d4, ", byRowsOfK ? 128 * k : 2 * k,
-                 ";\nwgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 ", sums(), ", %d5, %d6, ",
-                 k ? "%p5" : "%p4", ", 1, 1, 0, ", byRowsOfK, ";\n");
+      "setp.ne.u32 %p4, %r1, %r1;\nsetp.eq.u32 %p5, %r1, %r1;\n";
+  text += (inRegisters ? fragments() : "") + "wgmma.fence.sync.aligned;\n";
+  for (unsigned k = 0; k < 4; ++k) {
+    std::string a = inRegisters ? rt::text("{%a", 4 * k, ", %a", 4 * k + 1, ", %a", 4 * k + 2,
+                                           ", %a", 4 * k + 3, "}")
+                                : "%d5";
+    text += rt::text(
+        "add.u64 %d5, %d3, ", 2 * k, ";\nadd.u64 %d6, %d4, ", byRowsOfK ? 128 * k : 2 * k,
+        ";\nwgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 ", sums(), ", ", a, ", %d6, ",
+        k ? "%p5" : "%p4", ", 1, 1, ", inRegisters ? "" : "0, ", byRowsOfK, ";\n");
+  }
   text += "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\nmul.wide.u32 %d7, "
           "%r0, 128;\nadd.u64 %d0, %d0, %d7;\n";
   for (unsigned r = 0; r < 32; ++r)
@@ -112,10 +131,11 @@ protected:
 };
 
 TEST_F(WarpGroup, Multiplies) {
-  for (bool byRowsOfK : {false, true}) {
-    ASSERT_EQ(run(groupKernel(byRowsOfK), byRowsOfK), rt::cuda::Success);
-    EXPECT_EQ(wrong(), 0u);
-  }
+  for (bool byRowsOfK : {false, true})
+    for (bool inRegisters : {false, true}) {
+      ASSERT_EQ(run(groupKernel(byRowsOfK, inRegisters), byRowsOfK), rt::cuda::Success);
+      EXPECT_EQ(wrong(), 0u);
+    }
 }
 
 TEST_F(WarpGroup, WrongLayoutsGiveWrongResults) {
