@@ -91,6 +91,18 @@ void Warp::noteWrite(const Place &place, unsigned bytes) {
           place.offset);
 }
 
+void Warp::noteStrong(const Place &place, bool loads, bool stores) {
+  if (!home.cluster.launch.settings.races)
+    return;
+  auto [flag, isNew] = place.block->flags.try_emplace(place.offset);
+  if (isNew)
+    flag->second.resize(home.cluster.agents.all());
+  if (loads)
+    acquire(flag->second);
+  if (stores)
+    release(flag->second);
+}
+
 void Warp::noteEngineRead(Block &block, uint32_t offset, unsigned bytes, unsigned agent,
                           uint32_t tick) {
   if (home.cluster.launch.settings.races)

@@ -95,6 +95,7 @@ public:
   std::vector<uint8_t> shared;
   Shadow shadow;
   std::map<uint32_t, Mbarrier> mbarriers; ///< by address
+  std::map<uint32_t, Knowledge> flags;    ///< what strong stores and atomics have released there
   std::vector<std::unique_ptr<Warp>> warps;
 
 private:

@@ -110,6 +110,9 @@ public:
   Place sharedPlace(uint64_t address, unsigned bytes, unsigned align);
   void noteRead(const Place &place, unsigned bytes);
   void noteWrite(const Place &place, unsigned bytes);
+  /// A strong access or atomic to shared memory: no race, and what happened before the stores to a
+  /// place is known to those who load from it.
+  void noteStrong(const Place &place, bool loads, bool stores);
   void noteEngineRead(Block &block, uint32_t offset, unsigned bytes, unsigned agent, uint32_t tick);
   void noteEngineWrite(Block &block, uint32_t offset, unsigned bytes, unsigned agent,
                        uint32_t tick);

@@ -23,6 +23,8 @@ template <class T, class F> static Run atomic(F) {
           warp.place(i.space, warp.address(i.addresses[0], lane), sizeof(T), sizeof(T), lane);
       if (place.space == Space::Parameter)
         warp.fault(Fault::BadAccess, "parameters are constant");
+      if (place.space == Space::Shared)
+        warp.noteStrong(place, true, true);
       T b = fromSlot<T>(warp.row<T>(i.rows[1])[lane]),
         c = fromSlot<T>(warp.row<T>(i.rows[2])[lane]);
       T old = update<T>(place.data, [&](T old) { return T(F{}(old, b, c)); });

@@ -5,7 +5,7 @@
 
 namespace attune::ptx {
 
-static constexpr uint32_t signExtended = 1, wideRegisters = 2, narrowRegisters = 4;
+static constexpr uint32_t signExtended = 1, wideRegisters = 2, narrowRegisters = 4, strong = 8;
 
 namespace {
 /// Where the lanes of one access went, for the counts.
@@ -39,7 +39,9 @@ static void load(Warp &warp, const Instruction &i) {
     uint64_t address = warp.address(i.addresses[0], lane);
     Place place = warp.place(i.space, address, bytes, bytes, lane);
     traffic.add(place, address);
-    if (place.space == Space::Shared)
+    if (place.space == Space::Shared && i.flags & strong)
+      warp.noteStrong(place, true, false);
+    else if (place.space == Space::Shared)
       warp.noteRead(place, bytes);
     for (unsigned element = 0; element < i.count; ++element) {
       uint64_t value = 0;
@@ -66,7 +68,9 @@ static void store(Warp &warp, const Instruction &i) {
     traffic.add(place, address);
     if (place.space == Space::Parameter)
       warp.fault(Fault::BadAccess, "parameters are constant");
-    if (place.space == Space::Shared)
+    if (place.space == Space::Shared && i.flags & strong)
+      warp.noteStrong(place, false, true);
+    else if (place.space == Space::Shared)
       warp.noteWrite(place, bytes);
     for (unsigned element = 0; element < i.count; ++element) {
       uint64_t value = warp.word(rows[element], i.flags & wideRegisters, lane);
@@ -97,7 +101,8 @@ static Space takeSpace(Decoder &d) {
 /// Scopes, orders and cache hints: the interpreter is sequential, every access is the strongest.
 /// Returns whether a cache policy follows the operands.
 static bool takeHints(Decoder &d) {
-  d.oneOf({"weak", "volatile", "relaxed", "acquire", "release"});
+  if (d.oneOf({"weak", "volatile", "relaxed", "acquire", "release"}) > 0)
+    d.out.flags |= strong;
   d.oneOf({"cta", "cluster", "gpu", "sys"});
   d.oneOf({"nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt"});
   d.take("nc");

@@ -165,6 +165,33 @@ TEST(Races, NamedBarriersOrder) {
               rt::cuda::LaunchTimeout, "deadlock");
 }
 
+// A flag of strong accesses, or an atomic, hands over what was written before.
+TEST(Races, StrongAccessesOrder) {
+  auto body = [](const std::string &store, const std::string &load) {
+    return head() +
+           kernel(1,
+                  ownWord +
+                      "setp.eq.u32 %p1, %r0, 0;\n@%p1 st.shared.u32 [tile+512], 0;\nbar.sync 0;\n"
+                      "setp.ge.u32 %p1, %r0, 32;\n@%p1 bra consumer;\nst.shared.u32 [%r12], %r0;\n"
+                      "setp.ne.u32 %p2, %r0, 0;\n@%p2 bra done;\n" +
+                      store + "\nbra.uni done;\nconsumer:\nspin:\n" + load +
+                      "\nsetp.eq.u32 %p3, %r2, 0;\n@%p3 bra spin;\nld.shared.u32 %r1, "
+                      "[%r12+-128];\ndone:",
+                  sharedWords);
+  };
+  Buffer<uint32_t> memory(1);
+  for (auto [store, load] :
+       {std::pair("st.release.cta.shared.u32 [tile+512], 1;",
+                  "ld.acquire.cta.shared.u32 %r2, [tile+512];"),
+        {"membar.cta;\nst.volatile.shared.u32 [tile+512], 1;",
+         "ld.volatile.shared.u32 %r2, [tile+512];"},
+        {"red.shared.add.u32 [tile+512], 1;", "atom.shared.add.u32 %r2, [tile+512], 0;"}})
+    EXPECT_EQ(launch(Code(body(store, load)), "k", {1, 64}, memory.address), rt::cuda::Success)
+        << store;
+  expectFault(body("st.shared.u32 [tile+512], 1;", "ld.shared.u32 %r2, [tile+512];"), {1, 64},
+              rt::cuda::LaunchFailed, "race: ");
+}
+
 TEST(Faults, Barriers) {
   expectFault(head() + kernel(1, "setp.eq.u32 %p1, %r0, 0;\n@%p1 bra skip;\nbar.sync 0;\nskip:"),
               {}, rt::cuda::LaunchFailed, "divergent");
