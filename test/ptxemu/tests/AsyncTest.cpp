@@ -207,6 +207,51 @@ TEST(BulkCopies, Faults) {
   fault(without(without(without(good, "wait:"), "mbarrier.try_wait"), "@!%p3 bra wait"), "");
 }
 
+const std::string boxCopy =
+    "@%p1 cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%r10], "
+    "[%d2, {0, 0}], [%r20];\n";
+
+// Without a tensor map: 512 bytes from the middle of the buffer to its begin.
+TEST(BulkCopies, OfBytes) {
+  Buffer<uint16_t> tensor(counting(64 * 64)), out(counting(1024));
+  auto map = tensorMap(tensor.address, 64, 64, 16, 16, rt::cuda::SwizzleNone);
+  const std::string bytes =
+      "@%p1 cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r10], "
+      "[%d1+1024], 512, [%r20];\n";
+  ASSERT_EQ(
+      launch(Code(replaced(boxKernel(512, "{0, 0}"), boxCopy, bytes)), "k", {}, map, out.address),
+      rt::cuda::Success);
+  for (unsigned i = 0; i < 256; ++i)
+    EXPECT_EQ(out.values()[i], 512 + i);
+}
+
+// Block 0 of two loads the box for both.
+TEST(BulkCopies, ForAllBlocksOfACluster) {
+  Buffer<uint16_t> tensor(counting(64 * 64)), out(512);
+  auto map = tensorMap(tensor.address, 64, 64, 16, 16, rt::cuda::SwizzleNone);
+  std::string text = replaced(
+      boxKernel(512, "{0, 0}"), "bar.sync 0;\n",
+      "barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;\n.reg .b16 %h<2>;\n"
+      "mov.u32 %r25, %cluster_ctarank;\nsetp.eq.u32 %p5, %r25, 0;\nand.pred %p6, %p1, %p5;\n"
+      "mov.u16 %h1, 3;\nmul.wide.u32 %d5, %r25, 512;\nadd.u64 %d1, %d1, %d5;\n");
+  text = replaced(
+      text, boxCopy,
+      "@%p6 cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::"
+      "cluster [%r10], [%d2, {0, 0}], [%r20], %h1;\n");
+  Code code(text);
+  rt::cuda::LaunchAttribute cluster{rt::cuda::LaunchClusterDimension, {}, {}};
+  for (unsigned axis = 0; axis < 3; ++axis)
+    cluster.value.clusterDimension[axis] = axis ? 1 : 2;
+  rt::cuda::LaunchConfig config{{2, 1, 1}, {32, 1, 1}, 0, nullptr, &cluster, 1};
+  rt::cuda::DevicePointer address = out.address;
+  void *parameters[] = {&map, &address};
+  ASSERT_EQ(device().launchEx(&config, code.function("k"), parameters, nullptr), rt::cuda::Success);
+  rt::cuda::Result result = device().synchronize();
+  ASSERT_EQ(result, rt::cuda::Success) << message(result);
+  for (unsigned i = 0; i < 512; ++i)
+    EXPECT_EQ(out.values()[i], i % 256 / 16 * 64 + i % 16);
+}
+
 // All write a row of 128 bytes each; one thread stores the box, into the middle of a larger tensor.
 TEST(BulkCopies, Store) {
   const std::string good =

@@ -22,6 +22,12 @@ const Element f16{"f16", 16,
 const Element bf16{"bf16", 16, [](int v) -> uint32_t { return f32(float(v)) >> 16; }};
 const Element tf32{"tf32", 32, [](int v) -> uint32_t { return f32(float(v)); }};
 const Element s8{"s8", 8, [](int v) -> uint32_t { return uint8_t(v); }};
+// Signs and magnitudes up to 5.
+uint32_t byteOf(int value, const uint8_t (&magnitudes)[6]) {
+  return magnitudes[std::abs(value)] | (value < 0 ? 0x80 : 0);
+}
+const Element e4m3{"e4m3", 8, [](int v) { return byteOf(v, {0, 0x38, 0x40, 0x44, 0x48, 0x4a}); }};
+const Element e5m2{"e5m2", 8, [](int v) { return byteOf(v, {0, 0x3c, 0x40, 0x42, 0x44, 0x45}); }};
 const Element u8{"u8", 8, [](int v) -> uint32_t { return uint8_t(std::abs(v)); }};
 
 struct Product {
@@ -54,7 +60,8 @@ const std::vector<Product> &products() {
       {16, bf16, "f32", wide16a, wide16b},  {8, f16, "f32", short16a, short16b},
       {8, bf16, "f32", short16a, short16b}, {8, tf32, "f32", wide32a, wide32b},
       {4, tf32, "f32", short32a, short32b}, {32, s8, "s32", wide8a, wide8b},
-      {32, u8, "s32", wide8a, wide8b},      {16, s8, "s32", short8a, short8b}};
+      {32, u8, "s32", wide8a, wide8b},      {16, s8, "s32", short8a, short8b},
+      {32, e4m3, "f32", wide8a, wide8b},    {32, e5m2, "f32", wide8a, wide8b}};
   return all;
 }
 
@@ -114,7 +121,7 @@ TEST(Products, AreThoseOfMatrices) {
     for (unsigned r = 0; r < cCount; ++r)
       body += rt::text("st.global.b32 [%d0+", (inputs + r) * 128, "], %r", 40 + r, ";\n");
     Buffer<uint32_t> memory(words);
-    Code code(head() + kernel(1, body));
+    Code code(head("sm_90", "8.4") + kernel(1, body));
     ASSERT_EQ(launch(code, "k", {}, memory.address), rt::cuda::Success) << body;
 
     std::vector<uint32_t> result = memory.values();
