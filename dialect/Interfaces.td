@@ -74,7 +74,10 @@ def Attune_FormInterface : OpInterface<"FormOpInterface"> {
     InterfaceMethod<"Chooses a form.", "void", "setForm", (ins "::attune::Form":$form)>,
     InterfaceMethod<"Has the cheapest form taken at run time; false if code generation cannot.",
       "bool", "choosesAtRunTime", (ins "::attune::FormPricesAttr":$prices),
-      /*methodBody=*/"", /*defaultImplementation=*/"return false;">
+      /*methodBody=*/"", /*defaultImplementation=*/"return false;">,
+    InterfaceMethod<"The prices by which the form is taken at run time, or null.",
+      "::attune::FormPricesAttr", "getRunTimePrices", (ins),
+      /*methodBody=*/"", /*defaultImplementation=*/"return {};">
   ];
 }
 

@@ -19,11 +19,19 @@ namespace attune {
 
 /// `perIteration` operations, once per point of the box of `extents`.
 struct WorkTerm {
-  /// Multiply-adds, other arithmetic (comparisons too), functions like exp and square roots.
-  enum class Class { Fma, Arithmetic, Transcendental };
+  enum class Class {
+    Fma,            ///< multiply-adds, each counts two
+    Arithmetic,     ///< sums, comparisons and what a class of operator does besides
+    Transcendental, ///< functions like exp and square roots
+    Multiply,       ///< products and quotients on their own
+    Shift,          ///< products with signed powers of two and their sum, each counts two
+    Distance        ///< magnitudes of differences and their sum, each counts three
+  };
+  static constexpr unsigned kClasses = 6;
   Class kind;
-  double perIteration;                           ///< a multiply-add counts two
+  double perIteration;
   llvm::SmallVector<mlir::OpFoldResult> extents; ///< constants or index values
+  unsigned bits = 32;                            ///< width of the elements
 };
 
 /// The extent of one axis of a tensor; null if unknown.
@@ -34,7 +42,7 @@ llvm::SmallVector<mlir::OpFoldResult> getExtents(mlir::Value tensor, ExtentOf ex
 
 /// Adds a term, unless an extent is unknown or there is nothing to do.
 void addWork(llvm::SmallVector<WorkTerm> &terms, WorkTerm::Class kind, double perIteration,
-             llvm::ArrayRef<mlir::OpFoldResult> extents);
+             llvm::ArrayRef<mlir::OpFoldResult> extents, unsigned bits = 32);
 
 /// Adds the float arithmetic of a scalar body that runs once per point of `extents`.
 void addBodyWork(llvm::SmallVector<WorkTerm> &terms, mlir::Block &body,

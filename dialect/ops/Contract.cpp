@@ -278,8 +278,7 @@ LogicalResult ContractOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSha
   return success();
 }
 
-/// A term per point of the loops: a multiply-add; or difference, magnitude and difference; or
-/// shift, sign and sum.
+/// A term per point of the loops; of integers, two more operations give it its sign.
 SmallVector<WorkTerm> ContractOp::getWork(ExtentOf extent) {
   SmallVector<WorkTerm> terms;
   SmallVector<AffineMap> maps = getMaps();
@@ -289,9 +288,12 @@ SmallVector<WorkTerm> ContractOp::getWork(ExtentOf extent) {
     for (auto [axis, expr] : llvm::enumerate(map.getResults()))
       if (auto loop = dyn_cast<AffineDimExpr>(expr); loop && !loops[loop.getPosition()])
         loops[loop.getPosition()] = extent(value, axis);
-  if (isShift() && !shiftsIntegers())
-    addWork(terms, WorkTerm::Class::Fma, 2, loops);
-  else
-    addWork(terms, WorkTerm::Class::Arithmetic, 3, loops);
+  unsigned bits = getElementTypeOrSelf(getInput()).getIntOrFloatBitWidth();
+  if (isShift())
+    addWork(terms, WorkTerm::Class::Shift, 2, loops, bits);
+  if (shiftsIntegers())
+    addWork(terms, WorkTerm::Class::Arithmetic, 2, loops, bits);
+  if (!isShift())
+    addWork(terms, WorkTerm::Class::Distance, 3, loops, bits);
   return terms;
 }

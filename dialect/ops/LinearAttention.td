@@ -8,7 +8,7 @@ def Attune_LinearAttentionOp : Attune_Op<"linear_attention", [
     AttrSizedOperandSegments, AttrSizedResultSegments, Pure, IsolatedFromAbove,
     SingleBlock,
     DeclareOpInterfaceMethods<Attune_DecomposeInterface>,
-    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms", "choosesAtRunTime"]>,
+    DeclareOpInterfaceMethods<Attune_FormInterface, ["getForms", "choosesAtRunTime", "getRunTimePrices"]>,
     DeclareOpInterfaceMethods<Attune_RowsInterface>,
     DeclareOpInterfaceMethods<Attune_WorkInterface, ["getParallelExtents"]>,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {

@@ -108,6 +108,8 @@ bool LinearAttentionOp::choosesAtRunTime(FormPricesAttr prices) {
   return true;
 }
 
+FormPricesAttr LinearAttentionOp::getRunTimePrices() { return getFormPricesAttr(); }
+
 /// All queries read one state, unless each has its own.
 Value LinearAttentionOp::buildRows(OpBuilder &builder, int64_t axis, OpFoldResult offset,
                                    OpFoldResult count) {

@@ -18,13 +18,18 @@ static double evaluate(AffineExpr price, ArrayRef<double> sizes) {
   return price.getKind() == AffineExprKind::Mul ? lhs * rhs : lhs + rhs;
 }
 
-Form cheapestForm(FormPricesAttr prices, int64_t positions) {
-  SmallVector<double> sizes, costs;
-  for (size_t i = 0; i < prices.getSizes().size(); i += 2)
-    sizes.push_back(prices.getSizes()[i + 1] == 0 ? 1 : positions);
+Form cheapestForm(FormPricesAttr prices, ArrayRef<double> sizes) {
+  SmallVector<double> costs;
   for (AffineExpr price : prices.getPrices().getResults())
     costs.push_back(evaluate(price, sizes));
   return prices.getForms()[llvm::min_element(costs) - costs.begin()];
+}
+
+Form cheapestForm(FormPricesAttr prices, int64_t positions) {
+  SmallVector<double> sizes;
+  for (size_t i = 0; i < prices.getSizes().size(); i += 2)
+    sizes.push_back(prices.getSizes()[i + 1] == 0 ? 1 : positions);
+  return cheapestForm(prices, sizes);
 }
 
 std::string describeChoice(FormPricesAttr prices) {

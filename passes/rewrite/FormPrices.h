@@ -12,9 +12,23 @@
 
 namespace attune {
 
-/// Work with numbers for sizes: operations of each class, and bytes of operands and results.
+/// Work with numbers for sizes: operations of each class (of 32 bits; narrower integers take as
+/// many times fewer), and bytes of operands and results.
 struct WorkSum {
   double fma = 0, arithmetic = 0, transcendental = 0, bytes = 0;
+  double multiply = 0, shift = 0, distance = 0;
+  double operations() const {
+    return fma + arithmetic + transcendental + multiply + shift + distance;
+  }
+  void add(const WorkSum &other) {
+    fma += other.fma;
+    arithmetic += other.arithmetic;
+    transcendental += other.transcendental;
+    bytes += other.bytes;
+    multiply += other.multiply;
+    shift += other.shift;
+    distance += other.distance;
+  }
 };
 
 /// What a size that is not static counts as: a batch of 1 (first axes), 512 positions (others).
@@ -40,6 +54,8 @@ public:
 
 /// The cheapest form at a batch of 1 (first axes) and so many positions (other axes).
 Form cheapestForm(FormPricesAttr prices, int64_t positions);
+/// The cheapest form where the sizes of the prices have these values.
+Form cheapestForm(FormPricesAttr prices, llvm::ArrayRef<double> sizes);
 /// As "quadratic, linear from 128 positions on".
 std::string describeChoice(FormPricesAttr prices);
 /// Without forms that cost at least as much as another one at all sizes.

@@ -190,7 +190,7 @@ func.func @f(%x: tensor<2x3x9xf32>, %w: tensor<4x3x3xf32>, %z: tensor<2x4x7xf32>
                       affine_map<(b, o, n, i, t) -> (b, o, n)>]}
   return %y : tensor<2x4x7xf32>
 })");
-  EXPECT_EQ(contract.count(WorkTerm::Class::Arithmetic), 2 * 4 * 7 * 3 * 3 * 3);
+  EXPECT_EQ(contract.count(WorkTerm::Class::Distance), 2 * 4 * 7 * 3 * 3 * 3);
   Parsed shift(R"(
 func.func @f(%x: tensor<5x7xi32>, %w: tensor<3x7xi8>, %z: tensor<5x3xi32>) -> tensor<5x3xi32> {
   %y = attune.contract ins(%x, %w : tensor<5x7xi32>, tensor<3x7xi8>) outs(%z : tensor<5x3xi32>)
@@ -200,7 +200,8 @@ func.func @f(%x: tensor<5x7xi32>, %w: tensor<3x7xi8>, %z: tensor<5x3xi32>) -> te
                       affine_map<(m, n, k) -> (m, n)>]}
   return %y : tensor<5x3xi32>
 })");
-  EXPECT_EQ(shift.count(WorkTerm::Class::Arithmetic), 5 * 3 * 7 * 3);
+  EXPECT_EQ(shift.count(WorkTerm::Class::Shift), 5 * 3 * 7 * 2);
+  EXPECT_EQ(shift.count(WorkTerm::Class::Arithmetic), 5 * 3 * 7 * 2);
   EXPECT_EQ(shift.count(WorkTerm::Class::Fma), 0);
 }
 
