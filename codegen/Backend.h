@@ -29,6 +29,8 @@ public:
   };
   /// All that were considered for a kernel, the chosen one first; none where there is no price.
   virtual llvm::SmallVector<Price> prices(KernelOp kernel) const = 0;
+  /// The emitter of that name; null where kernels have no predictions.
+  virtual const KernelEmitter *named(llvm::StringRef emitter) const { return nullptr; }
 };
 
 } // namespace attune::codegen

@@ -119,9 +119,13 @@ public:
     if (options.stopAfter == "import")
       return writeText(output);
 
-    std::unique_ptr<codegen::TargetBackend> backend = makeBackend(*target);
-    codegen::RooflineOracle oracle(*target);
-    codegen::OracleFormPrices prices(oracle);
+    auto machine = codegen::Machine::of(*target);
+    if (!machine)
+      return userError(machine.takeError());
+    report.calibration = machine->source;
+    auto oracle = std::make_shared<codegen::MachineOracle>(std::move(*machine));
+    std::unique_ptr<codegen::TargetBackend> backend = makeBackend(*target, oracle);
+    codegen::OracleFormPrices prices(*oracle);
     using AddStage = std::function<void(OpPassManager &)>;
     std::pair<StringRef, AddStage> stages[] = {
         {"canonicalize", addCanonicalizeStage},
@@ -150,7 +154,7 @@ public:
       return error;
     if (options.stopAfter == "fuse" || options.emit == EmitKind::MLIR)
       return writeText(output);
-    return emit(*backend, output);
+    return emit(*backend, *oracle, output);
   }
 
 private:
@@ -200,10 +204,12 @@ private:
 
   bool onDevice() const { return options.target != "cpu"; }
 
-  std::unique_ptr<codegen::TargetBackend> makeBackend(codegen::CpuTarget target) const {
+  std::unique_ptr<codegen::TargetBackend>
+  makeBackend(codegen::CpuTarget target, std::shared_ptr<const codegen::CostOracle> oracle) const {
     if (onDevice())
       return std::make_unique<codegen::OpenClBackend>(std::move(target));
-    return std::make_unique<codegen::CpuBackend>(std::move(target), backendKind());
+    return std::make_unique<codegen::CpuBackend>(std::move(target), backendKind(),
+                                                 std::move(oracle));
   }
 
   void priceOf(const codegen::TargetBackend &backend, KernelOp kernel,
@@ -262,7 +268,32 @@ private:
     return llvm::Error::success();
   }
 
-  llvm::Error emit(const codegen::TargetBackend &backend, StringRef output) {
+  llvm::Error predict(const codegen::Program &program, func::FuncOp func,
+                      const codegen::TargetBackend &backend, const codegen::CostOracle &oracle,
+                      const codegen::EmittedKernels &kernels) {
+    if (options.predict.empty())
+      return llvm::Error::success();
+    Timer timer(report, "predict");
+    std::vector<codegen::PricedKernel> calls;
+    for (KernelOp kernel : func.getOps<KernelOp>()) {
+      int64_t number = kernels.kernelOf.lookup(kernel);
+      const codegen::KernelEmitter *emitter = backend.named(kernels.kernels[number].info.emitter);
+      if (!emitter)
+        return llvm::make_error<CompileError>(CompileError::Kind::User,
+                                              "unsupported: predictions are for CPUs");
+      calls.push_back({kernel, emitter});
+    }
+    for (const CostRequest &request : options.predict) {
+      auto cost = codegen::predict(program, calls, backend.target(), oracle, request);
+      if (!cost)
+        return userError(cost.takeError());
+      report.predictions.push_back(std::move(*cost));
+    }
+    return llvm::Error::success();
+  }
+
+  llvm::Error emit(const codegen::TargetBackend &backend, const codegen::CostOracle &oracle,
+                   StringRef output) {
     auto func = module->lookupSymbol<func::FuncOp>("main");
     if (!func)
       return llvm::make_error<CompileError>(CompileError::Kind::User,
@@ -296,6 +327,10 @@ private:
       report.kernels.push_back(
           {kernel.name, kernel.emitter, kernel.backend, kernel.nodes, std::move(*nextPrices++)});
     report.weightBytes = program->weightBytes;
+    if (llvm::Error error = predict(*program, func, backend, oracle, kernels))
+      return error;
+    if (options.onlyPredict)
+      return llvm::Error::success();
 
     Timer timer(report, "emit");
     if (llvm::Error error = codegen::lowerToLLVM(*kernels.module, backend.target()))

@@ -14,6 +14,7 @@
 #ifndef ATTUNE_CODEGEN_COMPILER_H
 #define ATTUNE_CODEGEN_COMPILER_H
 
+#include "attune/codegen/ModelCost.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
@@ -58,6 +59,9 @@ struct CompileOptions {
   std::string functions;
   /// The form (`attune.form`) of every operator that has it; empty: by cost.
   std::string form;
+  /// Calls to price, see CompileReport::predictions; `onlyPredict` generates no code.
+  std::vector<CostRequest> predict;
+  bool onlyPredict = false;
 };
 
 /// A decision that a pass reported (MLIR remark), e.g. for `attune explain`.
@@ -84,6 +88,8 @@ struct CompileReport {
   std::vector<std::pair<std::string, double>> stageMs; ///< wall time per stage
   std::vector<Kernel> kernels;                         ///< distinct kernels
   std::vector<CompileRemark> remarks;
+  std::vector<ModelCost> predictions; ///< one per `CompileOptions::predict`
+  std::string calibration;            ///< the file behind all prices, "" on a typical machine
   int64_t kernelCalls = 0, attentions = 0, weightBytes = 0, fileBytes = 0;
 };
 

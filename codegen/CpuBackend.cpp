@@ -77,11 +77,14 @@ double efficiency(StringRef emitter, Windows windows) {
 
 } // namespace
 
-CpuBackend::CpuBackend(CpuTarget target, BackendKind kind)
-    : cpu(std::move(target)), kind(kind), halide(createHalideEmitter()) {}
+CpuBackend::CpuBackend(CpuTarget target, BackendKind kind, std::shared_ptr<const CostOracle> given)
+    : cpu(std::move(target)), kind(kind), oracle(std::move(given)), halide(createHalideEmitter()) {
+  if (!oracle)
+    oracle = std::make_shared<MachineOracle>(Machine::typical(cpu));
+}
 
 double CpuBackend::seconds(KernelOp kernel, StringRef emitter) const {
-  KernelCost cost = oracle.price(kernel, [](unsigned) { return kTypicalSize; }, /*threads=*/1);
+  KernelCost cost = oracle->price(kernel, kTypicalSize, /*threads=*/1);
   return cost.seconds / efficiency(emitter, windowsOf(kernel));
 }
 
@@ -91,12 +94,12 @@ SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel) const {
     const KernelEmitter &mlir = special.choose(kernel, cpu);
     list.push_back({mlir.backend(), mlir.name(), seconds(kernel, mlir.name())});
   }
-  // Without windows MLIR's emitters are as good, where there is one. Where sizes are not known there is
-  // no price worth compiling a second time for.
-  bool tried = kind == BackendKind::Halide ||
-               (kind == BackendKind::Auto && kernel.getDims().empty() &&
-                list[0].seconds > kWorthTrying &&
-                (list[0].emitter == "loops" || windowsOf(kernel) != Windows::None));
+  // Without windows MLIR's emitters are as good, where there is one. Where sizes are not known
+  // there is no price worth compiling a second time for.
+  bool tried =
+      kind == BackendKind::Halide ||
+      (kind == BackendKind::Auto && kernel.getDims().empty() && list[0].seconds > kWorthTrying &&
+       (list[0].emitter == "loops" || windowsOf(kernel) != Windows::None));
   if (tried && halide->matches(kernel, cpu))
     list.push_back({halide->backend(), halide->name(), seconds(kernel, halide->name())});
   if (list.size() == 2 && list[1].seconds < list[0].seconds)
@@ -132,6 +135,15 @@ StringRef CpuBackend::emitterFor(KernelOp kernel) const {
 
 StringRef CpuBackend::backendOf(StringRef emitter) const {
   return emitter == halide->name() ? halide->backend() : special.all().front()->backend();
+}
+
+const KernelEmitter *CpuBackend::named(StringRef emitter) const {
+  if (emitter == halide->name())
+    return halide.get();
+  for (const auto &known : special.all())
+    if (known->name() == emitter)
+      return known.get();
+  return special.all().back().get();
 }
 
 unsigned CpuBackend::rank(StringRef emitter) const {

@@ -19,7 +19,9 @@ enum class BackendKind { Auto, Mlir, Halide };
 
 class CpuBackend final : public TargetBackend {
 public:
-  explicit CpuBackend(CpuTarget target, BackendKind kind = BackendKind::Mlir);
+  /// Without an oracle, the machine is a typical one.
+  explicit CpuBackend(CpuTarget target, BackendKind kind = BackendKind::Mlir,
+                      std::shared_ptr<const CostOracle> oracle = nullptr);
 
   llvm::StringRef emitterFor(KernelOp kernel) const override;
   llvm::StringRef backendOf(llvm::StringRef emitter) const override;
@@ -32,17 +34,19 @@ public:
   /// Several, as Halide may find only while it compiles that a kernel is beyond it.
   EmitterList choose(KernelOp kernel, bool reference) const override;
   llvm::SmallVector<Price> prices(KernelOp kernel) const override;
+  const KernelEmitter *named(llvm::StringRef emitter) const override;
 
 private:
   CpuTarget cpu;
   BackendKind kind;
-  RooflineOracle oracle{cpu};
+  std::shared_ptr<const CostOracle> oracle;
   CpuEmitters special{/*onlyGeneric=*/false};
   CpuEmitters generic{/*onlyGeneric=*/true};
   std::unique_ptr<KernelEmitter> halide;
 
   const KernelEmitter &choose(KernelOp kernel) const;
-  /// Whether Halide gets to the end with a kernel: what was merged for it has no other good emitter.
+  /// Whether Halide gets to the end with a kernel: what was merged for it has no other good
+  /// emitter.
   bool compiles(KernelOp kernel) const;
   double seconds(KernelOp kernel, llvm::StringRef emitter) const;
 };

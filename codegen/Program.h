@@ -1,4 +1,5 @@
-//===- Program.h - The host program of an artifact -----------------------------------------------===//
+//===- Program.h - The host program of an artifact
+//-----------------------------------------------===//
 //
 // What the runtime executes: scalar instructions, a list of kernel calls, and where every tensor
 // lives (docs/artifact.md). Built from a function in which only constants, index arithmetic,
@@ -79,6 +80,12 @@ struct Program {
   /// The metadata of docs/artifact.md.
   llvm::json::Value toJson(llvm::StringRef compiler, llvm::StringRef cpu) const;
 };
+
+/// The values of all scalars in a call; what a step loads from a tensor counts as a typical size.
+/// Branches that the call does not take may be nonsense.
+std::vector<int64_t> evaluateScalars(const Program &program,
+                                     llvm::function_ref<int64_t(int64_t input, int64_t axis)> dimOf,
+                                     int64_t threads);
 
 /// Assigns every arena value to a slot so that no two values that are alive at the same time share
 /// one. Slots are chosen by estimated sizes; the plan is valid for all sizes.

@@ -9,6 +9,8 @@ import numpy as np
 from attune_ctypes import BUILD
 
 ATTUNE = BUILD / "bin" / "attune"
+# Decisions must not depend on what the user's machine may have been calibrated to.
+os.environ.setdefault("ATTUNE_CALIBRATION", "none")
 
 
 def attune(*arguments, check=True, **options):

@@ -18,6 +18,7 @@ config.test_exec_root = config.build_dir
 config.environment["PATH"] = os.pathsep.join(
     [config.tools_dir, config.test_tools_dir, config.llvm_tools_dir, os.environ["PATH"]]
 )
+config.environment["ATTUNE_CALIBRATION"] = "none"  # not what this machine may have
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --dump-input=fail"
 if config.with_halide:
     config.available_features.add("halide")

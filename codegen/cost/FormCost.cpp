@@ -95,10 +95,9 @@ static void subtractCommon(MutableArrayRef<Polynomial> prices) {
 FormPricesAttr OracleFormPrices::atRunTime(FormOpInterface op, ArrayRef<Form> forms) const {
   MLIRContext *context = op.getContext();
   Builder builder(context);
-  double unit[3];
-  for (auto kind :
-       {WorkTerm::Class::Fma, WorkTerm::Class::Arithmetic, WorkTerm::Class::Transcendental})
-    unit[static_cast<unsigned>(kind)] = marginalFemtoseconds(oracle, kind);
+  double unit[WorkTerm::kClasses];
+  for (unsigned kind = 0; kind < WorkTerm::kClasses; ++kind)
+    unit[kind] = marginalFemtoseconds(oracle, static_cast<WorkTerm::Class>(kind));
   attune::Sizes sizes(op->getParentOfType<func::FuncOp>());
   SmallVector<SizeRef> refs;
   SmallVector<AffineExpr> extents; ///< of `refs`; equal ones are one

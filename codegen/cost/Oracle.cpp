@@ -1,44 +1,19 @@
 #include "attune/codegen/cost/Oracle.h"
+#include "attune/codegen/cost/IndexValue.h"
 #include "attune/codegen/cost/Work.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/OwningOpRef.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace mlir;
 
 namespace attune::codegen {
 
-/// Typical of the servers that models run on: cycles per second, bytes per second of one core, and
-/// the time to start a kernel on all workers.
-static constexpr double kClock = 2.8e9, kBandwidth = 12e9, kLaunch = 2e-6;
-/// Arithmetic operations of a vectorised polynomial.
-static constexpr double kTranscendentalOps = 14;
-
-/// The product of the index values that an extent is computed from: exact for products, an upper
-/// estimate for sums.
-static double estimate(OpFoldResult extent, unsigned inputs, const DimValues &dims) {
-  if (std::optional<int64_t> constant = getConstantIntValue(extent))
-    return *constant;
-  auto value = cast<Value>(extent);
-  if (auto arg = dyn_cast<BlockArgument>(value))
-    return dims(arg.getArgNumber() - inputs);
-  double product = 1;
-  for (Value operand : value.getDefiningOp()->getOperands())
-    if (operand.getType().isIndex())
-      product *= std::max(1.0, estimate(operand, inputs, dims));
-  return product;
-}
-
-/// `dimOf` gives, for the next `?`, the number of the kernel's dim.
-static double bytesOf(Type type, const DimValues &dims, llvm::function_ref<unsigned()> dimOf) {
-  auto tensor = cast<RankedTensorType>(type);
-  double elements = 1;
-  for (int64_t extent : tensor.getShape())
-    elements *= ShapedType::isDynamic(extent) ? dims(dimOf()) : extent;
-  return elements * ((tensor.getElementTypeBitWidth() + 7) / 8);
-}
+/// Part of a cache that data keeps from call to call.
+static constexpr double kUsable = 0.75;
 
 void addTerm(WorkSum &sum, const WorkTerm &term, llvm::function_ref<double(OpFoldResult)> valueOf) {
   double operations = term.perIteration;
@@ -54,38 +29,115 @@ void addTerm(WorkSum &sum, const WorkTerm &term, llvm::function_ref<double(OpFol
   case WorkTerm::Class::Transcendental:
     sum.transcendental += operations;
     break;
+  case WorkTerm::Class::Multiply:
+    sum.multiply += operations;
+    break;
+  case WorkTerm::Class::Shift:
+    sum.shift += operations;
+    break;
+  case WorkTerm::Class::Distance:
+    sum.distance += operations * std::min(term.bits, 32u) / 32;
+    break;
   }
 }
 
-KernelCost CostOracle::price(KernelOp kernel, const DimValues &dims, unsigned threads) const {
-  // Counting adds index arithmetic; the kernel itself stays as it is.
-  OwningOpRef<KernelOp> copy(kernel.clone());
-  WorkSum work;
-  for (const WorkTerm &term : countWork(*copy))
-    addTerm(work, term,
-            [&](OpFoldResult extent) { return estimate(extent, kernel.getInputs().size(), dims); });
-  auto inputDim = kernel.getInputDims().begin();
-  for (Type type : kernel.getInputs().getTypes())
-    work.bytes += bytesOf(type, dims, [&] { return *inputDim++; });
-  auto resultDim = kernel.getResultDims().begin();
-  for (Type type : kernel.getResultTypes())
-    work.bytes += bytesOf(type, dims, [&] {
-      return llvm::find(kernel.getDims(), *resultDim++) - kernel.getDims().begin();
-    });
-  return price(work, threads);
+KernelCost CostOracle::price(KernelOp kernel, int64_t size, unsigned threads) const {
+  return price(workOf(kernel, SmallVector<int64_t>(kernel.getDims().size(), size)), threads);
 }
 
-KernelCost RooflineOracle::price(const WorkSum &work, unsigned threads) const {
-  double perCycle = target.lanes(32) * (target.fma ? 4.0 : 2.0);
-  double cycles = work.fma / perCycle +
-                  (work.arithmetic + work.transcendental * kTranscendentalOps) / (perCycle / 2);
-  double arithmetic = cycles / (kClock * threads);
-  double memory = work.bytes / (kBandwidth * (1 + 0.6 * (std::min(threads, 4u) - 1)));
+/// Seconds of one core by class; multiply-adds include the padding of tiles.
+static std::array<double, WorkTerm::kClasses>
+secondsByClass(const WorkSum &work, const Machine &machine, double padding = 1) {
+  const auto &rate = machine.rate;
+  return {work.fma * padding / rate[0],   work.arithmetic / rate[1],
+          work.transcendental / rate[2],  work.multiply / rate[3],
+          work.shift * padding / rate[4], work.distance * padding / rate[5]};
+}
+
+template <class Range> static double sumOf(const Range &values) {
+  double sum = 0;
+  for (double value : values)
+    sum += value;
+  return sum;
+}
+
+KernelCost MachineOracle::price(const WorkSum &work, unsigned threads) const {
+  double arithmetic = sumOf(secondsByClass(work, machine)) / threads;
+  double memory = work.bytes / machine.bandwidth(3, threads);
   KernelCost cost;
-  cost.flops = work.fma + work.arithmetic + work.transcendental;
+  cost.flops = work.operations();
   cost.bytes = work.bytes;
-  cost.seconds = std::max(arithmetic, memory) + kLaunch;
+  cost.seconds = std::max(arithmetic, memory) + machine.launchSeconds(threads);
   cost.sigma = 0.5;
+  return cost;
+}
+
+/// What each level sends to the one above: results of earlier kernels come from the level that
+/// holds all of the kernel's data, constants from the level that holds the whole model; register
+/// tiles read a row of A per column tile and a column of B per row.
+static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, double resident,
+                         unsigned threads) {
+  double products = (kernel.work.fma + kernel.work.shift) / 2 + kernel.work.distance / 3;
+  products *= kernel.plan.visited;
+  double panels = kernel.plan.columns ? 4 * products / kernel.plan.columns : 0;
+  double moved = kernel.work.bytes + 2 * kernel.plan.copied;
+  double results = kernel.work.bytes - kernel.weightBytes;
+  auto fits = [&](double bytes, unsigned level) {
+    return bytes <= kUsable * machine.levels[level].bytes * (level < 2 ? threads : 1);
+  };
+  Traffic traffic{};
+  traffic[0] = moved + panels + (kernel.plan.rows ? 4 * products / kernel.plan.rows : 0);
+  traffic[1] = moved + panels;
+  traffic[2] = (fits(results, 1) ? 0 : results) + (fits(resident, 1) ? 0 : kernel.weightBytes);
+  traffic[3] = (fits(results, 2) ? 0 : results) + (fits(resident, 2) ? 0 : kernel.weightBytes);
+  return traffic;
+}
+
+KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double resident, unsigned threads,
+                                   std::vector<double> *inputs) const {
+  const KernelPlan &plan = kernel.plan;
+  KernelCost cost;
+  cost.flops = 0;
+  for (const OpCount &count : kernel.counts)
+    cost.flops += count.count;
+  cost.bytes = kernel.work.bytes;
+  cost.traffic = trafficOf(kernel, machine, resident, threads);
+
+  double tasks = std::max(plan.tasks, 1.0), used = std::min<double>(threads, tasks);
+  auto byClass = secondsByClass(kernel.work, machine, plan.padding);
+  double arithmetic = sumOf(byClass) * plan.visited, memory = 0;
+  double idle = tasks / (used * std::ceil(tasks / used)); // the last round may not be full
+  for (unsigned level = 0; level < cost.traffic.size(); ++level)
+    memory = std::max(memory, cost.traffic[level] / machine.bandwidth(level, used));
+  double parallel = arithmetic / (used * idle);
+  double shorter = std::min(parallel, memory), longer = std::max(parallel, memory);
+  cost.seconds = longer + (1 - machine.overlap) * shorter + machine.launchSeconds(used);
+  cost.sigma = 0.5;
+  if (!inputs)
+    return cost;
+  constexpr double kTiny = 1e-9;
+  double all = sumOf(byClass) + kTiny;
+  *inputs = {std::log2(1 + cost.flops),
+             std::log2(1 + cost.bytes),
+             std::log2((parallel + kTiny) / (memory + kTiny)),
+             std::log2(tasks),
+             byClass[2] / all,
+             (byClass[1] + byClass[3]) / all,
+             std::log2(1 + plan.copied / (1 + cost.bytes)),
+             plan.rows ? 1 / plan.rows : 0,
+             used};
+  return cost;
+}
+
+KernelCost MachineOracle::price(const KernelFeatures &kernel, double resident,
+                                unsigned threads) const {
+  auto residual = machine.residuals.find(kernel.emitter);
+  if (residual == machine.residuals.end())
+    return analytic(kernel, resident, threads);
+  std::vector<double> inputs;
+  KernelCost cost = analytic(kernel, resident, threads, &inputs);
+  cost.seconds *= std::exp(residual->second.value(inputs));
+  cost.sigma = residual->second.sigma();
   return cost;
 }
 

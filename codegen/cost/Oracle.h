@@ -1,30 +1,33 @@
 //===- Oracle.h - What a kernel will take
 //---------------------------------------------------------===//
 //
-// The one place that prices alternatives: fusion, form, tiles, back end. The compiler and the
-// search ask the same oracle. `RooflineOracle` is the uncalibrated default: time is the larger of
-// arithmetic over peak and traffic over bandwidth, plus the launch.
+// The one place that prices alternatives: fusion, form, tiles, back end. The compiler, `attune
+// cost` and the search ask the same oracle. `MachineOracle` computes the price from the work by
+// class of operation, the traffic of every cache level and the time to start a kernel, with the
+// rates of a `Machine`; where kernels were measured (`attune calibrate`), their residual corrects
+// it.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_COST_ORACLE_H
 #define ATTUNE_CODEGEN_COST_ORACLE_H
 
-#include "attune/codegen/cpu/Target.h"
-#include "attune/passes/rewrite/FormPrices.h"
+#include "attune/codegen/cost/Features.h"
+#include "attune/codegen/cost/Machine.h"
 
-#include <functional>
+#include <array>
 
 namespace attune::codegen {
+
+/// Bytes moved between a core and a level of memory: L1, L2, L3, DRAM.
+using Traffic = std::array<double, 4>;
 
 struct KernelCost {
   double seconds = 0;
   double flops = 0; ///< arithmetic operations, a multiply-add counts two
   double bytes = 0; ///< inputs and results, each once
   double sigma = 0; ///< relative standard deviation of `seconds`
+  Traffic traffic{};
 };
-
-/// The value of one `dims` operand of the kernel.
-using DimValues = std::function<int64_t(unsigned dim)>;
 
 using attune::WorkSum;
 
@@ -35,18 +38,28 @@ void addTerm(WorkSum &sum, const WorkTerm &term,
 class CostOracle {
 public:
   virtual ~CostOracle() = default;
+  /// Work of nobody in particular: what alternatives are compared by.
   virtual KernelCost price(const WorkSum &work, unsigned threads) const = 0;
-  KernelCost price(KernelOp kernel, const DimValues &dims, unsigned threads) const;
+  /// A kernel as its emitter makes it, in a model that touches `resident` bytes in a call.
+  virtual KernelCost price(const KernelFeatures &kernel, double resident, unsigned threads) const {
+    return price(kernel.work, threads);
+  }
+  /// Every size that is not static counts as `size`.
+  KernelCost price(KernelOp kernel, int64_t size, unsigned threads) const;
 };
 
-class RooflineOracle final : public CostOracle {
+class MachineOracle final : public CostOracle {
 public:
-  explicit RooflineOracle(const CpuTarget &target) : target(target) {}
+  explicit MachineOracle(Machine machine) : machine(std::move(machine)) {}
   using CostOracle::price;
   KernelCost price(const WorkSum &work, unsigned threads) const override;
+  KernelCost price(const KernelFeatures &kernel, double resident, unsigned threads) const override;
 
-private:
-  const CpuTarget &target;
+  /// Without the residual, whose inputs are given.
+  KernelCost analytic(const KernelFeatures &kernel, double resident, unsigned threads,
+                      std::vector<double> *inputs = nullptr) const;
+
+  const Machine machine;
 };
 
 } // namespace attune::codegen

@@ -127,6 +127,39 @@ AttentionTile AttentionTile::choose(const CpuTarget &target, int64_t headDim, in
   return tile;
 }
 
+KernelPlan attentionPlan(const AttentionTile &tile, const CpuTarget &target, int64_t heads,
+                         int64_t kvHeads, int64_t queries, int64_t keys,
+                         llvm::function_ref<int64_t(int64_t first, int64_t last)> seen) {
+  KernelPlan plan;
+  if (heads * queries * keys == 0)
+    return plan;
+  int64_t lanes = target.lanes(32), width = tile.vectors * lanes;
+  if (queries <= lanes / 2) { // rows: keys are cut, not queries
+    plan.tasks = kvHeads * std::max<int64_t>(1, std::min<int64_t>(keys / 256, 128 / kvHeads));
+    plan.visited = static_cast<double>(seen(0, queries - 1)) / keys;
+    return plan;
+  }
+  int64_t narrow = queries % width != 0 && queries % width <= lanes && tile.vectors > 1;
+  int64_t wide = (queries + width - 1) / width - narrow;
+  int64_t panels = std::clamp<int64_t>(heads * wide / 96, 1, tile.panels);
+  plan.tasks = heads * ((wide + panels - 1) / panels + narrow);
+  plan.rows = tile.keyRows;
+  plan.columns = width;
+  // Some panels stand for all.
+  constexpr int64_t kSamples = 64;
+  double computed = 0, asked = 0;
+  for (int64_t sample = 0; sample < std::min(kSamples, wide + narrow); ++sample) {
+    int64_t panel = sample * (wide + narrow) / std::min(kSamples, wide + narrow);
+    int64_t first = panel * width, last = std::min(first + width, queries) - 1;
+    int64_t part = seen(first, last);
+    computed += static_cast<double>(panel < wide ? width : lanes) *
+                llvm::alignTo(std::max<int64_t>(part, 0), tile.keyRows);
+    asked += static_cast<double>(last - first + 1) * keys;
+  }
+  plan.visited = std::max(computed / asked, 1e-3);
+  return plan;
+}
+
 namespace {
 
 /// How the queries of a head are cut, from the shapes alone.

@@ -24,6 +24,7 @@
 #ifndef ATTUNE_CODEGEN_CPU_ATTENTION_H
 #define ATTUNE_CODEGEN_CPU_ATTENTION_H
 
+#include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/cpu/KernelBuilder.h"
 #include "attune/dialect/Attune.h"
 
@@ -120,6 +121,12 @@ struct AttentionSpec {
   /// Result of the task function (i32 error code) once its body is built; empty: 0.
   std::function<mlir::Value(KernelBuilder &)> status;
 };
+
+/// How this many queries of a head are cut; `seen` gives the keys in front of which a panel of
+/// queries stands.
+KernelPlan attentionPlan(const AttentionTile &tile, const CpuTarget &target, int64_t heads,
+                         int64_t kvHeads, int64_t queries, int64_t keys,
+                         llvm::function_ref<int64_t(int64_t first, int64_t last)> seen);
 
 /// Bytes of the one scratch buffer.
 struct AttentionScratch {

@@ -403,6 +403,25 @@ struct AttentionEmitter : KernelEmitter {
   bool matches(KernelOp op, const CpuTarget &target) const override {
     return Plan(op).read(target);
   }
+  KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const override {
+    Plan plan(op);
+    if (!plan.read(target))
+      return {};
+    SmallVector<int64_t> at =
+        llvm::map_to_vector(plan.extents, [&](const Size &size) { return size.at(valueOf); });
+    int64_t batch = at[0], heads = at[1], kvHeads = at[2], queries = at[3], keys = at[4];
+    // The queries of a cache come last.
+    int64_t offset = plan.queryOffset ? keys - queries : 0;
+    auto known = [&](Value value) -> std::optional<int64_t> {
+      MaybeSize size = plan.sizes.of(value);
+      return size ? std::optional<int64_t>(size->at(valueOf)) : std::nullopt;
+    };
+    auto seen = [&](int64_t first, int64_t last) {
+      return plan.facts.count(first + offset, last + offset, offset, keys, known);
+    };
+    return attentionPlan(AttentionTile::choose(target, plan.headDim, plan.valueDim), target,
+                         batch * heads, batch * kvHeads, queries, keys, seen);
+  }
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &target) const override {
     Plan plan(op);

@@ -299,6 +299,33 @@ SmallVector<Value> MaskFacts::uniforms() const {
   return values;
 }
 
+int64_t MaskFacts::count(int64_t first, int64_t last, int64_t offset, int64_t keys,
+                         llvm::function_ref<std::optional<int64_t>(Value)> valueOf) const {
+  int64_t lo = 0, hi = keys;
+  if (diagonalBlock) {
+    lo = first / diagonalBlock * diagonalBlock;
+    hi = std::min(hi, (last / diagonalBlock + 1) * diagonalBlock);
+  }
+  for (const LinearIndex &bound : bounds) {
+    int64_t base = bound.constant - bound.n * offset, perQuery = bound.i + bound.n;
+    bool known = true;
+    for (auto [value, factor] : bound.uniform) {
+      std::optional<int64_t> number = valueOf(value);
+      known &= number.has_value();
+      base += factor * number.value_or(0);
+    }
+    // The keys that the most generous of the queries allows.
+    base += std::max(perQuery * first, perQuery * last);
+    if (known && bound.j < 0)
+      hi = std::min(hi, base + 1);
+    else if (known && bound.j > 0)
+      lo = std::max(lo, -base);
+    else if (known && base < 0)
+      hi = lo;
+  }
+  return std::max<int64_t>(0, hi - lo);
+}
+
 KeyRange MaskFacts::range(KernelBuilder &kb, ValueRange values, Value first, Value last,
                           Value offset, Value keys) const {
   Value zero = kb.idx(0), one = kb.idx(1);

@@ -56,6 +56,9 @@ struct MaskFacts {
   /// `values` are those of `uniforms()`.
   KeyRange range(KernelBuilder &kb, mlir::ValueRange values, mlir::Value first, mlir::Value last,
                  mlir::Value offset, mlir::Value keys) const;
+  /// The number of keys of that range, as far as it is known before a call; `valueOf` gives sizes.
+  int64_t count(int64_t first, int64_t last, int64_t offset, int64_t keys,
+                llvm::function_ref<std::optional<int64_t>(mlir::Value)> valueOf) const;
 };
 
 MaskFacts mineMask(AttentionRegion &region);

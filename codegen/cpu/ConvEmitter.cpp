@@ -1,9 +1,14 @@
 #include "attune/codegen/cpu/Conv.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace attune::codegen {
 namespace {
+
+/// Elements that a task copies, about.
+constexpr double kTask = 1 << 15;
 
 class ConvEmitter : public KernelEmitter {
 public:
@@ -11,6 +16,31 @@ public:
 
   bool matches(KernelOp op, const CpuTarget &) const override {
     return matchConv(op, Sizes(op)).has_value();
+  }
+
+  KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const override {
+    Sizes sizes(op);
+    std::optional<ConvMatch> conv = matchConv(op, sizes);
+    if (!conv)
+      return {};
+    auto at = [&](const Size &size) -> double { return size.at(valueOf); };
+    ConvTile tile = ConvTile::of(target);
+    double images = at(conv->batch) * at(conv->groups), taps = conv->columns.taps;
+    double positions = at(conv->rows.out) * at(conv->columns.out);
+    double lines = images * conv->channels * at(conv->rows.in) * at(conv->columns.out) * 4;
+    KernelPlan plan;
+    if (positions == 0)
+      return plan;
+    plan.tasks = std::max(1.0, images * std::floor(positions * conv->channels * taps / kTask));
+    plan.copied = lines * (conv->columns.stride == 1 ? 1 : taps);
+    if (conv->kind == ConvMatch::Dense) {
+      plan.rows = std::min<double>(conv->maps, tile.channels());
+      plan.columns = tile.positions();
+      auto padded = [](double extent, double step) { return std::ceil(extent / step) * step; };
+      plan.padding = padded(conv->maps, kFilterPanel) / conv->maps *
+                     (padded(positions, plan.columns) / positions);
+    }
+    return plan;
   }
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,

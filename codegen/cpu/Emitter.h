@@ -30,11 +30,24 @@ struct InPlace {
   int64_t input, result, axis;
 };
 
+/// How a kernel is cut at known sizes, for the cost model.
+struct KernelPlan {
+  double tasks = 1;   ///< pieces that threads share
+  double padding = 1; ///< multiply-adds done for each one asked for, by remainders of tiles
+  double visited = 1; ///< part of all work that is done: a mask rules out the rest
+  double copied = 0;  ///< bytes that go to scratch and are read back, as packed panels do
+  double rows = 0, columns = 0; ///< of the register tile; 0: none
+};
+
+/// The value of an index of the kernel's region.
+using IndexValues = llvm::function_ref<int64_t(mlir::Value)>;
+
 struct EmittedKernel {
   /// Scratch buffers in bytes, passed after inputs and outputs in this order; uninitialised.
   llvm::SmallVector<HostExpr> scratch;
   llvm::SmallVector<InPlace> inPlace;
-  /// Functions that the added code calls and another code generator made, see Bitcode.h. May be empty.
+  /// Functions that the added code calls and another code generator made, see Bitcode.h. May be
+  /// empty.
   std::string bitcode;
 };
 
@@ -46,6 +59,8 @@ public:
   virtual llvm::StringRef backend() const { return "mlir"; }
   /// Whether this emitter can generate `op` for `target`. Must not change the IR.
   virtual bool matches(KernelOp op, const CpuTarget &target) const = 0;
+  /// How it cuts a kernel that it matches. By default rows of results in tasks of their own.
+  virtual KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const;
   /// Adds to `module` a function `symbol` of the kernel ABI. Buffers: one per input, one per
   /// result, then scratch. Called only if it matches; a failure has emitted a diagnostic.
   virtual llvm::FailureOr<EmittedKernel> emit(KernelOp op, mlir::ModuleOp module,

@@ -481,6 +481,31 @@ GemmScratch gemmScratch(const GemmSpec &spec, const CpuTarget &target) {
   return Plan(spec, target).scratch();
 }
 
+KernelPlan gemmPlan(const GemmSpec &spec, const CpuTarget &target, int64_t batch, int64_t m,
+                    int64_t n, int64_t k) {
+  if (batch * m * n == 0)
+    return {};
+  Plan plan(spec, target);
+  auto pieces = [](int64_t x, int64_t y) { return (x + y - 1) / std::max<int64_t>(y, 1); };
+  int64_t rowTiles = pieces(m, plan.tile.rows), columnTiles = pieces(n, plan.tile.columns());
+  int64_t groups = pieces(columnTiles, plan.group);
+  int64_t wanted = pieces(Plan::kTasks, batch * groups);
+  int64_t rowBlocks = std::max(pieces(m, spec.rowBlock), std::min(wanted, pieces(rowTiles, 4)));
+  KernelPlan result;
+  result.tasks = batch * groups * rowBlocks;
+  result.rows = static_cast<double>(m) / rowTiles;
+  result.columns = plan.tile.columns();
+  // Loads of B take as long as part of a row.
+  constexpr double kLoads = 0.6;
+  result.padding =
+      columnTiles * result.columns / n * (1 + kLoads / result.rows) / (1 + kLoads / plan.tile.rows);
+  double packed = m == 1 ? 0 : static_cast<double>(m) * k;
+  if (spec.columns == GemmColumns::Strided)
+    packed += static_cast<double>(rowBlocks) * k * n;
+  result.copied = 4.0 * batch * packed;
+  return result;
+}
+
 void emitGemm(KernelBuilder &kb, ModuleOp module, StringRef symbol, const GemmSpec &spec) {
   Emitter(kb, module, symbol, spec).emit();
 }

@@ -21,6 +21,7 @@
 #ifndef ATTUNE_CODEGEN_CPU_GEMM_H
 #define ATTUNE_CODEGEN_CPU_GEMM_H
 
+#include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/cpu/GemmCodes.h"
 #include "attune/codegen/cpu/GemmMicro.h"
 #include "attune/codegen/cpu/GemmTables.h"
@@ -97,6 +98,10 @@ struct GemmScratch {
   }
 };
 GemmScratch gemmScratch(const GemmSpec &spec, const CpuTarget &target);
+
+/// How a problem of these sizes is cut.
+KernelPlan gemmPlan(const GemmSpec &spec, const CpuTarget &target, int64_t batch, int64_t m,
+                    int64_t n, int64_t k);
 
 void emitGemm(KernelBuilder &kb, mlir::ModuleOp module, llvm::StringRef symbol,
               const GemmSpec &spec);

@@ -93,6 +93,27 @@ public:
            hasTables(target, g->codes.bits, g->product.sumsWide());
   }
 
+  KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const override {
+    Sizes sizes(op);
+    std::optional<GemmMatch> g = matchGemm(op, sizes);
+    if (!g)
+      return {};
+    return gemmPlan(specOf(*g), target, g->batch.at(valueOf), g->m.at(valueOf), g->n.at(valueOf),
+                    g->k.at(valueOf));
+  }
+
+  static GemmSpec specOf(const GemmMatch &g) {
+    GemmSpec spec;
+    spec.columns = g.columns;
+    spec.codes = g.codes;
+    spec.wide = g.product.sumsWide();
+    spec.distance = g.product.distance;
+    spec.m = g.m.constant();
+    spec.n = g.n.constant();
+    spec.k = g.k.constant();
+    return spec;
+  }
+
   /// `GemmScratch::bytes` as a host expression.
   static HostExpr scratchBytes(KernelOp op, const GemmMatch &g, GemmScratch scratch) {
     HostExpr fixed = hostExpr(op, Size(scratch.fixed) + Size(scratch.perDepth) * g.k);
@@ -118,14 +139,7 @@ public:
       return op.emitError("internal: not a kernel of the gemm emitter");
     KernelBuilder kb(op.getLoc(), target);
     bool broken = false;
-    GemmSpec spec;
-    spec.columns = g->columns;
-    spec.codes = g->codes;
-    spec.wide = g->product.sumsWide();
-    spec.distance = g->product.distance;
-    spec.m = g->m.constant();
-    spec.n = g->n.constant();
-    spec.k = g->k.constant();
+    GemmSpec spec = specOf(*g);
     std::vector<std::shared_ptr<Bound>> functions;
     spec.bind = [&](KernelBuilder &kb, const KernelArgs &args) {
       functions.push_back(std::make_shared<Bound>(*g, sizes, kb, args));

@@ -84,6 +84,17 @@ bool Size::multipleOf(int64_t factor) const {
   return llvm::all_of(terms, [&](auto &term) { return term.second % factor == 0; });
 }
 
+int64_t Size::at(llvm::function_ref<int64_t(Value)> valueOf) const {
+  int64_t sum = 0;
+  for (const auto &[product, factor] : terms) {
+    int64_t term = factor;
+    for (Value atom : product)
+      term *= valueOf(atom);
+    sum += term;
+  }
+  return sum;
+}
+
 std::optional<Size> Size::dividedBy(const Size &divisor) const {
   if (divisor.terms.size() != 1)
     return std::nullopt;

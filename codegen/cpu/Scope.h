@@ -47,6 +47,8 @@ public:
   std::optional<Size> dividedBy(const Size &divisor) const;
   /// Whether the value is a multiple of `factor` whatever the dims are.
   bool multipleOf(int64_t factor) const;
+  /// The value where the values of the region have these.
+  int64_t at(llvm::function_ref<int64_t(mlir::Value)> valueOf) const;
 
 private:
   friend class SizeEmitter;

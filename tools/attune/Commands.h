@@ -1,4 +1,5 @@
-//===- Commands.h - The subcommands of `attune` ----------------------------------------------------===//
+//===- Commands.h - The subcommands of `attune`
+//----------------------------------------------------===//
 //
 // Each takes its arguments without the program and command name and returns the exit code: 0 ok,
 // 1 the user's input is wrong or unsupported, 2 usage, 3 internal error.
@@ -22,6 +23,9 @@ int benchCommand(Args args);
 int explainCommand(Args args);
 int inspectCommand(Args args);
 int searchCommand(Args args);
+int calibrateCommand(Args args);
+int costCommand(Args args);
+int profileCommand(Args args);
 
 enum ExitCode { kOk = 0, kUserError = 1, kUsage = 2, kInternalError = 3 };
 

@@ -100,7 +100,11 @@ llvm::json::Value toJson(const CompileReport &report) {
                                          {"backend", kernel.backend},
                                          {"alternatives", std::move(prices)}});
   }
-  return llvm::json::Object{{"regions", std::move(regions)},
+  llvm::json::Value calibration = nullptr;
+  if (!report.calibration.empty())
+    calibration = report.calibration;
+  return llvm::json::Object{{"calibration", std::move(calibration)},
+                            {"regions", std::move(regions)},
                             {"rewrites", std::move(rewrites)},
                             {"kernels", std::move(kernels)}};
 }
@@ -142,6 +146,11 @@ void printText(const CompileReport &report) {
                    << price.emitter << ")" << llvm::format(" %.3g ms", price.ms);
     llvm::outs() << "\n";
   }
+  llvm::outs() << "prices   "
+               << (report.calibration.empty()
+                       ? "of a typical server: this machine is not calibrated (`attune calibrate`)"
+                       : "by the calibration " + report.calibration)
+               << "\n";
 }
 } // namespace
 

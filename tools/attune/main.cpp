@@ -20,15 +20,16 @@ constexpr llvm::StringRef kUsageText = "usage: attune COMMAND [options]\n\ncomma
 
 const Command kCommands[] = {
     {"bench", "measure the latency of a model or artifact", benchCommand},
+    {"calibrate", "measure this machine for predictions", calibrateCommand},
     {"check", "compare the optimised model with its reference lowering", checkCommand},
     {"compile", "compile an ONNX model to a native shared library", compileCommand},
+    {"cost", "predict time, energy and memory of a model, without running it", costCommand},
     {"explain", "say which attention was recognised, and why others were not", explainCommand},
     {"inspect", "print an artifact's ports and kernels, and who generated them", inspectCommand},
+    {"profile", "measure every kernel of a model beside its prediction", profileCommand},
     {"run", "run a model on tensors from files", runCommand},
     {"search", "search architectures", searchCommand},
 };
-
-constexpr llvm::StringRef kNotImplemented[] = {"profile", "cost", "calibrate"};
 
 void printHelp(llvm::raw_ostream &os) {
   os << kUsageText;
@@ -87,10 +88,6 @@ int main(int argc, char **argv) {
   for (const Command &command : kCommands)
     if (command.name == args[0])
       return command.run(Args(args).drop_front());
-  if (llvm::is_contained(kNotImplemented, args[0])) {
-    llvm::errs() << "attune: `" << args[0] << "` is not implemented yet\n";
-    return kUsage;
-  }
   llvm::errs() << "attune: unknown command `" << args[0] << "`\n";
   printHelp(llvm::errs());
   return kUsage;

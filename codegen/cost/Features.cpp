@@ -1,0 +1,130 @@
+#include "attune/codegen/cost/Features.h"
+
+#include "attune/codegen/cost/IndexValue.h"
+#include "attune/codegen/cost/Oracle.h"
+#include "attune/codegen/cost/Work.h"
+#include "attune/codegen/cpu/Views.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/OwningOpRef.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+namespace {
+
+double bytesOf(Value tensor, double elements) {
+  return elements * ((getElementTypeOrSelf(tensor.getType()).getIntOrFloatBitWidth() + 7) / 8);
+}
+
+/// Points of the loops around an operator of a body.
+double iterations(Operation *op, IndexValue &valueOf) {
+  auto loops = op->getParentOfType<linalg::LinalgOp>();
+  if (!loops || loops->getNumResults() == 0)
+    return 1;
+  double points = 1;
+  llvm::SmallBitVector seen(loops.getNumLoops());
+  for (OpOperand &operand : loops->getOpOperands())
+    if (isa<RankedTensorType>(operand.get().getType()))
+      for (auto [axis, expr] : llvm::enumerate(loops.getMatchingIndexingMap(&operand).getResults()))
+        if (auto dim = dyn_cast<AffineDimExpr>(expr); dim && !seen.test(dim.getPosition())) {
+          seen.set(dim.getPosition());
+          points *= valueOf.extent(operand.get(), axis);
+        }
+  return points;
+}
+
+/// Elements of a tensor that a kernel reads: a gather reads one per point of its loops, a slice
+/// what it is; everything else all of it, once.
+double elementsRead(Value tensor, IndexValue &valueOf) {
+  double whole = valueOf.elements(tensor), part = 0;
+  for (Operation *user : tensor.getUsers()) {
+    if (isa<tensor::DimOp>(user))
+      continue;
+    if (isa<tensor::ExtractOp>(user))
+      part += iterations(user, valueOf);
+    else if (isa<tensor::ExtractSliceOp>(user))
+      part += valueOf.elements(user->getResult(0));
+    else if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(user))
+      part += elementsRead(user->getResult(0), valueOf);
+    else
+      return whole;
+  }
+  return std::min(whole, part);
+}
+
+/// The form that the kernel takes at these sizes.
+void resolveForm(FormOpInterface op, IndexValue &valueOf) {
+  FormPricesAttr prices = op.getRunTimePrices();
+  if (op.getForm() != Form::Auto || !prices)
+    return;
+  SmallVector<double> sizes;
+  ArrayRef<int64_t> places = prices.getSizes();
+  for (size_t i = 0; i < places.size(); i += 2) {
+    unsigned operands = op->getNumOperands(), number = places[i];
+    Value tensor = number < operands ? op->getOperand(number) : op->getResult(number - operands);
+    sizes.push_back(valueOf.extent(tensor, places[i + 1]));
+  }
+  op.setForm(cheapestForm(prices, sizes));
+}
+
+/// What crosses the border of the kernel; constants are also counted apart.
+void addBytes(KernelOp kernel, IndexValue &valueOf, llvm::function_ref<bool(unsigned)> isWeight,
+              KernelFeatures &features) {
+  for (BlockArgument input : kernel.getInputArgs()) {
+    double bytes = bytesOf(input, elementsRead(input, valueOf));
+    features.work.bytes += bytes;
+    if (isWeight(input.getArgNumber()))
+      features.weightBytes += bytes;
+  }
+  for (Value result : kernel.getYield().getOperands())
+    features.work.bytes += bytesOf(result, valueOf.elements(result));
+}
+
+/// Counting adds index arithmetic and fixes forms: `kernel` is a copy.
+void addWork(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features) {
+  kernel.walk([&](FormOpInterface op) {
+    resolveForm(op, valueOf);
+    features.form = stringifyForm(op.getForm()).str();
+  });
+  for (const WorkTerm &term : countWork(kernel)) {
+    WorkSum sum;
+    addTerm(sum, term, [&](OpFoldResult extent) -> double { return valueOf(extent); });
+    features.work.add(sum);
+    double count = term.perIteration;
+    for (OpFoldResult extent : term.extents)
+      count *= valueOf(extent);
+    auto same = llvm::find_if(features.counts, [&](const OpCount &known) {
+      return known.kind == term.kind && known.bits == term.bits;
+    });
+    if (same == features.counts.end())
+      features.counts.push_back({term.kind, term.bits, count});
+    else
+      same->count += count;
+  }
+}
+
+} // namespace
+
+WorkSum workOf(KernelOp kernel, ArrayRef<int64_t> dims) {
+  OwningOpRef<KernelOp> copy(kernel.clone());
+  IndexValue valueOf(*copy, dims);
+  KernelFeatures features;
+  addWork(*copy, valueOf, features);
+  addBytes(*copy, valueOf, [](unsigned) { return false; }, features);
+  return features.work;
+}
+
+KernelFeatures describe(KernelOp kernel, const KernelEmitter &emitter, const CpuTarget &target,
+                        ArrayRef<int64_t> dims, llvm::function_ref<bool(unsigned)> isWeight) {
+  OwningOpRef<KernelOp> copy(kernel.clone());
+  IndexValue valueOf(*copy, dims);
+  KernelFeatures features;
+  features.emitter = emitter.name().str();
+  features.plan = emitter.plan(*copy, target, [&](Value value) { return valueOf(value); });
+  addWork(*copy, valueOf, features);
+  addBytes(*copy, valueOf, isWeight, features);
+  return features;
+}
+
+} // namespace attune::codegen

@@ -1,0 +1,45 @@
+//===- Features.h - What the cost model knows of one kernel call
+//-------------------------------===//
+//
+// The numbers that the time, the traffic and the energy of a kernel at known sizes follow from.
+// They depend on the region, the target and the emitter, not on a machine: one description serves
+// every calibration.
+//
+//   KernelFeatures features = describe(kernel, emitter, target, dims);
+//   KernelCost cost = oracle.price(features, threads);
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_COST_FEATURES_H
+#define ATTUNE_CODEGEN_COST_FEATURES_H
+
+#include "attune/codegen/cpu/Emitter.h"
+#include "attune/passes/rewrite/FormPrices.h"
+
+namespace attune::codegen {
+
+/// Operations of one class on elements of one width.
+struct OpCount {
+  WorkTerm::Class kind;
+  unsigned bits;
+  double count;
+};
+
+struct KernelFeatures {
+  std::string emitter;         ///< who makes the kernel, or "" for nobody in particular
+  std::string form;            ///< of an operator that has several, else ""
+  WorkSum work;                ///< `bytes`: moved between the kernel and the rest of the model
+  std::vector<OpCount> counts; ///< the same work by width
+  double weightBytes = 0;      ///< of `work.bytes`, constants
+  KernelPlan plan;
+};
+
+/// The work of a region at known sizes. The kernel is not changed.
+WorkSum workOf(KernelOp kernel, llvm::ArrayRef<int64_t> dims);
+
+/// `isWeight` says which inputs are constants of the model. The kernel is not changed.
+KernelFeatures describe(KernelOp kernel, const KernelEmitter &emitter, const CpuTarget &target,
+                        llvm::ArrayRef<int64_t> dims,
+                        llvm::function_ref<bool(unsigned input)> isWeight);
+
+} // namespace attune::codegen
+#endif

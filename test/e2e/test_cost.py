@@ -1,0 +1,123 @@
+"""`attune cost` and `attune profile`: what they print, and what it adds up to."""
+
+import json
+
+import onnx
+import pytest
+
+import attune_cli as cli
+from models.language import Config, encoder
+from models.spelling import Dynamo
+
+DIMS = ["--dim=batch=2", "--dim=seq=24"]
+# A machine that could exist: operations per second, bytes per second by threads.
+MACHINE = {
+    "format": 1, "cpu": "any", "vector_bits": 256, "threads": 2, "version": "test",
+    "operations_per_second": {
+        "fma": 8e10, "arithmetic": 4e10, "transcendental": 3e9, "multiply": 4e10, "shift": 8e10,
+        "distance": 4e10,
+    },
+    "levels": [
+        {"name": "L1", "bytes": 32768, "bandwidth": [1.5e11, 3e11]},
+        {"name": "L2", "bytes": 1048576, "bandwidth": [6e10, 1.2e11]},
+        {"name": "L3", "bytes": 16777216, "bandwidth": [2.5e10, 5e10]},
+        {"name": "DRAM", "bytes": 0, "bandwidth": [1.2e10, 2e10]},
+    ],
+    "launch_seconds": [1e-6, 3e-6], "overlap": 0.9, "residuals": {},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cost") / "encoder.onnx"
+    onnx.save(encoder(Dynamo, Config(heads=3, kv_heads=3, head_dim=16)).model, path)
+    return path
+
+
+def cost(model, *flags, **options):
+    return json.loads(cli.attune("cost", model, "--json", *DIMS, *flags, **options).stdout)
+
+
+def test_totals_are_those_of_the_kernels(model):
+    whole = cost(model, "--threads=1")
+    kernels = whole["kernels"]
+    for key in ("latency_ms", "energy_mj", "flops", "bytes"):
+        assert whole[key] == pytest.approx(sum(k[key] for k in kernels))
+    for entry in (whole, *kernels):
+        assert entry["energy_mj"] == pytest.approx(sum(entry["energy_split_mj"].values()))
+    assert {"name", "nodes", "form", "backend"} <= kernels[0].keys()
+    assert any(k["emitter"] == "gemm" for k in kernels)
+    assert whole["energy_is"] == "modelled" and whole["calibration"] is None
+    # Two layers of projections, feed-forward, and attention's two products.
+    rows, width, inner = 48, 48, 128
+    products = 2 * (rows * (4 * width**2 + 2 * width * inner) + 2 * rows * 24 * width) * 2
+    assert products < whole["flops"] < 1.3 * products
+
+
+def test_peak_is_weights_plan_and_arguments(model, tmp_path):
+    whole = cost(model, "--threads=2")
+    stored = sum(onnx.numpy_helper.to_array(w).nbytes for w in onnx.load(model).graph.initializer)
+    assert 0.8 * stored < whole["stored_bytes"] < 1.5 * stored
+    arguments = 2 * 24 * 8 * 2 + 2 * 24 * 48 * 4
+    total = whole["stored_bytes"] + whole["arena_bytes"] + arguments
+    assert whole["peak_mb"] == pytest.approx(total / 2**20, rel=1e-3)
+    larger = json.loads(cli.attune("cost", model, "--json", "--dim=seq=48", "--dim=batch=2").stdout)
+    assert larger["arena_bytes"] > whole["arena_bytes"]
+    assert larger["stored_bytes"] == whole["stored_bytes"]
+
+
+def test_text_says_what_it_is_based_on(model):
+    text = cli.attune("cost", model, *DIMS).stdout
+    assert "modelled" in text and "not calibrated" in text and "input_ids 2x24" in text
+
+
+def test_energy_tables(model, tmp_path):
+    usual = cost(model)
+    assert usual["energy_table"] == "horowitz45"
+    assert cost(model, "--energy-table=shiftaddnas-8")["energy_mj"] < usual["energy_mj"]
+    array = cost(model, "--energy-table=eyeriss-rs")["eyeriss_rs"]
+    assert array["latency_ms"] > 0
+    assert array["assume_onchip_add"] is False and array["shift_word_bits"] == 0
+    text = cli.attune("cost", model, *DIMS, "--energy-table=eyeriss-rs").stdout
+    assert "assume_onchip_add off, shift_word_bits off" in text
+    for flags in (["--energy-table=no-such"], ["--assume-onchip-add"], ["--shape=input_ids=2"]):
+        failed = cli.attune("cost", model, *flags, check=False)
+        assert failed.returncode == 1 and failed.stderr.startswith("error: ")
+
+
+def machine(tmp_path, monkeypatch, factor=1.0):
+    levels = [
+        {**level, "bandwidth": [b * factor for b in level["bandwidth"]]}
+        for level in MACHINE["levels"]
+    ]
+    path = tmp_path / f"machine-{factor}.json"
+    path.write_text(json.dumps({**MACHINE, "levels": levels}))
+    monkeypatch.setenv("ATTUNE_CALIBRATION", str(path))
+    return path
+
+
+def test_a_calibration_is_used_and_named(model, tmp_path, monkeypatch):
+    path = machine(tmp_path, monkeypatch)
+    whole = cost(model, "--threads=1")
+    assert whole["calibration"] == str(path)
+    assert str(path) in cli.attune("explain", model).stdout
+    machine(tmp_path, monkeypatch, 0.01)
+    assert cost(model, "--threads=1")["latency_ms"] > 3 * whole["latency_ms"]
+    path.write_text("{}")
+    monkeypatch.setenv("ATTUNE_CALIBRATION", str(path))
+    failed = cli.attune("cost", model, check=False)
+    assert failed.returncode == 1 and "attune calibrate" in failed.stderr
+
+
+def test_profile(model, tmp_path):
+    trace, page = tmp_path / "trace.json", tmp_path / "page.html"
+    flags = [*DIMS, "--runs=3", "--json", f"--trace={trace}", f"--html={page}"]
+    profile = json.loads(cli.attune("profile", model, *flags).stdout)
+    predicted = cost(model, "--threads=1")
+    assert profile["predicted_ms"] == pytest.approx(predicted["latency_ms"])
+    assert [k["flops"] for k in profile["kernels"]] == [k["flops"] for k in predicted["kernels"]]
+    assert all(k["measured_ms"] > 0 for k in profile["kernels"])
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert len(events) == len(profile["kernels"])
+    html = page.read_text()
+    assert html.count("<tr>") == len(events) + 1 and "<script" not in html

@@ -1,0 +1,248 @@
+#include "attune/tools/attune/calibrate/Networks.h"
+#include "attune/tools/attune/calibrate/GraphBuilder.h"
+
+namespace attune::tools {
+namespace {
+
+using Name = std::string;
+const std::vector<int64_t> kLengths{1, 14, 50, 128, 400};
+
+/// What blocks of a transformer differ by.
+struct Block {
+  int64_t width, heads, inner, layers;
+  int64_t keyHeads = 0; ///< 0: as many as heads
+  bool causal = false, normFirst = false, rms = false, gated = false;
+  std::string activation = "Gelu";
+  std::string attention =
+      "softmax"; ///< or relu (linear, both directions), or a rule of LinearAttention
+};
+
+class Transformer {
+public:
+  Transformer(const std::string &name, const Block &block)
+      : g(name, block.attention == "softmax" || block.attention == "relu" ? 23 : 27), b(block) {}
+
+  Network build(const std::string &name) {
+    Name x = g.input("x", {int64_t(1), "seq", b.width});
+    for (int64_t layer = 0; layer < b.layers; ++layer) {
+      if (b.normFirst) {
+        x = g.op("Add", {x, attend(norm(x))});
+        x = g.op("Add", {x, feedForward(norm(x))});
+      } else {
+        x = norm(g.op("Add", {attend(x), x}));
+        x = norm(g.op("Add", {feedForward(x), x}));
+      }
+    }
+    g.output(x, {int64_t(1), "seq", b.width});
+    return {name, g.serialise(), kLengths};
+  }
+
+private:
+  Name linear(const Name &x, int64_t from, int64_t to) {
+    return g.op("Add", {g.op("MatMul", {x, g.weight({from, to})}), g.weight({to})});
+  }
+  Name norm(const Name &x) {
+    Name scale = g.weight({b.width});
+    if (b.rms)
+      return g.op("RMSNormalization", {x, scale}, {{"axis", int64_t(-1)}});
+    return g.op("LayerNormalization", {x, scale, g.weight({b.width})}, {{"axis", int64_t(-1)}});
+  }
+  Name activate(const Name &x) {
+    return b.activation == "Silu" ? g.op("Mul", {x, g.op("Sigmoid", {x})})
+                                  : g.op(b.activation, {x});
+  }
+  Name feedForward(const Name &x) {
+    Name y = activate(linear(x, b.width, b.inner));
+    if (b.gated)
+      y = g.op("Mul", {y, linear(x, b.width, b.inner)});
+    return linear(y, b.inner, b.width);
+  }
+  Name heads(const Name &x, int64_t count) {
+    Name split = g.op("Reshape", {x, g.integers({0, 0, count, b.width / b.heads})});
+    return g.op("Transpose", {split}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  }
+  Name attend(const Name &x) {
+    int64_t keyHeads = b.keyHeads ? b.keyHeads : b.heads, depth = b.width / b.heads;
+    Name q = linear(x, b.width, b.width), k = linear(x, b.width, keyHeads * depth),
+         v = linear(x, b.width, keyHeads * depth);
+    if (b.attention != "softmax" && b.attention != "relu")
+      return linear(linearNode(x, q, k, v), b.width, b.width);
+    q = heads(q, b.heads), k = heads(k, keyHeads), v = heads(v, keyHeads);
+    Name y = b.attention == "relu"
+                 ? reluAttention(q, k, v)
+                 : g.op("Attention", {q, k, v}, {{"is_causal", int64_t(b.causal)}});
+    y = g.op("Transpose", {y}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+    return linear(g.op("Reshape", {y, g.integers({0, 0, b.width})}), b.width, b.width);
+  }
+  /// phi(q) (phi(k)^T v) over phi(q) sum(phi(k)), phi = relu.
+  Name reluAttention(const Name &q, const Name &k, const Name &v) {
+    Name pq = g.op("Relu", {q}), pk = g.op("Relu", {k});
+    Name kt = g.op("Transpose", {pk}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+    Name sum = g.op("ReduceSum", {kt, g.integers({3})}, {{"keepdims", int64_t(1)}});
+    Name above = g.op("MatMul", {pq, g.op("MatMul", {kt, v})});
+    Name below = g.op("Add", {g.op("MatMul", {pq, sum}), g.number(1e-6f)});
+    return g.op("Div", {above, below});
+  }
+  Name linearNode(const Name &x, const Name &q, const Name &k, const Name &v) {
+    std::vector<Name> inputs{q, k, v};
+    if (b.attention.starts_with("gated"))
+      inputs.insert(inputs.end(), {"", g.op("Neg", {g.op("Abs", {linear(x, b.width, b.heads)})})});
+    if (b.attention.ends_with("delta")) {
+      inputs.resize(5);
+      inputs.push_back(g.op("Sigmoid", {linear(x, b.width, b.heads)}));
+    }
+    return g.op("LinearAttention", inputs,
+                {{"q_num_heads", b.heads}, {"kv_num_heads", b.heads}, {"update_rule", b.attention}},
+                2);
+  }
+
+  GraphBuilder g;
+  const Block b;
+};
+
+Network transformer(const std::string &name, const Block &block) {
+  return Transformer(name, block).build(name);
+}
+
+Name conv(GraphBuilder &g, const Name &x, int64_t from, int64_t to, int64_t taps, int64_t stride,
+          int64_t groups) {
+  int64_t pad = taps / 2;
+  return g.op("Relu", {g.op("Conv", {x, g.weight({to, from / groups, taps, taps}), g.weight({to})},
+                            {{"kernel_shape", std::vector<int64_t>{taps, taps}},
+                             {"strides", std::vector<int64_t>{stride, stride}},
+                             {"group", groups},
+                             {"pads", std::vector<int64_t>{pad, pad, pad, pad}}})});
+}
+
+/// Dense, pointwise and channelwise convolutions, a pooling, and half the size.
+Network convolutions(const std::string &name, int64_t channels, int64_t size) {
+  GraphBuilder g(name);
+  Name x = g.input("x", {int64_t(1), channels, size, size});
+  x = conv(g, x, channels, channels, 3, 1, 1);
+  x = g.op("Add", {x, conv(g, conv(g, x, channels, channels, 3, 1, channels), channels, channels, 1,
+                           1, 1)});
+  x = g.op("MaxPool", {x},
+           {{"kernel_shape", std::vector<int64_t>{3, 3}},
+            {"strides", std::vector<int64_t>{1, 1}},
+            {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+  x = conv(g, x, channels, 2 * channels, 3, 2, 1);
+  x = conv(g, x, 2 * channels, 2 * channels, 5, 1, 2 * channels);
+  x = g.op("GlobalAveragePool", {x});
+  g.output(x, {int64_t(1), 2 * channels, int64_t(1), int64_t(1)});
+  return {name, g.serialise(), {}};
+}
+
+/// Rows of a table, then operators that stay within a row.
+Network rows(const std::string &name, int64_t width) {
+  GraphBuilder g(name);
+  const std::vector<GraphBuilder::Dim> shape{int64_t(1), "seq", width};
+  Name ids = g.input("ids", {int64_t(1), "seq"}, /*integers=*/true), x = g.input("x", shape);
+  Name embedded = g.op("Gather", {g.weight({1000, width}), ids});
+  g.output(g.op("LayerNormalization", {embedded, g.weight({width}), g.weight({width})},
+                {{"axis", int64_t(-1)}}),
+           shape);
+  g.output(g.op("Softmax", {x}, {{"axis", int64_t(-1)}}), shape);
+  g.output(g.op("Mul", {g.op("Gelu", {x}), g.op("Tanh", {x})}), shape);
+  g.output(
+      g.op("Transpose", {g.op("Add", {x, embedded})}, {{"perm", std::vector<int64_t>{0, 2, 1}}}),
+      {int64_t(1), width, "seq"});
+  return {name, g.serialise(), kLengths};
+}
+
+/// Attention without projections, as caches and cross attention have it.
+Network scores(const std::string &name, int64_t heads, int64_t depth, bool causal) {
+  GraphBuilder g(name);
+  const std::vector<GraphBuilder::Dim> shape{int64_t(1), heads, "seq", depth};
+  Name q = g.input("q", shape), k = g.input("k", shape), v = g.input("v", shape);
+  g.output(g.op("Attention", {q, k, v}, {{"is_causal", int64_t(causal)}}), shape);
+  // Products of two results, as unusual attention has.
+  Name kt = g.op("Transpose", {k}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+  g.output(g.op("MatMul", {q, kt}), {int64_t(1), heads, "seq", "seq"});
+  return {name, g.serialise(), kLengths};
+}
+
+} // namespace
+
+std::vector<Network> calibrationNetworks() {
+  return {
+      transformer("block 256", {.width = 256, .heads = 4, .inner = 1024, .layers = 3}),
+      transformer("causal block 128", {.width = 128,
+                                       .heads = 4,
+                                       .inner = 512,
+                                       .layers = 4,
+                                       .causal = true,
+                                       .normFirst = true,
+                                       .activation = "Relu"}),
+      convolutions("convolutions 64", 64, 28),
+      transformer("gated block 512", {.width = 512,
+                                      .heads = 8,
+                                      .inner = 1024,
+                                      .layers = 2,
+                                      .keyHeads = 2,
+                                      .causal = true,
+                                      .normFirst = true,
+                                      .rms = true,
+                                      .gated = true,
+                                      .activation = "Silu"}),
+      transformer("linear block 256",
+                  {.width = 256, .heads = 8, .inner = 512, .layers = 2, .attention = "relu"}),
+      rows("rows 512", 512),
+      transformer("recurrent block 128", {.width = 128,
+                                          .heads = 2,
+                                          .inner = 256,
+                                          .layers = 2,
+                                          .normFirst = true,
+                                          .attention = "linear"}),
+      convolutions("convolutions 24", 24, 48),
+      scores("scores 8x64", 8, 64, false),
+      transformer("block 64", {.width = 64, .heads = 2, .inner = 256, .layers = 4}),
+      transformer("gated recurrent block 256",
+                  {.width = 256, .heads = 4, .inner = 512, .layers = 2, .attention = "gated"}),
+      transformer("wide block 768",
+                  {.width = 768, .heads = 12, .inner = 3072, .layers = 2, .normFirst = true}),
+      rows("rows 100", 100),
+      transformer("linear block 64", {.width = 64,
+                                      .heads = 4,
+                                      .inner = 128,
+                                      .layers = 2,
+                                      .normFirst = true,
+                                      .attention = "relu"}),
+      convolutions("convolutions 160", 160, 14),
+      scores("causal scores 4x32", 4, 32, true),
+      transformer("delta block 256",
+                  {.width = 256, .heads = 4, .inner = 256, .layers = 2, .attention = "delta"}),
+      rows("rows 2000", 2000),
+  };
+}
+
+Network chain(ChainOp kind, int64_t times, int64_t m, int64_t d) {
+  GraphBuilder g("chain");
+  Name x = g.input("x", {m, d}), y = x;
+  for (int64_t i = 0; i < times; ++i)
+    y = kind == ChainOp::Exp   ? g.op("Exp", {y})
+        : kind == ChainOp::Add ? g.op("Add", {y, x})
+                               : g.op("Mul", {y, x});
+  g.output(y, {m, d});
+  return {"chain", g.serialise(), {}};
+}
+
+Network products(int64_t times, int64_t rows, int64_t size) {
+  GraphBuilder g("products");
+  Name x = g.input("x", {rows, size});
+  for (int64_t i = 0; i < times; ++i)
+    x = g.op("MatMul", {x, g.weight({size, size})});
+  g.output(x, {rows, size});
+  return {"products", g.serialise(), {}};
+}
+
+Network distances(int64_t m, int64_t n, int64_t k) {
+  GraphBuilder g("distances");
+  Name x = g.input("x", {m, int64_t(1), k});
+  Name difference = g.op("Sub", {x, g.weight({1, n, k})});
+  g.output(
+      g.op("ReduceSum", {g.op("Abs", {difference}), g.integers({2})}, {{"keepdims", int64_t(0)}}),
+      {m, n});
+  return {"distances", g.serialise(), {}};
+}
+
+} // namespace attune::tools
