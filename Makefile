@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test conformance demo bench bench-attention bench-cheap bench-backends docs format fresh-check clean
+.PHONY: setup build test conformance demo bench bench-attention bench-cheap bench-backends bench-cost docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -35,6 +35,10 @@ bench-cheap: build
 
 bench-backends: build
 	@$(PYTHON) bench/backends.py $(ARGS)
+
+bench-cost: build
+	@test -n "$$ATTUNE_CALIBRATION" || $(BUILD)/bin/attune calibrate
+	@$(PYTHON) bench/cost.py $(ARGS)
 
 docs: build
 	@scripts/docs.sh
