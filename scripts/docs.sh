@@ -23,7 +23,7 @@ awk -v target="$target" '
 cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
 {
   echo "# Flags"
-  for command in compile run check bench explain inspect; do
+  for command in compile run check bench cost profile calibrate explain inspect; do
     printf '\n## attune %s\n\n```\n' "$command"
     "$build/bin/attune" "$command" --help
     printf '```\n'

@@ -81,6 +81,26 @@ void addBytes(KernelOp kernel, IndexValue &valueOf, llvm::function_ref<bool(unsi
     features.work.bytes += bytesOf(result, valueOf.elements(result));
 }
 
+/// Bytes of operands whose lines lie across those of the result.
+double stridedBytes(KernelOp kernel, IndexValue &valueOf) {
+  double bytes = 0;
+  kernel.walk([&](linalg::LinalgOp op) {
+    if (op.getNumReductionLoops() != 0 || op.getNumDpsInits() == 0)
+      return;
+    AffineMap written = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
+    if (written.getNumResults() == 0)
+      return;
+    auto lane = dyn_cast<AffineDimExpr>(written.getResults().back());
+    for (OpOperand *input : op.getDpsInputOperands()) {
+      AffineMap read = op.getMatchingIndexingMap(input);
+      if (lane && read.getNumResults() > 1 && read.getResults().back() != lane &&
+          read.isFunctionOfDim(lane.getPosition()))
+        bytes += bytesOf(input->get(), valueOf.elements(input->get()));
+    }
+  });
+  return bytes;
+}
+
 /// Counting adds index arithmetic and fixes forms: `kernel` is a copy.
 void addWork(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features) {
   kernel.walk([&](FormOpInterface op) {
@@ -124,6 +144,7 @@ KernelFeatures describe(KernelOp kernel, const KernelEmitter &emitter, const Cpu
   features.plan = emitter.plan(*copy, target, [&](Value value) { return valueOf(value); });
   addWork(*copy, valueOf, features);
   addBytes(*copy, valueOf, isWeight, features);
+  features.stridedBytes = stridedBytes(*copy, valueOf);
   return features;
 }
 

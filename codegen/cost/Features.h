@@ -30,6 +30,7 @@ struct KernelFeatures {
   WorkSum work;                ///< `bytes`: moved between the kernel and the rest of the model
   std::vector<OpCount> counts; ///< the same work by width
   double weightBytes = 0;      ///< of `work.bytes`, constants
+  double stridedBytes = 0;     ///< read across lines, as transposes do
   KernelPlan plan;
 };
 

@@ -78,14 +78,13 @@ llvm::Expected<Machine> Machine::of(const CpuTarget &target) {
   if (named && *named)
     return read(named);
   std::string path = defaultPath(target);
-  if (!path.empty() && llvm::sys::fs::exists(path))
-    if (auto machine = read(path)) {
-      if (machine->cpu == target.cpu && machine->vectorBits == target.vectorBits)
-        return machine;
-    } else {
-      // Of an older version, perhaps: calibrate again.
-      llvm::consumeError(machine.takeError());
-    }
+  if (path.empty() || !llvm::sys::fs::exists(path))
+    return typical(target);
+  auto machine = read(path);
+  if (machine && machine->cpu == target.cpu && machine->vectorBits == target.vectorBits)
+    return machine;
+  // A file of another version is as good as none.
+  llvm::consumeError(machine.takeError());
   return typical(target);
 }
 

@@ -88,7 +88,10 @@ static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, d
   Traffic traffic{};
   traffic[0] = moved + panels + (kernel.plan.rows ? 4 * products / kernel.plan.rows : 0);
   traffic[1] = moved + panels;
-  traffic[2] = (fits(results, 1) ? 0 : results) + (fits(resident, 1) ? 0 : kernel.weightBytes);
+  // What other cores have written comes from their caches.
+  double exchanged = results * (1 - 1.0 / threads);
+  traffic[2] =
+      (fits(results, 1) ? exchanged : results) + (fits(resident, 1) ? 0 : kernel.weightBytes);
   traffic[3] = (fits(results, 2) ? 0 : results) + (fits(resident, 2) ? 0 : kernel.weightBytes);
   return traffic;
 }
@@ -106,6 +109,9 @@ KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double resident
   double tasks = std::max(plan.tasks, 1.0), used = std::min<double>(threads, tasks);
   auto byClass = secondsByClass(kernel.work, machine, plan.padding);
   double arithmetic = sumOf(byClass) * plan.visited, memory = 0;
+  // What an emitter counts itself knows of loads, reductions and scalar code.
+  if (plan.instructions)
+    arithmetic = plan.instructions * machine.vectorBits / 32 * 2 / machine.rate[0];
   double idle = tasks / (used * std::ceil(tasks / used)); // the last round may not be full
   for (unsigned level = 0; level < cost.traffic.size(); ++level)
     memory = std::max(memory, cost.traffic[level] / machine.bandwidth(level, used));
@@ -117,15 +123,17 @@ KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double resident
     return cost;
   constexpr double kTiny = 1e-9;
   double all = sumOf(byClass) + kTiny;
-  *inputs = {std::log2(1 + cost.flops),
-             std::log2(1 + cost.bytes),
-             std::log2((parallel + kTiny) / (memory + kTiny)),
+  *inputs = {std::log2(parallel + kTiny),
+             std::log2(memory + kTiny),
+             std::log2(1 + cost.flops / (1 + cost.bytes)),
              std::log2(tasks),
              byClass[2] / all,
              (byClass[1] + byClass[3]) / all,
              std::log2(1 + plan.copied / (1 + cost.bytes)),
              plan.rows ? 1 / plan.rows : 0,
-             used};
+             std::min(1.0, kernel.stridedBytes / (1 + cost.bytes)),
+             used,
+             static_cast<double>(threads)};
   return cost;
 }
 

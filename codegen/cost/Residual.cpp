@@ -43,12 +43,19 @@ std::vector<double> solveRidge(std::vector<double> a, std::vector<double> b, dou
   return b;
 }
 
-static double median(llvm::SmallVector<double> values) {
-  if (values.empty())
-    return 0;
-  auto *middle = values.begin() + values.size() / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+/// The value that half of the weight lies below.
+static double median(llvm::ArrayRef<Residual::Sample> samples) {
+  std::vector<std::pair<double, double>> values;
+  double half = 0;
+  for (const Residual::Sample &sample : samples) {
+    values.emplace_back(sample.value, sample.weight);
+    half += sample.weight / 2;
+  }
+  std::sort(values.begin(), values.end());
+  for (auto [value, weight] : values)
+    if ((half -= weight) <= 0)
+      return value;
+  return 0;
 }
 
 std::vector<double> Residual::terms(llvm::ArrayRef<double> inputs) const {
@@ -76,7 +83,7 @@ double Residual::value(llvm::ArrayRef<double> inputs) const {
 
 void Residual::solve(llvm::ArrayRef<Sample> samples, double lambda) {
   if (order == 0) {
-    weights = {median(llvm::map_to_vector(samples, [](auto &s) { return s.value; }))};
+    weights = {median(samples)};
     return;
   }
   size_t count = samples.front().inputs.size();
@@ -98,9 +105,9 @@ void Residual::solve(llvm::ArrayRef<Sample> samples, double lambda) {
   for (const Sample &sample : samples) {
     std::vector<double> row = terms(sample.inputs);
     for (size_t i = 0; i < size; ++i) {
-      b[i] += row[i] * sample.value;
+      b[i] += sample.weight * row[i] * sample.value;
       for (size_t j = 0; j < size; ++j)
-        a[i * size + j] += row[i] * row[j];
+        a[i * size + j] += sample.weight * row[i] * row[j];
     }
   }
   weights = solveRidge(std::move(a), std::move(b), lambda);
@@ -111,8 +118,11 @@ Residual Residual::fit(llvm::ArrayRef<Sample> samples) {
   if (samples.size() < kForConstant)
     return best;
   std::set<unsigned> groups;
-  for (const Sample &sample : samples)
+  double weight = 0;
+  for (const Sample &sample : samples) {
     groups.insert(sample.group);
+    weight += sample.weight;
+  }
   double bestError = INFINITY;
   auto consider = [&](unsigned order, double lambda) {
     Residual candidate;
@@ -125,17 +135,17 @@ Residual Residual::fit(llvm::ArrayRef<Sample> samples) {
       candidate.solve(others, lambda);
       for (const Sample &sample : samples)
         if (sample.group == group)
-          error += std::pow(candidate.value(sample.inputs) - sample.value, 2);
+          error += sample.weight * std::pow(candidate.value(sample.inputs) - sample.value, 2);
     }
     if (error >= bestError)
       return;
     bestError = error;
     candidate.solve(samples, lambda);
-    candidate.deviation = std::max(0.03, std::sqrt(error / samples.size()));
+    candidate.deviation = std::max(0.03, std::sqrt(error / weight));
     best = candidate;
   };
   consider(0, 0);
-  for (double lambda : {0.1, 1.0, 10.0, 100.0}) {
+  for (double lambda : {0.1, 1.0, 10.0, 100.0, 1000.0}) {
     if (samples.size() >= kForInputs)
       consider(1, lambda);
     if (samples.size() >= kForProducts)

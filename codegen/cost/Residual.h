@@ -29,6 +29,7 @@ public:
     std::vector<double> inputs;
     double value;   ///< log(measured / analytic)
     unsigned group; ///< measurements that resemble each other, as those of one model
+    double weight = 1;
   };
   explicit Residual(double constant = 0, double deviation = 0.5)
       : weights{constant}, deviation(deviation) {}

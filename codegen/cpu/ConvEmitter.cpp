@@ -8,7 +8,7 @@ namespace attune::codegen {
 namespace {
 
 /// Elements that a task copies, about.
-constexpr double kTask = 1 << 15;
+constexpr double kTask = 1 << 13;
 
 class ConvEmitter : public KernelEmitter {
 public:

@@ -37,6 +37,7 @@ struct KernelPlan {
   double visited = 1; ///< part of all work that is done: a mask rules out the rest
   double copied = 0;  ///< bytes that go to scratch and are read back, as packed panels do
   double rows = 0, columns = 0; ///< of the register tile; 0: none
+  double instructions = 0;      ///< of vectors, as the emitter counts them itself; 0: it does not
 };
 
 /// The value of an index of the kernel's region.

@@ -1,4 +1,7 @@
+#include "attune/codegen/cost/IndexValue.h"
 #include "attune/codegen/cpu/RowwiseCode.h"
+
+#include <cmath>
 
 using namespace mlir;
 
@@ -13,6 +16,24 @@ public:
   bool matches(KernelOp op, const CpuTarget &target) const override {
     OwningOpRef<ModuleOp> trial(ModuleOp::create(op.getLoc()));
     return build(op, *trial, "trial", target) != nullptr;
+  }
+
+  KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const override {
+    std::unique_ptr<RowwisePlan> rowwise = RowwisePlan::make(op, target);
+    if (!rowwise)
+      return KernelEmitter::plan(op, target, valueOf);
+    // The plan has a copy of the kernel.
+    IndexValue copied(rowwise->kernel, llvm::map_to_vector(op.getDimArgs(), valueOf));
+    auto at = [&](const Size &size) -> double {
+      return size.at([&](Value value) { return copied(value); });
+    };
+    double cost = at(rowwise->rowCost()), rows = at(rowwise->rowCount());
+    if (rowwise->laneBlock)
+      rows *= std::ceil(at(rowwise->extents.at(rowwise->lane)) / rowwise->laneBlock);
+    KernelPlan plan;
+    plan.tasks = std::ceil(rows / (std::floor(16 * RowwisePlan::kTaskCycles / cost) + 1));
+    plan.instructions = rows * cost / 16;
+    return plan;
   }
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,

@@ -651,27 +651,12 @@ void RowwiseCode::buildStage(Stage &stage) {
 // Rows and tasks
 //===--------------------------------------------------------------------------------------------===//
 
-/// Cycles that a task should take at least: far more than handing it to a worker does.
-static constexpr int64_t kTaskCycles = 32000;
-
 RowwiseCode::Limits RowwiseCode::limits(Scope &scope) {
-  // In 1/16 cycles; memory moves about 16 bytes a cycle, so a vector takes at least 4 cycles.
-  Size cost(64);
-  for (Stage &stage : plan.stages) {
-    Size elements(std::max<int64_t>(16 * (stage.cost + 4) / plan.lanes, 1));
-    SmallVector<int> loops(stage.parallel);
-    loops.append(stage.reduction);
-    if (stage.lane >= 0)
-      loops.push_back(stage.lane);
-    for (int axisClass : loops)
-      elements = elements * (axisClass == plan.lane && plan.laneBlock ? Size(plan.laneBlock)
-                                                                      : plan.extents.at(axisClass));
-    cost = cost + elements;
-  }
   Value rows = scope.get(plan.rowCount());
   if (plan.laneBlock)
     rows = kb.mul(rows, kb.ceilDiv(scope.get(plan.extents.at(plan.lane)), plan.laneBlock));
-  Value perTask = kb.add(kb.div(kb.idx(16 * kTaskCycles), scope.get(cost)), 1);
+  Value perTask =
+      kb.add(kb.div(kb.idx(16 * RowwisePlan::kTaskCycles), scope.get(plan.rowCost())), 1);
   return {rows, perTask};
 }
 

@@ -459,6 +459,23 @@ void RowwisePlan::chooseRows() {
   rows = chosen;
 }
 
+/// Memory moves about 16 bytes a cycle, so a vector takes at least 4 cycles.
+Size RowwisePlan::rowCost() const {
+  Size cost(64);
+  for (const Stage &stage : stages) {
+    Size elements(std::max<int64_t>(16 * (stage.cost + 4) / lanes, 1));
+    SmallVector<int> loops(stage.parallel);
+    loops.append(stage.reduction);
+    if (stage.lane >= 0)
+      loops.push_back(stage.lane);
+    for (int axisClass : loops)
+      elements =
+          elements * (axisClass == lane && laneBlock ? Size(laneBlock) : extents.at(axisClass));
+    cost = cost + elements;
+  }
+  return cost;
+}
+
 Size RowwisePlan::rowCount() const {
   Size count(1);
   for (int axisClass : rows)

@@ -6,6 +6,7 @@ import onnx
 import pytest
 
 import attune_cli as cli
+from models.builder import Graph
 from models.language import Config, encoder
 from models.spelling import Dynamo
 
@@ -107,6 +108,26 @@ def test_a_calibration_is_used_and_named(model, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTUNE_CALIBRATION", str(path))
     failed = cli.attune("cost", model, check=False)
     assert failed.returncode == 1 and "attune calibrate" in failed.stderr
+
+
+def test_half_the_bandwidth_shares_what_is_read(tmp_path, monkeypatch):
+    """Two products of one tensor: apart they read it twice, together one is copied to its output."""
+    g = Graph("projections", 20)
+    x = g.input("x", "f32", [16, 1024])
+    inner = g.op("MatMul", x, g.weight(1024, 32))
+    g.output(g.op("MatMul", x, g.weight(1024, 32)), "a", shape=[16, 32])
+    g.output(g.op("MatMul", inner, g.weight(32, 8)), "b", shape=[16, 8])
+    onnx.save(g.finish(), tmp_path / "projections.onnx")
+
+    def merged():
+        flags = [tmp_path / "projections.onnx", "--json"]
+        rewrites = json.loads(cli.attune("explain", *flags).stdout)["rewrites"]
+        return any(r["rewrite"] == "ProjectionsMerged" and r["applied"] for r in rewrites)
+
+    machine(tmp_path, monkeypatch, 2)
+    assert not merged()
+    machine(tmp_path, monkeypatch, 1)
+    assert merged()
 
 
 def test_profile(model, tmp_path):

@@ -45,6 +45,8 @@ public:
   }
 
   void print(llvm::raw_ostream &os) const;
+  /// Every kernel that was measured, and what it is predicted to take now.
+  llvm::json::Value measurements() const;
 
   Machine machine;
 
@@ -67,6 +69,7 @@ private:
   const bool terminal;
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   std::vector<MeasuredKernel> kernels;
+  std::vector<std::string> names; ///< of the networks measured
   unsigned measured = 0, drifted = 0;
 };
 
@@ -82,7 +85,7 @@ void Calibration::probeMemory() {
       // Well inside the level; beyond the caches, four times what they hold.
       int64_t bytes = memory      ? std::max<int64_t>(64 << 20, 4 * sizes.back()) / threads
                       : level < 2 ? sizes[level] / 2
-                                  : std::max(2 * sizes[1], sizes[2] / 4 / threads);
+                                  : std::max(2 * sizes[1], sizes[2] / 8);
       entry.bandwidth.push_back(readBandwidth(bytes, threads));
     }
   }
@@ -110,19 +113,26 @@ llvm::Error Calibration::measureRates() {
   rate(Class::Fma) = measureFmaPeak(1) * 1e9;
   // Helpers of products with powers of two decode them and multiply.
   rate(Class::Shift) = rate(Class::Fma);
-  constexpr int64_t kRows = 32, kWidth = 1024, kShort = 4, kLong = 28;
-  for (auto [op, kind] :
-       {std::pair(ChainOp::Multiply, Class::Multiply), std::pair(ChainOp::Add, Class::Arithmetic),
-        std::pair(ChainOp::Exp, Class::Transcendental)}) {
-    auto few = secondsOf(chain(op, kShort, kRows, kWidth), 1);
+  // Short enough that operations of neighbouring vectors overlap, as they do in kernels; in cache.
+  constexpr int64_t kRows = 16, kWidth = 1024;
+  struct Chain {
+    ChainOp op;
+    Class kind;
+    int64_t few, many;
+  };
+  for (Chain c : {Chain{ChainOp::Multiply, Class::Multiply, 4, 20},
+                  Chain{ChainOp::Add, Class::Arithmetic, 4, 20},
+                  Chain{ChainOp::Exp, Class::Transcendental, 1, 5}}) {
+    auto few = secondsOf(chain(c.op, c.few, kRows, kWidth), 1);
     if (!few)
       return few.takeError();
-    auto many = secondsOf(chain(op, kLong, kRows, kWidth), 1);
+    auto many = secondsOf(chain(c.op, c.many, kRows, kWidth), 1);
     if (!many)
       return many.takeError();
-    double operations = (kLong - kShort) * kRows * kWidth;
+    // No operation is faster than two multiply-adds count.
+    double operations = (c.many - c.few) * kRows * kWidth;
     if (*many > *few)
-      rate(kind) = operations / (*many - *few);
+      rate(c.kind) = std::min(operations / (*many - *few), rate(Class::Fma));
   }
   codegen::WorkSum work;
   auto seconds = secondsOf(distances(96, 256, 256), 1, &work);
@@ -177,6 +187,7 @@ llvm::Error Calibration::measureKernels() {
       if (!steady && attempt == 0 && elapsed() < budget / 2)
         continue;
       drifted += !steady;
+      names.push_back(network.name);
       ++measured;
       kernels.insert(kernels.end(), list->begin(), list->end());
       break;
@@ -196,6 +207,8 @@ void Calibration::fit() {
           oracle.analytic(kernel.features, kernel.resident, kernel.threads, &sample.inputs);
       sample.value = std::log(std::max(kernel.seconds, 1e-9) / cost.seconds);
       sample.group = kernel.group;
+      // A clock of some tens of nanoseconds says little of the shortest ones.
+      sample.weight = kernel.seconds / (kernel.seconds + 2e-6);
       samples[kernel.features.emitter].push_back(std::move(sample));
     }
     return samples;
@@ -252,6 +265,42 @@ void Calibration::print(llvm::raw_ostream &os) const {
   os << "\n";
 }
 
+llvm::json::Value Calibration::measurements() const {
+  using llvm::json::Object;
+  codegen::MachineOracle oracle(machine);
+  llvm::json::Array list;
+  for (const MeasuredKernel &kernel : kernels) {
+    const codegen::KernelFeatures &f = kernel.features;
+    std::vector<double> inputs;
+    codegen::KernelCost analytic = oracle.analytic(f, kernel.resident, kernel.threads, &inputs);
+    llvm::json::Array numbers;
+    for (double input : inputs)
+      numbers.push_back(input);
+    list.push_back(
+        Object{{"network", names[kernel.group]},
+               {"emitter", f.emitter},
+               {"form", f.form},
+               {"threads", kernel.threads},
+               {"measured_us", kernel.seconds * 1e6},
+               {"analytic_us", analytic.seconds * 1e6},
+               {"predicted_us", oracle.price(f, kernel.resident, kernel.threads).seconds * 1e6},
+               {"flops", analytic.flops},
+               {"bytes", analytic.bytes},
+               {"weight_bytes", f.weightBytes},
+               {"resident_bytes", kernel.resident},
+               {"tasks", f.plan.tasks},
+               {"padding", f.plan.padding},
+               {"visited", f.plan.visited},
+               {"copied_bytes", f.plan.copied},
+               {"fma", f.work.fma},
+               {"arithmetic", f.work.arithmetic},
+               {"multiply", f.work.multiply},
+               {"transcendental", f.work.transcendental},
+               {"inputs", std::move(numbers)}});
+  }
+  return list;
+}
+
 llvm::Error writeFile(const std::string &path, const llvm::json::Value &value) {
   llvm::StringRef folder = llvm::sys::path::parent_path(path);
   std::error_code code =
@@ -277,12 +326,14 @@ llvm::Error writeFile(const std::string &path, const llvm::json::Value &value) {
 } // namespace
 
 int calibrateCommand(Args args) {
-  std::string output;
+  std::string output, measurements;
   int64_t seconds = 60, threads = llvm::hardware_concurrency().compute_thread_count();
   std::vector<std::string> positional;
   Options parser("calibrate", "[options]");
   parser.addString("output", "FILE", "where to keep the result (default: the user's cache folder)",
                    output);
+  parser.addString("measurements", "FILE", "also write every kernel that was measured, as JSON",
+                   measurements);
   parser.addInteger("seconds", "N", "time to take, at most about (default 60)", 1, seconds);
   parser.addInteger("threads", "N", "threads to measure, up to (default: all)", 1, threads);
   if (std::optional<int> code = parser.parse(args, positional))
@@ -305,6 +356,9 @@ int calibrateCommand(Args args) {
     return report(std::move(error));
   if (llvm::Error error = writeFile(output, calibration.machine.toJson()))
     return report(std::move(error));
+  if (!measurements.empty())
+    if (llvm::Error error = writeFile(measurements, calibration.measurements()))
+      return report(std::move(error));
   calibration.print(llvm::outs());
   llvm::outs() << "kept in " << output << "\n";
   return kOk;

@@ -1,0 +1,168 @@
+#include "attune/codegen/cost/Features.h"
+#include "attune/codegen/cost/IndexValue.h"
+
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <gtest/gtest.h>
+
+using namespace attune;
+using namespace attune::codegen;
+using namespace mlir;
+
+namespace {
+
+class Parsed {
+public:
+  explicit Parsed(const std::string &text) {
+    DialectRegistry registry;
+    registerAllDialects(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+    module = parseSourceString<ModuleOp>(text, &context);
+    EXPECT_TRUE(module);
+  }
+  KernelOp kernel() {
+    KernelOp found;
+    module->walk([&](KernelOp op) { found = op; });
+    return found;
+  }
+  KernelFeatures describe(const KernelEmitter &emitter, std::vector<int64_t> dims) {
+    EXPECT_TRUE(emitter.matches(kernel(), target()));
+    return codegen::describe(kernel(), emitter, target(), dims,
+                             [](unsigned input) { return input == 1; });
+  }
+  static const CpuTarget &target() {
+    static const CpuTarget v3 = llvm::cantFail(CpuTarget::parse("x86-64-v3"));
+    return v3;
+  }
+
+private:
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+};
+
+constexpr const char *kProduct = R"(
+func.func @main(%x: tensor<?x64xf32>, %w: tensor<2x64x16xf32>, %n: index) -> tensor<?x32xf32> {
+  %0 = attune.kernel ins(%x, %w : tensor<?x64xf32>, tensor<2x64x16xf32>) dims(%n) result_dims(%n)
+      attributes {input_dims = array<i64: 0>} -> tensor<?x32xf32> {
+  ^bb0(%a: tensor<?x64xf32>, %p: tensor<2x64x16xf32>, %m: index):
+    %zero = arith.constant 0.0 : f32
+    %we = tensor.empty() : tensor<64x32xf32>
+    %b = linalg.unpack %p outer_dims_perm = [1, 0] inner_dims_pos = [1] inner_tiles = [16] into %we
+        : tensor<2x64x16xf32> -> tensor<64x32xf32>
+    %e = tensor.empty(%m) : tensor<?x32xf32>
+    %z = linalg.fill ins(%zero : f32) outs(%e : tensor<?x32xf32>) -> tensor<?x32xf32>
+    %y = linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>,
+        affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>]
+        ins(%a, %b : tensor<?x64xf32>, tensor<64x32xf32>)
+        outs(%z : tensor<?x32xf32>) -> tensor<?x32xf32>
+    attune.yield %y : tensor<?x32xf32>
+  }
+  return %0 : tensor<?x32xf32>
+})";
+
+std::string attention(const std::string &mask) {
+  return llvm::formatv(R"(
+func.func @main(%q: tensor<1x4x?x16xf32>, %n: index) -> tensor<1x4x?x16xf32> {{
+  %0 = attune.kernel ins(%q : tensor<1x4x?x16xf32>) dims(%n) result_dims(%n)
+      attributes {{input_dims = array<i64: 0>} -> tensor<1x4x?x16xf32> {{
+  ^bb0(%a: tensor<1x4x?x16xf32>, %m: index):
+    %o = attune.attention ins(%a, %a, %a : tensor<1x4x?x16xf32>, tensor<1x4x?x16xf32>,
+        tensor<1x4x?x16xf32>) -> tensor<1x4x?x16xf32> {0}
+    attune.yield %o : tensor<1x4x?x16xf32>
+  }
+  return %0 : tensor<1x4x?x16xf32>
+})",
+                       mask)
+      .str();
+}
+
+constexpr const char *kCausal = R"(mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index, %r: index, %c: index):
+      %ok = arith.cmpi sle, %j, %i : index
+      attune.yield %ok : i1
+    })";
+
+constexpr const char *kGather = R"(
+#id = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (i)>
+func.func @main(%ids: tensor<?xi64>, %t: tensor<1000x8xf32>, %n: index) -> tensor<?x8xf32> {
+  %0 = attune.kernel ins(%ids, %t : tensor<?xi64>, tensor<1000x8xf32>) dims(%n) result_dims(%n)
+      attributes {input_dims = array<i64: 0>} -> tensor<?x8xf32> {
+  ^bb0(%a: tensor<?xi64>, %table: tensor<1000x8xf32>, %m: index):
+    %e = tensor.empty(%m) : tensor<?x8xf32>
+    %y = linalg.generic {indexing_maps = [#row, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%a : tensor<?xi64>) outs(%e : tensor<?x8xf32>) {
+    ^bb1(%id: i64, %o: f32):
+      %i = arith.index_cast %id : i64 to index
+      %j = linalg.index 1 : index
+      %v = tensor.extract %table[%i, %j] : tensor<1000x8xf32>
+      linalg.yield %v : f32
+    } -> tensor<?x8xf32>
+    attune.yield %y : tensor<?x8xf32>
+  }
+  return %0 : tensor<?x8xf32>
+})";
+
+} // namespace
+
+TEST(Features, WorkAndBytesAtKnownSizes) {
+  Parsed ir(kProduct);
+  KernelFeatures features = ir.describe(*createGemmEmitter(), {100});
+  EXPECT_EQ(features.emitter, "gemm");
+  EXPECT_EQ(features.work.fma, 2 * 100 * 64 * 32);
+  EXPECT_EQ(features.weightBytes, 4 * 64 * 32);
+  EXPECT_EQ(features.work.bytes, 4 * (100 * 64 + 64 * 32 + 100 * 32));
+  EXPECT_EQ(ir.describe(*createGemmEmitter(), {7}).work.fma, 2 * 7 * 64 * 32);
+  EXPECT_EQ(workOf(ir.kernel(), {7}).fma, 2 * 7 * 64 * 32);
+}
+
+TEST(Features, RemaindersOfTiles) {
+  Parsed ir(kProduct);
+  auto padding = [&](int64_t rows) {
+    return ir.describe(*createGemmEmitter(), {rows}).plan.padding;
+  };
+  EXPECT_NEAR(padding(6), 1, 1e-9); // the rows of a tile
+  EXPECT_NEAR(padding(600), 1, 1e-9);
+  EXPECT_GT(padding(1), 1.2);
+  EXPECT_GT(padding(7), padding(12));
+  EXPECT_GT(ir.describe(*createGemmEmitter(), {600}).plan.tasks, 4);
+}
+
+TEST(Features, MasksRuleOutBlocks) {
+  Parsed whole(attention("")), causal(attention(kCausal));
+  EXPECT_NEAR(whole.describe(*createAttentionEmitter(), {960}).plan.visited, 1, 1e-9);
+  double seen = causal.describe(*createAttentionEmitter(), {960}).plan.visited;
+  EXPECT_GT(seen, 0.5);
+  EXPECT_LT(seen, 0.55);
+  EXPECT_EQ(causal.describe(*createAttentionEmitter(), {960}).work.fma, 2 * 2 * 4 * 960 * 960 * 16);
+}
+
+TEST(Features, AGatherReadsWhatItTakes) {
+  Parsed ir(kGather);
+  KernelFeatures features = ir.describe(*createRowwiseEmitter(), {5});
+  EXPECT_EQ(features.weightBytes, 5 * 8 * 4);
+  EXPECT_EQ(features.work.bytes, 5 * 8 + 2 * 5 * 8 * 4);
+  EXPECT_GT(ir.describe(*createRowwiseEmitter(), {500}).plan.instructions,
+            features.plan.instructions);
+}
+
+TEST(IndexValue, FoldsArithmeticOfTheRegion) {
+  Parsed ir(R"(
+func.func @main(%x: tensor<?x4xf32>, %n: index) -> tensor<?xf32> {
+  %c4 = arith.constant 4 : index
+  %r = arith.muli %n, %c4 : index
+  %0 = attune.kernel ins(%x : tensor<?x4xf32>) dims(%n, %r) result_dims(%r)
+      attributes {input_dims = array<i64: 0>} -> tensor<?xf32> {
+  ^bb0(%a: tensor<?x4xf32>, %m: index, %s: index):
+    %y = tensor.collapse_shape %a [[0, 1]] : tensor<?x4xf32> into tensor<?xf32>
+    attune.yield %y : tensor<?xf32>
+  }
+  return %0 : tensor<?xf32>
+})");
+  OwningOpRef<KernelOp> copy(ir.kernel().clone());
+  IndexValue valueOf(*copy, {6, 24});
+  Value collapsed = copy->getYield().getOperand(0);
+  EXPECT_EQ(valueOf.extent(collapsed, 0), 24);
+  EXPECT_EQ(valueOf.elements(copy->getInputArgs()[0]), 24);
+}
