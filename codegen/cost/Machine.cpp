@@ -47,14 +47,14 @@ Machine Machine::typical(const CpuTarget &target) {
   machine.launch = {2e-6};
   // As reached on the machines that Attune is developed on.
   for (auto [emitter, efficiency] :
-       std::initializer_list<std::pair<const char *, double>>{{"gemm", 0.85},
-                                                              {"conv", 0.6},
-                                                              {"attention", 0.6},
-                                                              {"linear_attention", 0.5},
+       std::initializer_list<std::pair<const char *, double>>{{"gemm", 1.0},
+                                                              {"conv", 1.3},
+                                                              {"attention", 1.0},
+                                                              {"linear_attention", 0.75},
                                                               {"map_mix", 0.5},
-                                                              {"rowwise", 0.5},
+                                                              {"rowwise", 1.8},
                                                               {"toeplitz", 0.5},
-                                                              {"halide", 0.5},
+                                                              {"halide", 0.7},
                                                               {"loops", 0.04}})
     machine.residuals.emplace(emitter, Residual(-std::log(efficiency)));
   return machine;

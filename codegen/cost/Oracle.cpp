@@ -86,7 +86,9 @@ static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, d
     return bytes <= kUsable * machine.levels[level].bytes * (level < 2 ? threads : 1);
   };
   Traffic traffic{};
-  traffic[0] = moved + panels + (kernel.plan.rows ? 4 * products / kernel.plan.rows : 0);
+  // Registers are filled from both operands of every tile, or with everything once.
+  double tiles = kernel.plan.rows ? panels + 4 * products / kernel.plan.rows : 0;
+  traffic[0] = std::max(moved, tiles + results);
   traffic[1] = moved + panels;
   // What other cores have written comes from their caches.
   double exchanged = results * (1 - 1.0 / threads);

@@ -495,10 +495,7 @@ KernelPlan gemmPlan(const GemmSpec &spec, const CpuTarget &target, int64_t batch
   result.tasks = batch * groups * rowBlocks;
   result.rows = static_cast<double>(m) / rowTiles;
   result.columns = plan.tile.columns();
-  // Loads of B take as long as part of a row.
-  constexpr double kLoads = 0.6;
-  result.padding =
-      columnTiles * result.columns / n * (1 + kLoads / result.rows) / (1 + kLoads / plan.tile.rows);
+  result.padding = columnTiles * result.columns / n;
   double packed = m == 1 ? 0 : static_cast<double>(m) * k;
   if (spec.columns == GemmColumns::Strided)
     packed += static_cast<double>(rowBlocks) * k * n;

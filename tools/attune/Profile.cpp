@@ -89,7 +89,7 @@ llvm::Expected<Profile> measure(const std::string &artifact, const CompileReport
     StepTimes times(session, std::move(*inputs));
     for (int64_t run = 0; run < runs; ++run)
       times.run();
-    std::vector<double> medians = times.medians();
+    std::vector<double> medians = times.quantiles(0.5);
     size_t next = 0;
     for (const attune_step &step : times.lastSteps()) {
       if (step.kind != ATTUNE_STEP_KERNEL || next == cost.calls.size())

@@ -4,12 +4,12 @@
 
 namespace attune::tools {
 
-double medianOf(std::vector<double> values) {
+double quantileOf(std::vector<double> values, double part) {
   if (values.empty())
     return 0;
-  auto middle = values.begin() + values.size() / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+  auto place = values.begin() + static_cast<size_t>(part * values.size());
+  std::nth_element(values.begin(), place, values.end());
+  return *place;
 }
 
 StepTimes::StepTimes(const Session &session, std::vector<Tensor> given)
@@ -35,10 +35,10 @@ double StepTimes::run() {
   return totals.back();
 }
 
-std::vector<double> StepTimes::medians() const {
+std::vector<double> StepTimes::quantiles(double part) const {
   std::vector<double> list;
   for (const std::vector<double> &times : samples)
-    list.push_back(medianOf(times));
+    list.push_back(quantileOf(times, part));
   return list;
 }
 

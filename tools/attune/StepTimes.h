@@ -17,9 +17,10 @@ public:
   /// One run; its seconds.
   double run();
   size_t runs() const { return totals.size(); }
-  /// Medians over all runs, seconds: by kernel call in the order of the program, and of a whole
-  /// run.
-  std::vector<double> medians() const;
+  /// Seconds of the kernel calls in the order of the program, each the one that this part of its
+  /// runs stayed below.
+  std::vector<double> quantiles(double part) const;
+  /// The median of a whole run, seconds.
   double total() const;
   const std::vector<attune_step> &lastSteps() const { return steps; }
 
@@ -31,8 +32,9 @@ private:
   std::vector<double> totals;
 };
 
-/// The middle one; 0 for none.
-double medianOf(std::vector<double> values);
+/// The value that `part` of them lie below; 0 for none.
+double quantileOf(std::vector<double> values, double part);
+inline double medianOf(std::vector<double> values) { return quantileOf(std::move(values), 0.5); }
 
 } // namespace attune::tools
 #endif

@@ -117,16 +117,17 @@ TEST(Features, WorkAndBytesAtKnownSizes) {
   EXPECT_EQ(workOf(ir.kernel(), {7}).fma, 2 * 7 * 64 * 32);
 }
 
-TEST(Features, RemaindersOfTiles) {
+TEST(Features, TilesOfAProduct) {
   Parsed ir(kProduct);
-  auto padding = [&](int64_t rows) {
-    return ir.describe(*createGemmEmitter(), {rows}).plan.padding;
-  };
-  EXPECT_NEAR(padding(6), 1, 1e-9); // the rows of a tile
-  EXPECT_NEAR(padding(600), 1, 1e-9);
-  EXPECT_GT(padding(1), 1.2);
-  EXPECT_GT(padding(7), padding(12));
-  EXPECT_GT(ir.describe(*createGemmEmitter(), {600}).plan.tasks, 4);
+  auto plan = [&](int64_t rows) { return ir.describe(*createGemmEmitter(), {rows}).plan; };
+  // Tiles of 6 x 16; rows are shared out evenly, columns are padded.
+  EXPECT_EQ(plan(600).rows, 6);
+  EXPECT_EQ(plan(7).rows, 3.5);
+  EXPECT_EQ(plan(600).columns, 16);
+  EXPECT_NEAR(plan(600).padding, 1, 1e-9);
+  EXPECT_EQ(plan(1).copied, 0);
+  EXPECT_EQ(plan(600).copied, 4 * 600 * 64);
+  EXPECT_GT(plan(600).tasks, 4);
 }
 
 TEST(Features, MasksRuleOutBlocks) {

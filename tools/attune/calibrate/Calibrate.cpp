@@ -170,7 +170,7 @@ llvm::Error Calibration::measureKernels() {
   options.threads.clear();
   for (unsigned threads = 1; threads <= machine.threads; threads *= 2)
     options.threads.push_back(threads);
-  double reference = machine.rate[0];
+  double reference = 0;
   for (const Network &network : networks) {
     if (elapsed() > budget - kReserve && measured >= 3)
       break;
@@ -181,11 +181,14 @@ llvm::Error Calibration::measureKernels() {
       auto list = sweep(network, options);
       if (!list)
         return list.takeError();
-      double now = measureFmaPeak(1) * 1e9;
+      double now = measureFmaPeak(machine.threads);
       reference = std::max(reference, now);
       bool steady = now >= kDrift * reference;
       if (!steady && attempt == 0 && elapsed() < budget / 2)
         continue;
+      // One thread at a time may still have had a core for itself.
+      if (!steady)
+        llvm::erase_if(*list, [](const MeasuredKernel &kernel) { return kernel.threads > 1; });
       drifted += !steady;
       names.push_back(network.name);
       ++measured;

@@ -8,7 +8,8 @@
 
 namespace attune::tools {
 
-/// A kernel as it was called, and what it took: the median over runs and over its equal calls.
+/// A kernel as it was called, and what it took: the median of the faster half of its runs, and over
+/// its equal calls.
 struct MeasuredKernel {
   codegen::KernelFeatures features;
   double resident;
