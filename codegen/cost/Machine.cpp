@@ -56,7 +56,7 @@ Machine Machine::typical(const CpuTarget &target) {
                                                               {"toeplitz", 0.5},
                                                               {"halide", 0.7},
                                                               {"loops", 0.04}})
-    machine.residuals.emplace(emitter, Residual(-std::log(efficiency)));
+    machine.residuals.emplace(emitter, Residual(std::log(1 / efficiency)));
   return machine;
 }
 
