@@ -128,3 +128,43 @@ def test_workers_that_fail(tmp_path):
     assert "no candidate could be evaluated; the last failure: cannot train this" in failed.stderr
     dead = attune("search", worker_space(tmp_path, "dead"), "-o", tmp_path / "b", "--evals=5")
     assert dead.returncode == 1 and "does not start: it ended with exit code 3" in dead.stderr
+
+
+TEMPLATE = """
+attune-space: 1
+template: enc_classifier
+fixed: {seq: 32, d: 32}
+vars:
+  - {name: attn, kind: cat, values: [softmax, linear, local4, conv], repeat: 2}
+  - {name: ffn, kind: int, values: [32, 64], repeat: 2}
+constraints:
+  - {cost: latency_ms, le: 1000, threads: 1}
+objectives:
+  - {cost: params, goal: max}
+  - {cost: latency_ms, goal: min, threads: 1}
+strategy: nsga2
+budget: {evals: 64}
+"""
+
+
+def test_template(tmp_path):
+    space, study = tmp_path / "space.yaml", tmp_path / "study"
+    space.write_text(TEMPLATE)
+    result = attune("search", space, "-o", study)
+    assert result.returncode == 0, result.stderr
+    front = archive(study)
+    assert all(float(row["latency_ms@1"]) > 0 for row in front)
+    finals = attune("search", "finalists", study, "--top=2", "--runs=3")
+    assert finals.returncode == 0, finals.stderr
+    assert "winner: " in finals.stdout
+    run = attune("bench", study / "winner.so", "--runs=2", "--json")
+    assert run.returncode == 0 and json.loads(run.stdout)["median_ms"] > 0
+    built = attune("search", "build", study, "--id=0", "-o", tmp_path / "m.onnx")
+    assert built.returncode == 0, built.stderr
+    cost = attune("cost", tmp_path / "m.onnx", "--threads=1", "--json")
+    predicted = json.loads(cost.stdout)["latency_ms"]
+    rows = csv.DictReader(attune("search", "export", study, "-o", "-").stdout.splitlines())
+    assert float(next(rows)["latency_ms@1"]) == pytest.approx(predicted, rel=0.15)
+    space.write_text(TEMPLATE.replace("local4", "window"))
+    wrong = attune("search", space, "-o", tmp_path / "other")
+    assert wrong.returncode == 1 and "found `window`" in wrong.stderr

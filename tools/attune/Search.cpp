@@ -1,6 +1,7 @@
 #include "attune/tools/attune/Search.h"
 #include "attune/search/Setup.h"
 #include "attune/search/Study.h"
+#include "attune/search/templates/TemplateCost.h"
 #include "attune/tools/attune/Options.h"
 
 #include "llvm/Support/Format.h"
@@ -92,6 +93,10 @@ int summarise(const StudyResult &result, const std::string &folder) {
 int searchCommand(Args args) {
   if (!args.empty() && args[0] == "report")
     return searchReport(args.drop_front());
+  if (!args.empty() && args[0] == "build")
+    return searchBuild(args.drop_front());
+  if (!args.empty() && args[0] == "finalists")
+    return searchFinalists(args.drop_front());
   if (!args.empty() && args[0] == "export")
     return searchExport(args.drop_front());
   if (!args.empty() && args[0] == "table")
@@ -101,8 +106,8 @@ int searchCommand(Args args) {
   int64_t workers = 1, evals = 0, seed = -1;
   bool resume = false, progress = false;
   std::vector<std::string> positional;
-  Options parser("search",
-                 "SPACE.yaml -o STUDY [options] | report STUDY | export STUDY | table SPACE.yaml");
+  Options parser("search", "SPACE.yaml -o STUDY [options] | report|export|finalists|build STUDY | "
+                           "table SPACE.yaml");
   parser.addString("o", "STUDY", "folder of the study", folder);
   parser.addSwitch("resume", "go on with a study that was interrupted, or has a larger budget now",
                    resume);
@@ -129,7 +134,8 @@ int searchCommand(Args args) {
   if (!strategy.empty() && strategy != space->strategy.name)
     space->strategy = {.name = strategy};
 
-  auto setup = Setup::create(*space, {static_cast<unsigned>(workers), folder});
+  auto setup =
+      Setup::create(*space, {static_cast<unsigned>(workers), folder, TemplateCost::create});
   if (!setup)
     return report(setup.takeError());
   auto text = llvm::MemoryBuffer::getFile(positional[0], /*IsText=*/true);

@@ -8,7 +8,9 @@
 namespace attune::tools {
 
 int searchReport(Args args);
+int searchBuild(Args args);
 int searchExport(Args args);
+int searchFinalists(Args args);
 int searchTable(Args args);
 
 } // namespace attune::tools

@@ -1,5 +1,6 @@
-// `attune search report`, `export` and `table`.
+// `attune search report`, `export`, `build` and `table`.
 #include "attune/search/NasBench.h"
+#include "attune/search/templates/Template.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Search.h"
 
@@ -73,6 +74,41 @@ int searchExport(Args args) {
     return report(found.takeError());
   return writeFile(output.empty() ? inFolder(positional[0], "study.csv") : output,
                    [&](llvm::raw_ostream &os) { found->printCsv(os); });
+}
+
+/// A candidate of a study as a model: `id`, or the first of the front.
+int searchBuild(Args args) {
+  std::string output;
+  int64_t id = -1;
+  std::vector<std::string> positional;
+  Options parser("search build", "STUDY -o MODEL.onnx [--id=N]");
+  parser.addString("o", "MODEL.onnx", "the network of a candidate, with random weights", output);
+  parser.addInteger("id", "N", "which candidate (default: the best in the first objective)", 0, id);
+  if (std::optional<int> code = parser.parse(args, positional))
+    return *code;
+  if (positional.size() != 1 || output.empty()) {
+    llvm::errs() << "attune search build: expects the folder of one study and -o MODEL.onnx\n";
+    return kUsage;
+  }
+  auto found = Report::read(positional[0]);
+  if (!found)
+    return report(found.takeError());
+  std::vector<Archive::Entry> front = found->front();
+  if (id < 0 && front.empty())
+    return report(llvm::createStringError("the study has no results yet"));
+  uint64_t wanted = id < 0 ? front[0].id : id;
+  auto entry = llvm::find_if(found->entries, [&](const ReportEntry &candidate) {
+    return candidate.candidate.id == wanted;
+  });
+  if (entry == found->entries.end())
+    return report(llvm::createStringError("the study has no candidate " + llvm::Twine(wanted)));
+  if (found->space.templateName.empty())
+    return report(llvm::createStringError("the space has no `template` that builds networks"));
+  auto made = makeTemplate(found->space);
+  if (!made)
+    return report(made.takeError());
+  Model model = (*made)->whole(entry->candidate.genes);
+  return writeFile(output, [&](llvm::raw_ostream &os) { os << model.onnx; });
 }
 
 int searchTable(Args args) {

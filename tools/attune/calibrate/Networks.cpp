@@ -1,8 +1,10 @@
 #include "attune/tools/attune/calibrate/Networks.h"
-#include "attune/tools/attune/calibrate/GraphBuilder.h"
+#include "attune/frontend/onnx/GraphBuilder.h"
 
 namespace attune::tools {
 namespace {
+
+using onnx::GraphBuilder;
 
 using Name = std::string;
 const std::vector<int64_t> kLengths{1, 14, 50, 128, 400};

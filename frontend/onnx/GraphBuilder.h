@@ -1,7 +1,7 @@
 //===- GraphBuilder.h - Writes ONNX graphs node by node
 //------------------------------------------===//
-#ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_GRAPHBUILDER_H
-#define ATTUNE_TOOLS_ATTUNE_CALIBRATE_GRAPHBUILDER_H
+#ifndef ATTUNE_FRONTEND_ONNX_GRAPHBUILDER_H
+#define ATTUNE_FRONTEND_ONNX_GRAPHBUILDER_H
 
 #include <onnx/onnx_pb.h>
 
@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-namespace attune::tools {
+namespace attune::onnx {
 
 class GraphBuilder {
 public:
@@ -26,10 +26,13 @@ public:
   std::string weight(const std::vector<int64_t> &shape);
   std::string integers(const std::vector<int64_t> &values);
   std::string number(float value);
+  std::string tensor(const std::vector<int64_t> &shape, const std::vector<float> &values);
   /// Adds a node and returns its (first) result; others are named `<result>.1` and so on.
   std::string op(const std::string &kind, const std::vector<std::string> &inputs,
                  const Attributes &attributes = {}, unsigned results = 1);
   std::string serialise() const { return model.SerializeAsString(); }
+  /// Elements of all weights.
+  int64_t weightElements() const { return weights; }
 
 private:
   std::string fresh(const std::string &stem);
@@ -39,7 +42,8 @@ private:
   ::onnx::ModelProto model;
   std::mt19937 random{7};
   unsigned count = 0;
+  int64_t weights = 0;
 };
 
-} // namespace attune::tools
+} // namespace attune::onnx
 #endif

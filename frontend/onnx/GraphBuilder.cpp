@@ -1,8 +1,8 @@
-#include "attune/tools/attune/calibrate/GraphBuilder.h"
+#include "attune/frontend/onnx/GraphBuilder.h"
 
 #include <cmath>
 
-namespace attune::tools {
+namespace attune::onnx {
 
 GraphBuilder::GraphBuilder(const std::string &name, int64_t opset) {
   model.set_ir_version(10);
@@ -56,6 +56,7 @@ std::string GraphBuilder::weight(const std::vector<int64_t> &shape) {
   int64_t elements = 1;
   for (int64_t extent : shape)
     elements *= extent;
+  weights += elements;
   // Convolutions have their sums in the axes after the first.
   double summed = shape.size() > 2 ? elements / shape[0] : shape[0];
   std::normal_distribution<float> normal(0, 1 / std::sqrt(summed));
@@ -76,6 +77,13 @@ std::string GraphBuilder::integers(const std::vector<int64_t> &values) {
 std::string GraphBuilder::number(float value) {
   auto &tensor = initialiser({}, ::onnx::TensorProto::FLOAT, "c");
   tensor.set_raw_data(&value, sizeof value);
+  return tensor.name();
+}
+
+std::string GraphBuilder::tensor(const std::vector<int64_t> &shape,
+                                 const std::vector<float> &values) {
+  auto &tensor = initialiser(shape, ::onnx::TensorProto::FLOAT, "t");
+  tensor.set_raw_data(values.data(), values.size() * sizeof(float));
   return tensor.name();
 }
 
@@ -110,4 +118,4 @@ std::string GraphBuilder::op(const std::string &kind, const std::vector<std::str
   return name;
 }
 
-} // namespace attune::tools
+} // namespace attune::onnx

@@ -1,0 +1,273 @@
+// `enc_classifier`: an encoder over a sequence, then the class of its mean. Every layer mixes
+// positions in its own way:
+//
+//   x = x W_in + positions
+//   x = x + mix(norm(x)),  x = x + W2 gelu(W1 norm(x))         for every layer
+//   y = mean(norm(x)) W_out
+//
+// Variables: `attn` (cat; softmax, linear, localN: N positions to both sides, convK: K taps per
+// channel; `conv` is conv3) per layer; `heads`, `ffn` (int) per layer or once, or fixed. Fixed:
+// `seq`, `d`; also `features` (d), `classes` (10), `heads` (4), `ffn` (4 d).
+#include "attune/frontend/onnx/GraphBuilder.h"
+#include "attune/search/templates/Template.h"
+
+#include <cmath>
+#include <limits>
+
+namespace attune::search {
+namespace {
+
+using onnx::GraphBuilder;
+using Name = std::string;
+
+enum class Mix : uint8_t { Softmax, Linear, Local, Conv };
+struct Mixing {
+  Mix kind;
+  int64_t reach = 0; ///< positions to a side, or taps
+};
+
+/// Blocks by name: what they are in the top byte, then numbers.
+enum class Part : uint64_t { Stem = 1, Mix, FeedForward, Head };
+uint64_t nameOf(Part part, uint64_t a = 0, uint64_t b = 0) {
+  return static_cast<uint64_t>(part) << 56 | a << 24 | b;
+}
+
+struct Sizes {
+  int64_t seq = 0, d = 0, features = 0, classes = 10, heads = 4, ffn = 0;
+};
+
+class Builder {
+public:
+  Builder(const char *name, const Sizes &sizes) : g(name), s(sizes) {}
+
+  Name input(int64_t width) { return g.input("x", {int64_t(1), s.seq, width}); }
+  Name stem(const Name &x) {
+    return g.op("Add", {linear(x, s.features, s.d), g.weight({1, s.seq, s.d})});
+  }
+  Name head(const Name &x) {
+    Name mean = g.op("ReduceMean", {norm(x), g.integers({1})}, {{"keepdims", int64_t(0)}});
+    return linear(mean, s.d, s.classes);
+  }
+  Name feedForward(const Name &x, int64_t inner) {
+    return g.op("Add", {x, linear(g.op("Gelu", {linear(norm(x), s.d, inner)}), inner, s.d)});
+  }
+  Name mix(const Name &x, const Mixing &mixing, int64_t heads) {
+    Name y = norm(x);
+    if (mixing.kind == Mix::Conv)
+      return g.op("Add", {x, linear(conv(y, mixing.reach), s.d, s.d)});
+    Name q = linear(y, s.d, s.d), k = linear(y, s.d, s.d), v = linear(y, s.d, s.d);
+    if (mixing.kind == Mix::Linear)
+      y = linearAttention(q, k, v, heads);
+    else
+      y = softmaxAttention(q, k, v, heads, mixing);
+    return g.op("Add", {x, linear(y, s.d, s.d)});
+  }
+  Model finish(const Name &result, bool classes = false) {
+    if (classes)
+      g.output(result, {int64_t(1), s.classes});
+    else
+      g.output(result, {int64_t(1), s.seq, s.d});
+    return {g.serialise(), g.weightElements()};
+  }
+
+private:
+  Name linear(const Name &x, int64_t from, int64_t to) {
+    return g.op("Add", {g.op("MatMul", {x, g.weight({from, to})}), g.weight({to})});
+  }
+  Name norm(const Name &x) {
+    return g.op("LayerNormalization", {x, g.weight({s.d}), g.weight({s.d})},
+                {{"axis", int64_t(-1)}});
+  }
+  Name softmaxAttention(const Name &q, const Name &k, const Name &v, int64_t heads,
+                        const Mixing &mixing) {
+    std::vector<Name> inputs{q, k, v};
+    if (mixing.kind == Mix::Local) {
+      std::vector<float> mask;
+      for (int64_t i = 0; i < s.seq; ++i)
+        for (int64_t j = 0; j < s.seq; ++j)
+          mask.push_back(std::abs(i - j) <= mixing.reach ? 0
+                                                         : -std::numeric_limits<float>::infinity());
+      inputs.push_back(g.tensor({s.seq, s.seq}, mask));
+    }
+    return g.op("Attention", inputs, {{"q_num_heads", heads}, {"kv_num_heads", heads}});
+  }
+  /// phi(q) (phi(k)^T v) over phi(q) sum(phi(k)), phi = relu.
+  Name linearAttention(const Name &q, const Name &k, const Name &v, int64_t heads) {
+    auto split = [&](const Name &x, std::vector<int64_t> perm) {
+      Name parts = g.op("Reshape", {x, g.integers({1, s.seq, heads, s.d / heads})});
+      return g.op("Transpose", {parts}, {{"perm", std::move(perm)}});
+    };
+    Name pq = g.op("Relu", {split(q, {0, 2, 1, 3})}), pk = g.op("Relu", {split(k, {0, 2, 3, 1})});
+    Name sum = g.op("ReduceSum", {pk, g.integers({3})}, {{"keepdims", int64_t(1)}});
+    Name above = g.op("MatMul", {pq, g.op("MatMul", {pk, split(v, {0, 2, 1, 3})})});
+    Name below = g.op("Add", {g.op("MatMul", {pq, sum}), g.number(1e-6f)});
+    Name y = g.op("Transpose", {g.op("Div", {above, below})},
+                  {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+    return g.op("Reshape", {y, g.integers({1, s.seq, s.d})});
+  }
+  Name conv(const Name &x, int64_t taps) {
+    std::vector<int64_t> perm{0, 2, 1};
+    Name y = g.op("Conv", {g.op("Transpose", {x}, {{"perm", perm}}), g.weight({s.d, 1, taps})},
+                  {{"kernel_shape", std::vector<int64_t>{taps}},
+                   {"group", s.d},
+                   {"pads", std::vector<int64_t>{taps / 2, taps / 2}}});
+    return g.op("Transpose", {y}, {{"perm", perm}});
+  }
+
+  GraphBuilder g;
+  const Sizes &s;
+};
+
+class EncoderClassifier final : public Template {
+public:
+  EncoderClassifier(const Space &space, llvm::Error &error) : space(space) {
+    llvm::ErrorAsOutParameter guard(&error);
+    if (llvm::Error wrong = read())
+      error = std::move(wrong);
+  }
+
+  void blocks(llvm::ArrayRef<int32_t> genes, std::vector<uint64_t> &names) const override {
+    names.assign(1, nameOf(Part::Stem));
+    llvm::SmallVector<double> values;
+    llvm::BitVector active;
+    space.decode(genes, values, active);
+    for (unsigned layer = 0; layer < attn->elements; ++layer) {
+      unsigned gene = attn->firstGene + layer;
+      if (!active[gene])
+        continue;
+      bool conv = mixings[genes[gene]].kind == Mix::Conv;
+      names.push_back(
+          nameOf(Part::Mix, genes[gene], conv ? 0 : number(heads, layer, values, sizes.heads)));
+      names.push_back(nameOf(Part::FeedForward, number(ffn, layer, values, sizes.ffn)));
+    }
+    names.push_back(nameOf(Part::Head));
+  }
+
+  Model block(uint64_t name) const override {
+    Builder builder("block", sizes);
+    Part part = partOf(name);
+    Name x = builder.input(part == Part::Stem ? sizes.features : sizes.d);
+    return builder.finish(add(builder, x, name), part == Part::Head);
+  }
+
+  Model whole(llvm::ArrayRef<int32_t> genes) const override {
+    std::vector<uint64_t> names;
+    blocks(genes, names);
+    Builder builder("candidate", sizes);
+    Name x = builder.input(sizes.features);
+    for (uint64_t name : names)
+      x = add(builder, x, name);
+    return builder.finish(x, /*classes=*/true);
+  }
+
+private:
+  static Part partOf(uint64_t name) { return static_cast<Part>(name >> 56); }
+
+  Name add(Builder &builder, const Name &x, uint64_t name) const {
+    uint64_t a = name >> 24 & 0xffffffff, b = name & 0xffffff;
+    switch (partOf(name)) {
+    case Part::Stem:
+      return builder.stem(x);
+    case Part::Mix:
+      return builder.mix(x, mixings[a], std::max<uint64_t>(b, 1));
+    case Part::FeedForward:
+      return builder.feedForward(x, a);
+    default:
+      return builder.head(x);
+    }
+  }
+
+  /// The value of a variable at a layer, or what is fixed.
+  static uint64_t number(const Variable *variable, unsigned layer, llvm::ArrayRef<double> values,
+                         int64_t otherwise) {
+    if (!variable)
+      return otherwise;
+    double value = values[variable->firstValue + (variable->repeated ? layer : 0)];
+    return std::isnan(value) ? otherwise : value;
+  }
+
+  llvm::Error fixedNumber(const char *name, bool needed, int64_t &value) {
+    auto text = space.fixed.find(name);
+    if (text == space.fixed.end())
+      return needed ? llvm::createStringError("`fixed` needs `" + llvm::Twine(name) + "`")
+                    : llvm::Error::success();
+    constexpr int64_t kMost = 1 << 16;
+    if (llvm::StringRef(text->second).getAsInteger(10, value) || value < 1 || value > kMost)
+      return llvm::createStringError("`" + llvm::Twine(name) + "` is a whole number from 1 to " +
+                                     llvm::Twine(kMost) + "; found `" + text->second + "`");
+    return llvm::Error::success();
+  }
+
+  llvm::Error intVariable(const char *name, const Variable *&variable) const {
+    variable = space.find(name);
+    constexpr double kMost = 1 << 16;
+    if (variable && (variable->kind != Variable::Kind::Integer ||
+                     (variable->repeated && variable->elements < attn->elements) ||
+                     llvm::any_of(variable->numbers, [](double x) { return x < 1 || x > kMost; })))
+      return llvm::createStringError("`" + llvm::Twine(name) +
+                                     "` is an int of at least 1, once or for every layer");
+    return llvm::Error::success();
+  }
+
+  llvm::Error read() {
+    attn = space.find("attn");
+    if (!attn || attn->kind != Variable::Kind::Categorical)
+      return llvm::createStringError("needs a variable `attn` of kind cat");
+    for (const std::string &label : attn->labels) {
+      Mixing mixing{Mix::Softmax};
+      llvm::StringRef rest = label;
+      bool known = true;
+      if (rest == "linear")
+        mixing.kind = Mix::Linear;
+      else if (rest.consume_front("local"))
+        known = !rest.getAsInteger(10, mixing.reach) && mixing.reach >= 1, mixing.kind = Mix::Local;
+      else if (rest.consume_front("conv")) {
+        mixing = {Mix::Conv, 3};
+        known = rest.empty() || (!rest.getAsInteger(10, mixing.reach) && mixing.reach % 2 == 1 &&
+                                 mixing.reach > 0 && mixing.reach < 1024);
+      } else
+        known = rest == "softmax";
+      if (!known)
+        return llvm::createStringError(
+            "`attn` is softmax, linear, localN (N positions to both sides), conv or convK (K odd); "
+            "found `" +
+            label + "`");
+      mixings.push_back(mixing);
+    }
+    for (auto [name, variable] : {std::pair("heads", &heads), {"ffn", &ffn}})
+      if (llvm::Error error = intVariable(name, *variable))
+        return error;
+    for (auto [name, value] : {std::pair("seq", &sizes.seq), {"d", &sizes.d}})
+      if (llvm::Error error = fixedNumber(name, /*needed=*/true, *value))
+        return error;
+    sizes.features = sizes.d;
+    sizes.ffn = 4 * sizes.d;
+    for (auto [name, value] : {std::pair("features", &sizes.features),
+                               {"classes", &sizes.classes},
+                               {"heads", &sizes.heads},
+                               {"ffn", &sizes.ffn}})
+      if (llvm::Error error = fixedNumber(name, /*needed=*/false, *value))
+        return error;
+    std::vector<double> counts = heads ? heads->numbers : std::vector<double>();
+    counts.push_back(heads && !heads->when ? counts[0] : sizes.heads);
+    for (double count : counts)
+      if (sizes.d % static_cast<int64_t>(count) != 0)
+        return llvm::createStringError("`d` is " + llvm::Twine(sizes.d) +
+                                       ", which does not divide into " +
+                                       llvm::Twine(static_cast<int64_t>(count)) + " heads");
+    return llvm::Error::success();
+  }
+
+  const Space &space;
+  const Variable *attn = nullptr, *heads = nullptr, *ffn = nullptr;
+  std::vector<Mixing> mixings; ///< by choice of `attn`
+  Sizes sizes;
+};
+
+} // namespace
+
+std::unique_ptr<Template> createEncoderClassifier(const Space &space, llvm::Error &error) {
+  return std::make_unique<EncoderClassifier>(space, error);
+}
+
+} // namespace attune::search

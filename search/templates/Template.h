@@ -1,0 +1,36 @@
+//===- Template.h - From genes to a network ---------------------------------------------------===//
+//
+// A template says what network the genes of a space stand for, as an ONNX model: the same file that
+// is priced, compiled, measured and handed to users. It also takes the network apart into blocks
+// that recur in many candidates, so that a price is a sum of prices that are mostly known.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_SEARCH_TEMPLATES_TEMPLATE_H
+#define ATTUNE_SEARCH_TEMPLATES_TEMPLATE_H
+
+#include "attune/search/Space.h"
+
+namespace attune::search {
+
+struct Model {
+  std::string onnx; ///< serialised
+  int64_t params = 0;
+};
+
+class Template {
+public:
+  virtual ~Template() = default;
+  /// Names of the blocks of a candidate, in order; blocks of one name are the same network.
+  virtual void blocks(llvm::ArrayRef<int32_t> genes, std::vector<uint64_t> &names) const = 0;
+  virtual Model block(uint64_t name) const = 0;
+  /// The whole candidate, with random weights.
+  virtual Model whole(llvm::ArrayRef<int32_t> genes) const = 0;
+};
+
+/// The template that the space names. Errors say what its variables must be.
+llvm::Expected<std::unique_ptr<Template>> makeTemplate(const Space &space);
+
+std::unique_ptr<Template> createEncoderClassifier(const Space &space, llvm::Error &error);
+
+} // namespace attune::search
+#endif

@@ -1,0 +1,49 @@
+//===- TemplateCost.h - What a candidate of a template will take ------------------------------===//
+//
+// Prices candidates with the compiler's own cost oracle. A block is compiled once, up to the choice
+// of its kernels: what is priced are the kernels that would really run. Candidates are sums over
+// blocks, so after the first few a price is a look at known blocks. Costs: `latency_ms` (for every
+// number of threads that the space asks for, else 1), `params`, `flops`, `peak_mb`.
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_SEARCH_TEMPLATES_TEMPLATECOST_H
+#define ATTUNE_SEARCH_TEMPLATES_TEMPLATECOST_H
+
+#include "attune/codegen/ModelCost.h"
+#include "attune/search/Cost.h"
+#include "attune/search/templates/Template.h"
+
+namespace attune::search {
+
+class TemplateCost final : public CostModel {
+public:
+  static llvm::Expected<std::unique_ptr<CostModel>> create(const Space &space);
+
+  llvm::ArrayRef<CostName> names() const override { return costNames; }
+  std::string identity() const override;
+  llvm::Expected<CostVector> estimate(llvm::ArrayRef<int32_t> genes) override;
+  bool exact(unsigned cost) const override { return cost >= threads.size(); }
+
+private:
+  struct Block {
+    std::vector<codegen::KernelFeatures> kernels;
+    std::vector<unsigned> emitters; ///< of the kernels, by number
+    double flops = 0, storedBytes = 0, arenaBytes = 0, ioBytes = 0;
+    int64_t params = 0;
+  };
+
+  TemplateCost(const Space &space, std::unique_ptr<Template> model, codegen::Machine machine);
+  llvm::Expected<const Block *> blockOf(uint64_t name);
+  unsigned emitterNumber(const std::string &name);
+
+  std::unique_ptr<Template> model;
+  codegen::MachineOracle oracle;
+  std::vector<unsigned> threads;
+  std::vector<CostName> costNames;
+  std::unordered_map<uint64_t, Block> blocks;
+  std::vector<std::string> emitters;
+  std::vector<uint64_t> parts; ///< scratch
+};
+
+} // namespace attune::search
+#endif
