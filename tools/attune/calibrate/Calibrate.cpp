@@ -168,37 +168,30 @@ llvm::Error Calibration::measureLaunch() {
 }
 
 llvm::Error Calibration::measureKernels() {
-  constexpr double kDrift = 0.95, kReserve = 1;
+  constexpr double kDrift = 0.95, kReserve = 8; // seconds of one network
   std::vector<Network> networks = calibrationNetworks();
   SweepOptions options;
   options.threads.clear();
   for (unsigned threads = 1; threads <= machine.threads; threads *= 2)
     options.threads.push_back(threads);
   double reference = 0;
+  options.steady = [&] {
+    double now = measureFmaPeak(machine.threads);
+    reference = std::max(reference, now);
+    bool steady = now >= kDrift * reference;
+    drifted += !steady;
+    return steady;
+  };
   for (const Network &network : networks) {
     if (elapsed() > budget - kReserve && measured >= 3)
       break;
     progress(llvm::formatv("kernels {0}/{1}: {2}", measured + 1, networks.size(), network.name));
-    options.group = measured;
-    // What was measured while the machine was slower is measured again, once.
-    for (unsigned attempt = 0; attempt < 2; ++attempt) {
-      auto list = sweep(network, options);
-      if (!list)
-        return list.takeError();
-      double now = measureFmaPeak(machine.threads);
-      reference = std::max(reference, now);
-      bool steady = now >= kDrift * reference;
-      if (!steady && attempt == 0 && elapsed() < budget / 2)
-        continue;
-      // One thread at a time may still have had a core for itself.
-      if (!steady)
-        llvm::erase_if(*list, [](const MeasuredKernel &kernel) { return kernel.threads > 1; });
-      drifted += !steady;
-      names.push_back(network.name);
-      ++measured;
-      kernels.insert(kernels.end(), list->begin(), list->end());
-      break;
-    }
+    options.group = measured++;
+    names.push_back(network.name);
+    auto list = sweep(network, options);
+    if (!list)
+      return list.takeError();
+    kernels.insert(kernels.end(), list->begin(), list->end());
   }
   return llvm::Error::success();
 }
@@ -267,8 +260,8 @@ void Calibration::print(llvm::raw_ostream &os) const {
                        residual.sigma() * 100);
   os << measured << " networks in " << llvm::format("%.0f s", elapsed());
   if (drifted)
-    os << "; " << drifted << " of them while the machine was slower than before: close other "
-       << "programs and calibrate again";
+    os << "; the machine was slower than before " << drifted << " times: close other programs and "
+       << "calibrate again";
   os << "\n";
 }
 

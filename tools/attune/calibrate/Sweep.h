@@ -6,6 +6,8 @@
 #include "attune/codegen/Compiler.h"
 #include "attune/tools/attune/calibrate/Networks.h"
 
+#include <functional>
+
 namespace attune::tools {
 
 /// A kernel as it was called, and what it took: the median of the faster half of its runs, and over
@@ -22,6 +24,9 @@ struct SweepOptions {
   std::vector<unsigned> threads{1};
   double secondsPerSize = 0.05; ///< for each number of threads
   unsigned group = 0;
+  /// Whether all cores are as fast as they were. A size during which they were not is measured
+  /// again, at last without several threads.
+  std::function<bool()> steady = nullptr;
 };
 
 /// Kernels of a network at all its lengths. Numbers of threads take turns, so that a slow phase of
