@@ -22,9 +22,10 @@ struct Plan {
       group = 2;
     int64_t block = shifts() ? std::min(spec.depthBlock, kTableDepth) : spec.depthBlock;
     passes = spec.k ? std::max<int64_t>(1, (*spec.k + block / 2) / block) : 0;
-    depth = passes == 0
-                ? block
-                : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1 : kWordStep);
+    depth = passes == 0 ? block
+                        : llvm::alignTo((*spec.k + passes - 1) / passes, passes == 1 ? 1
+                                                                         : shifts()  ? kTableDepth
+                                                                                     : kWordStep);
     cachedRowTiles = std::max<int64_t>(4, kCachedBytes / (4 * depth * tile.rows + 1));
     if (shifts()) {
       parts = spec.wide ? 2 : 1;
@@ -64,7 +65,8 @@ struct Plan {
 
   static constexpr int64_t kTagBytes = 64; ///< what a worker's panels hold, see `Part`
   static constexpr int64_t kTasks = 12;    ///< wanted at least: two threads end together within 8 %
-  static constexpr int64_t kTableDepth = 240; ///< tables of a row tile stay in the second level
+  /// Tables of a row tile stay in the second level; a multiple begins a word, whatever the bits.
+  static constexpr int64_t kTableDepth = 240;
   static constexpr int64_t kCachedBytes = 640 << 10; ///< of packed A, with room for B
   const GemmSpec &spec;
   GemmTerm term;   ///< where B is f32

@@ -24,14 +24,14 @@ struct ShiftCodes {
   int64_t bits = 0, bias = 0;
   ContractRounding rounding = ContractRounding::Exact; ///< others: terms are i32
 
-  /// Codes of these widths have kernels.
+  /// Codes of these widths have kernels of floats.
   static bool hasKernel(int64_t bits) { return bits == 4 || bits == 5 || bits == 8; }
   int64_t perWord() const { return 32 / bits; }
   /// What decoded fields are multiplied by.
   double scale() const;
 };
 
-/// A K that is a multiple of this begins a word, whatever the bits.
+/// A K that is a multiple of this begins a word of codes of 4, 5 and 8 bits.
 constexpr int64_t kWordStep = 48;
 
 /// Decodes fields of words inside one function.

@@ -374,7 +374,8 @@ private:
     std::optional<int64_t> input = unpack ? sizes.inputNumber(unpack.getWords()) : std::nullopt;
     SmallVector<unsigned> axes(depth);
     axes.append(columns.begin(), columns.end());
-    if (!input || !ShiftCodes::hasKernel(unpack.getBits()) || columns.size() != 1 ||
+    bool integers = g.product.shiftsIntegers();
+    if (!input || (!integers && !ShiftCodes::hasKernel(unpack.getBits())) || columns.size() != 1 ||
         (g.product.sumsWide() && unpack.getDepth() > kWideDepth) ||
         map != AffineMap::getMultiDimMapWithTargets(map.getNumDims(), axes, map.getContext()))
       return false;

@@ -7,15 +7,18 @@ using namespace mlir;
 
 namespace attune::codegen {
 
-static bool hasSigns(const CpuTarget &target) { return target.lanes() >= 16; }
+static bool hasSigns(const CpuTarget &target, int64_t bits) {
+  return target.lanes() >= 16 && bits <= 5;
+}
 
 bool hasTables(const CpuTarget &target, int64_t bits, bool wide) {
-  return target.fma && target.lanes() >= 8 && (bits == 4 || bits == 5) &&
-         (!wide || hasSigns(target));
+  int64_t most = target.lanes() >= 16 ? 6 : 5;
+  return target.fma && target.lanes() >= 8 && bits >= 4 && bits <= most &&
+         (!wide || hasSigns(target, bits));
 }
 
 int64_t tableEntries(const CpuTarget &target, int64_t bits) {
-  return int64_t(1) << (hasSigns(target) ? bits : bits - 1);
+  return int64_t(1) << (hasSigns(target, bits) ? bits : bits - 1);
 }
 
 static Value constants(KernelBuilder &kb, ArrayRef<int32_t> values) {
@@ -106,25 +109,33 @@ static Value intrinsic(KernelBuilder &kb, StringRef name, ValueRange args) {
       .getResult(0);
 }
 
-Value lookUp(KernelBuilder &kb, int64_t bits, ArrayRef<Value> table, Value fields) {
-  if (hasSigns(kb.target)) {
-    if (table.size() == 1)
-      return intrinsic(kb, "llvm.x86.avx512.permvar.si.512", {table[0], fields});
-    return intrinsic(kb, "llvm.x86.avx512.vpermi2var.d.512", {table[0], fields, table[1]});
-  }
+/// The entries that the low bits of fields choose.
+static Value choose(KernelBuilder &kb, ArrayRef<Value> table, Value fields) {
+  if (kb.lanes() >= 16)
+    return table.size() == 1
+               ? intrinsic(kb, "llvm.x86.avx512.permvar.si.512", {table[0], fields})
+               : intrinsic(kb, "llvm.x86.avx512.vpermi2var.d.512", {table[0], fields, table[1]});
+  Value low = intrinsic(kb, "llvm.x86.avx2.permd", {table[0], fields});
+  if (table.size() == 1)
+    return low;
   Type type = fields.getType();
-  auto top = [&](int64_t bit) {
-    return arith::ShLIOp::create(kb.b, kb.loc, fields, kb.constI(31 - bit, type));
-  };
-  Value term = intrinsic(kb, "llvm.x86.avx2.permd", {table[0], fields});
-  if (table.size() == 2) {
-    Value high =
-        arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt, top(3), kb.constI(0, type));
-    Value other = intrinsic(kb, "llvm.x86.avx2.permd", {table[1], fields});
-    term = arith::SelectOp::create(kb.b, kb.loc, high, other, term);
-  }
+  Value top = arith::ShLIOp::create(kb.b, kb.loc, fields, kb.constI(31 - 3, type));
+  Value isHigh =
+      arith::CmpIOp::create(kb.b, kb.loc, arith::CmpIPredicate::slt, top, kb.constI(0, type));
+  Value high = intrinsic(kb, "llvm.x86.avx2.permd", {table[1], fields});
+  return arith::SelectOp::create(kb.b, kb.loc, isHigh, high, low);
+}
+
+Value lookUp(KernelBuilder &kb, int64_t bits, ArrayRef<Value> table, Value fields) {
+  Value term = choose(kb, table, fields);
+  if (hasSigns(kb.target, bits))
+    return term;
+  Type type = fields.getType();
+  Value top = arith::ShLIOp::create(kb.b, kb.loc, fields, kb.constI(32 - bits, type));
+  if (kb.lanes() >= 16)
+    return negateWhere(kb, term, arith::ShRSIOp::create(kb.b, kb.loc, top, kb.constI(31, type)));
   // Its sign, never 0.
-  Value sign = arith::OrIOp::create(kb.b, kb.loc, top(bits - 1), kb.constI(1, type));
+  Value sign = arith::OrIOp::create(kb.b, kb.loc, top, kb.constI(1, type));
   return intrinsic(kb, "llvm.x86.avx2.psign.d", {term, sign});
 }
 

@@ -6,9 +6,9 @@
 // once per row tile, and a code chooses from it by a permutation of one or two registers. The table
 // also settles how terms round, shifts to the left and zeros.
 //
-// With 16 lanes a table has an entry for every field; with 8 for every magnitude, and the sign is
-// applied to what was looked up. For sums in i64 there are two tables, of the low and the high half
-// of the terms: both are summed in i32, and joined at the end.
+// With 16 lanes a table has an entry for every field of 4 or 5 bits; with 8, or for 6 bits, for
+// every magnitude, and the sign is applied to what was looked up. For sums in i64 there are two
+// tables, of the low and the high half of the terms: both are summed in i32, and joined at the end.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_GEMMTABLES_H

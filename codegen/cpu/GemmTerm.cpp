@@ -14,6 +14,8 @@ int64_t codeBits(GemmTerm term) {
   case GemmTerm::Product5:
   case GemmTerm::Shift5:
     return 5;
+  case GemmTerm::Shift6:
+    return 6;
   case GemmTerm::Product8:
     return 8;
   case GemmTerm::Product:
@@ -24,13 +26,17 @@ int64_t codeBits(GemmTerm term) {
   return 0;
 }
 
-bool isShift(GemmTerm term) { return term == GemmTerm::Shift4 || term == GemmTerm::Shift5; }
+bool isShift(GemmTerm term) {
+  return term == GemmTerm::Shift4 || term == GemmTerm::Shift5 || term == GemmTerm::Shift6;
+}
 
 GemmTerm productWithCodes(int64_t bits) {
   return bits == 4 ? GemmTerm::Product4 : bits == 5 ? GemmTerm::Product5 : GemmTerm::Product8;
 }
 
-GemmTerm shiftWithCodes(int64_t bits) { return bits == 4 ? GemmTerm::Shift4 : GemmTerm::Shift5; }
+GemmTerm shiftWithCodes(int64_t bits) {
+  return bits == 4 ? GemmTerm::Shift4 : bits == 5 ? GemmTerm::Shift5 : GemmTerm::Shift6;
+}
 
 /// Zen takes 512 bits in two halves: for distances, whose operations go to units of both kinds, it
 /// is better at scheduling the halves itself.

@@ -17,7 +17,8 @@ enum class GemmTerm {
   Product5,  ///< of 5 bits,
   Product8,  ///< of 8 bits
   Shift4,    ///< shifted integers with codes of 4 bits; A are tables (GemmTables.h), sums i32
-  Shift5,    ///< of 5 bits
+  Shift5,    ///< of 5 bits,
+  Shift6,    ///< of 6 bits
   Distance   ///< -|a - b|
 };
 /// Bits of the codes in B, or 0.

@@ -9,7 +9,7 @@ using namespace mlir;
 
 namespace attune {
 
-ShiftValues::ShiftValues(Value constant, std::optional<int64_t> exponentBias) {
+ShiftValues::ShiftValues(Value constant, std::optional<int64_t> exponentBias, bool integers) {
   ConstantData data(constant);
   Type element = getElementTypeOrSelf(constant);
   if (!data || data.bytes().empty() || !(exponentBias ? element.isInteger(8) : element.isF32()))
@@ -33,8 +33,8 @@ ShiftValues::ShiftValues(Value constant, std::optional<int64_t> exponentBias) {
   }
   bias = 1 - least;
   int64_t largest = most + bias;
-  for (int64_t width : {4, 5, 8})
-    if (bits == 0 && largest < int64_t(1) << (width - 1))
+  for (int64_t width : {4, 5, 6, 8})
+    if (bits == 0 && (integers || width != 6) && largest < int64_t(1) << (width - 1))
       bits = width;
 }
 

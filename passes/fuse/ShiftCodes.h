@@ -15,10 +15,11 @@ namespace attune {
 class ShiftValues {
 public:
   /// f32, or i8 codes with the bias of their attune.contract; not valid for other values.
-  ShiftValues(mlir::Value constant, std::optional<int64_t> exponentBias);
+  /// `integers`: what is shifted.
+  ShiftValues(mlir::Value constant, std::optional<int64_t> exponentBias, bool integers);
   explicit operator bool() const { return bits != 0; }
 
-  /// Of the packed codes: the fewest of 4, 5 and 8 bits that hold all magnitudes.
+  /// Of the packed codes: the fewest of 4, 5, 8 bits that hold all magnitudes, of integers also 6.
   int64_t bits = 0, bias = 1;
   /// The field (sign, magnitude) of an element.
   uint32_t field(int64_t element) const;

@@ -165,7 +165,7 @@ private:
     std::optional<int64_t> bias;
     if (contract && contract.hasCodes())
       bias = contract.getExponentBias();
-    ShiftValues values(w->weight(), bias);
+    ShiftValues values(w->weight(), bias, integers);
     if (!values) {
       if (contract)
         refuse(op, "the magnitudes of its weights do not fit 8 bits");
@@ -246,7 +246,8 @@ private:
     for (OpOperand *filters : op.getDpsInputOperands()) {
       OpOperand *image = op.getDpsInputOperand(1 - filters->getOperandNumber());
       if (!op.getMatchingIndexingMap(image).isProjectedPermutation() &&
-          matchPattern(filters->get(), m_Constant()) && ShiftValues(filters->get(), {}))
+          matchPattern(filters->get(), m_Constant()) &&
+          ShiftValues(filters->get(), {}, /*integers=*/false))
         refuse(op, kConvolution);
     }
   }
