@@ -98,8 +98,9 @@ TEST_F(TemplateTest, KnownBlocksArePricedQuickly) {
     std::vector<double> times;
     for (const Genes &genes : candidates) {
       auto start = Clock::now();
-      llvm::cantFail(cost->estimate(genes));
+      double latency = value(genes, "latency_ms");
       times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+      EXPECT_GT(latency, 0);
     }
     std::sort(times.begin(), times.end());
     printf("twelve layers, %s: median %.1f us, largest %.0f us\n", what, times[times.size() / 2],
