@@ -1,6 +1,7 @@
 #include "attune/codegen/cpu/ByteDistance.h"
+#include "attune/codegen/cpu/ConvMatch.h"
 #include "attune/codegen/cpu/Emitter.h"
-#include "attune/codegen/cpu/GemmMatch.h"
+#include "attune/codegen/cpu/GemmDirect.h"
 #include "attune/codegen/cpu/GemmPack.h"
 #include "attune/codegen/cpu/GemmTables.h"
 
@@ -16,7 +17,9 @@ class Bound {
 public:
   Bound(const GemmMatch &g, const Sizes &sizes, KernelBuilder &kb, const KernelArgs &args)
       : g(g), kb(kb), scope(sizes, kb, args), lanes(scope, kb.lanes()),
-        code(g.epilogue, scope, lanes) {}
+        code(g.epilogue, scope, lanes) {
+    code.aligned = !isDirect(g) || g.bColumns.back().extent.multipleOf(kb.lanes());
+  }
 
   GemmOperands operands() {
     GemmOperands o;
@@ -84,9 +87,12 @@ public:
   StringRef name() const override { return "gemm"; }
 
   bool matches(KernelOp op, const CpuTarget &target) const override {
-    std::optional<GemmMatch> g = matchGemm(op, Sizes(op));
+    Sizes sizes(op);
+    std::optional<GemmMatch> g = matchGemm(op, sizes);
     if (!g)
       return false;
+    if (g->product.isGeneric)
+      return isDirect(*g) && !matchConv(op, sizes);
     if (g->product.bytes())
       return sumsBytes(target);
     return g->codes.rounding == ContractRounding::Exact ||
@@ -155,6 +161,8 @@ public:
     bool bytes = g->product.bytes();
     if (bytes)
       emitByteDistance(kb, module, symbol, spec);
+    else if (isDirect(*g))
+      emitGemmDirect(kb, module, symbol, spec);
     else
       emitGemm(kb, module, symbol, spec);
     for (const auto &bound : functions)
@@ -163,7 +171,9 @@ public:
       return op.emitError("internal: the body of an epilogue is not supported");
 
     EmittedKernel emitted;
-    GemmScratch scratch = bytes ? byteDistanceScratch(spec, target) : gemmScratch(spec, target);
+    GemmScratch scratch = bytes          ? byteDistanceScratch(spec, target)
+                          : isDirect(*g) ? GemmScratch()
+                                         : gemmScratch(spec, target);
     emitted.scratch.push_back(scratchBytes(op, *g, scratch));
     return emitted;
   }

@@ -61,7 +61,27 @@ private:
       product.rounding = contract.getRounding();
       return product;
     }
+    if (auto generic = dyn_cast<linalg::GenericOp>(op); generic && sumsProducts(generic)) {
+      GemmProduct product{generic.getInputs()[0], generic.getInputs()[1], generic.getOutputs()[0],
+                          generic->getResult(0), generic.getIndexingMapsArray()};
+      product.isGeneric = true;
+      return product;
+    }
     return std::nullopt;
+  }
+
+  /// total + a * b
+  static bool sumsProducts(linalg::GenericOp op) {
+    Block &body = *op.getBody();
+    if (op.getNumReductionLoops() == 0 || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
+        llvm::range_size(body.without_terminator()) != 2)
+      return false;
+    auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+    auto product = dyn_cast<arith::MulFOp>(&body.front());
+    return sum && product && llvm::is_contained(sum->getOperands(), Value(body.getArgument(2))) &&
+           llvm::is_contained(sum->getOperands(), product.getResult()) &&
+           llvm::is_contained(product->getOperands(), Value(body.getArgument(0))) &&
+           llvm::is_contained(product->getOperands(), Value(body.getArgument(1)));
   }
 
   bool isZero(Value init) {
@@ -202,6 +222,18 @@ private:
     return loops;
   }
 
+  /// The loop of the result's last axis (in windows: that has more than one element), or a number
+  /// beyond all.
+  unsigned lastLoop(AffineMap result) {
+    bool windows = g.product.isGeneric || g.product.distance;
+    for (AffineExpr expr : llvm::reverse(result.getResults())) {
+      unsigned loop = cast<AffineDimExpr>(expr).getPosition();
+      if (MaybeSize extent = loopExtent(loop); !windows || !extent || !extent->is(1))
+        return loop;
+    }
+    return result.getNumDims();
+  }
+
   bool matchProduct() {
     GemmProduct &product = g.product;
     SmallVector<AffineMap> maps = product.maps;
@@ -219,13 +251,10 @@ private:
                   (product.hasCodes() ||
                    (product.bytes() ? matchBytePanels(rhs, maps[1]) : matchPanels(rhs, maps[1])));
     // The columns are those of the result's last axis.
-    if (!packed && !kinds.rows.empty() && maps[2].getNumResults() != 0) {
-      auto last = dyn_cast<AffineDimExpr>(maps[2].getResults().back());
-      if (last && llvm::is_contained(kinds.rows, last.getPosition())) {
-        std::swap(lhs, rhs);
-        std::swap(maps[0], maps[1]);
-        std::swap(kinds.rows, kinds.columns);
-      }
+    if (!packed && llvm::is_contained(kinds.rows, lastLoop(maps[2]))) {
+      std::swap(lhs, rhs);
+      std::swap(maps[0], maps[1]);
+      std::swap(kinds.rows, kinds.columns);
     }
     SmallVector<unsigned> batch, rows, columns, depth;
     SmallVector<Size> batchExtents, rowExtents, columnExtents, depthExtents;

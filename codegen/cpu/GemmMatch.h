@@ -1,7 +1,7 @@
 //===- GemmMatch.h - Kernel regions that are one matrix product with an epilogue
 //-----------------===//
 //
-//   views of A ─┐
+//   views of A ─┐  linalg.generic of products
 //   B (packed,  ├─ linalg.contract ─ elementwise generics, reshapes, transposes ─ yield
 //   i8, views) ─┘  attune.contract   (reading views of other inputs)
 //
@@ -32,6 +32,7 @@ struct GemmProduct {
   bool distance = false;                    ///< terms are -|a - b|
   std::optional<int64_t> exponentBias = {}; ///< the right one are codes of shifts
   ContractRounding rounding = ContractRounding::Exact;
+  bool isGeneric = false; ///< products of a linalg.generic, perhaps in windows
 
   bool bytes() const; ///< distances of unsigned bytes, summed in i32
   bool hasCodes() const { return exponentBias.has_value(); }

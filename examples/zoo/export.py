@@ -23,7 +23,10 @@ from block import ZOO, Config
 from onnx import numpy_helper
 from weights import strip
 
-SYSTEMS = "softmax linear cosformer momentum luna couplformer mega rpe vicinity evolving eit sret shift"
+SYSTEMS = (
+    "softmax linear cosformer momentum luna couplformer mega rpe vicinity evolving eit sret shift "
+    "lightconv"
+)
 for module in SYSTEMS.split():
     importlib.import_module(module)
 

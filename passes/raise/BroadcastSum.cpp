@@ -186,6 +186,21 @@ Value SumMatcher::afterBytes(OpBuilder &builder, Value value, Type element) {
   });
 }
 
+Value SumMatcher::convolution(OpBuilder &builder, const SumOperand &a, const SumOperand &b,
+                              Value init, AffineMap result) {
+  SmallVector<utils::IteratorType> iterators(parts.size(), utils::IteratorType::reduction);
+  std::fill_n(iterators.begin(), result.getNumResults(), utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             builder, op.getLoc(), init.getType(), ValueRange{a.tensor, b.tensor}, init,
+             ArrayRef{a.map, b.map, result}, iterators,
+             [](OpBuilder &nested, Location at, ValueRange args) {
+               Value term = arith::MulFOp::create(nested, at, args[0], args[1]);
+               Value total = arith::AddFOp::create(nested, at, args[2], term);
+               linalg::YieldOp::create(nested, at, total);
+             })
+      .getResult(0);
+}
+
 Value SumMatcher::contract(OpBuilder &builder, const SumOperand &a, const SumOperand &b,
                            AffineMap result, ArrayRef<OpFoldResult> shape) {
   Location loc = op.getLoc();
@@ -199,10 +214,13 @@ Value SumMatcher::contract(OpBuilder &builder, const SumOperand &a, const SumOpe
   Value empty = tensor::EmptyOp::create(builder, loc, shape, element);
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
   ArrayAttr maps = builder.getAffineMapArrayAttr({a.map, b.map, result});
-  if (sum.kind == SumTerms::Products)
+  if (sum.kind == SumTerms::Products && a.map.isProjectedPermutation() &&
+      b.map.isProjectedPermutation())
     return linalg::ContractOp::create(builder, loc, init.getType(), ValueRange{a.tensor, b.tensor},
                                       init, maps)
         ->getResult(0);
+  if (sum.kind == SumTerms::Products)
+    return convolution(builder, a, b, init, result);
   if (sum.kind == SumTerms::Shifts) {
     Value value = ContractOp::create(builder, loc, a.tensor, b.tensor, init, ContractKind::Shift,
                                      maps, builder.getI64IntegerAttr(sum.shifts->exponentBias),
@@ -248,16 +266,45 @@ Value SumMatcher::raise(OpBuilder &builder) {
   }
   AffineMap result =
       AffineMap::getMultiDimIdentityMap(parts.size(), op.getContext()).getMajorSubMap(shape.size());
-  auto hasOwnLoop = [&](AffineMap map) {
-    return llvm::any_of(llvm::seq<unsigned>(0, shape.size()),
-                        [&](unsigned loop) { return !map.isFunctionOfDim(loop); });
+  auto stepOf = [&](AffineExpr expr, unsigned loop) {
+    SmallVector<AffineExpr> zeros(parts.size(), getAffineConstantExpr(0, op.getContext()));
+    SmallVector<AffineExpr> ones = zeros;
+    ones[loop] = getAffineConstantExpr(1, op.getContext());
+    return cast<AffineConstantExpr>(expr.replaceDims(ones)).getValue() -
+           cast<AffineConstantExpr>(expr.replaceDims(zeros)).getValue();
   };
-  if (!hasOwnLoop(a->map) || !hasOwnLoop(b->map)) {
+  // An axis of which neighbouring results read the same elements.
+  auto isWindow = [&](AffineMap map) {
+    return llvm::any_of(map.getResults(), [&](AffineExpr expr) {
+      for (unsigned own = 0; own < shape.size(); ++own)
+        for (unsigned summed = shape.size(); summed < parts.size(); ++summed) {
+          std::optional<int64_t> extent = Sizes::asConstant(elements.extentOf(parts[summed]));
+          if (extent && expr.isFunctionOfDim(own) && expr.isFunctionOfDim(summed) &&
+              stepOf(expr, own) < stepOf(expr, summed) * *extent)
+            return true;
+        }
+      return false;
+    });
+  };
+  bool windows = isWindow(a->map) || isWindow(b->map);
+  auto isOfAll = [&](AffineMap map) {
+    return llvm::all_of(llvm::seq<unsigned>(0, shape.size()), [&](unsigned loop) {
+      return map.isFunctionOfDim(loop) || Sizes::asConstant(elements.extentOf(parts[loop])) == 1;
+    });
+  };
+  auto isReadOnce = [&](AffineMap map) { return !isWindow(map) && isOfAll(map); };
+  if (isReadOnce(a->map) || isReadOnce(b->map)) {
     reason = "every element of an operand is read for one result only";
     return {};
   }
-  if (sum.kind == SumTerms::Products &&
-      !(a->map.isProjectedPermutation() && b->map.isProjectedPermutation()))
+  // Products in windows have kernels where filters do not mix channels; matrix products of windows
+  // stay what they are.
+  bool perChannel = windows && (isOfAll(a->map) || isOfAll(b->map));
+  bool plain = a->map.isProjectedPermutation() && b->map.isProjectedPermutation();
+  if (sum.kind == SumTerms::Products && !perChannel && (isa<linalg::ContractOp>(op) || !plain))
+    return {};
+  if (sum.kind == SumTerms::Products && !plain &&
+      !inversePermutation(concatAffineMaps({a->map, b->map, result}, op.getContext())))
     return {};
   if (llvm::any_of(llvm::seq<unsigned>(shape.size(), parts.size()), [&](unsigned loop) {
         return !a->map.isFunctionOfDim(loop) && !b->map.isFunctionOfDim(loop);
@@ -290,7 +337,7 @@ struct RaiseBroadcastSums : impl::RaiseBroadcastSumsBase<RaiseBroadcastSums> {
 private:
   void raise(linalg::LinalgOp op) {
     // Others have no kernel as a contraction, but one as a sum; and theirs would round differently.
-    if (isa<linalg::ContractOp>(op) || op->getNumResults() != 1)
+    if (op->getNumResults() != 1 || isConvolution(op))
       return;
     Type element = getElementTypeOrSelf(op->getResult(0));
     if (!element.isF32() && !element.isInteger(32) && !element.isInteger(64))
@@ -319,10 +366,17 @@ private:
           << remark::add("nodes {0}", nodeNames(sum.getLoc()));
   }
 
+  /// Operands that are read at sums of loops already.
+  static bool isConvolution(linalg::LinalgOp op) {
+    return llvm::any_of(op.getIndexingMapsArray(), [](AffineMap map) {
+      return !map.isProjectedPermutation(/*allowZeroInResults=*/true);
+    });
+  }
+
   static StringRef describe(SumTerms::Kind kind) {
     switch (kind) {
     case SumTerms::Products:
-      return "matrix product";
+      return "product";
     case SumTerms::Distances:
       return "adder layer";
     case SumTerms::ByteDistances:

@@ -68,6 +68,8 @@ private:
   std::optional<SumOperand> operand(mlir::OpBuilder &builder, const ElementOf &element,
                                     mlir::Value tensor);
   SumOperand shiftCodes(mlir::OpBuilder &builder);
+  mlir::Value convolution(mlir::OpBuilder &builder, const SumOperand &a, const SumOperand &b,
+                          mlir::Value init, mlir::AffineMap result);
   mlir::Value contract(mlir::OpBuilder &builder, const SumOperand &a, const SumOperand &b,
                        mlir::AffineMap result, llvm::ArrayRef<mlir::OpFoldResult> shape);
   mlir::Value afterBytes(mlir::OpBuilder &builder, mlir::Value value, mlir::Type element);

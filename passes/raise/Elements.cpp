@@ -490,6 +490,76 @@ Value Elements::throughSlice(tensor::ExtractSliceOp op, ArrayRef<Value> indices)
   return at(op.getSource(), inner);
 }
 
+/// Slices of one tensor side by side, at equal distances: the element of the first, so many steps
+/// on.
+Value Elements::throughSlices(tensor::ConcatOp op, ArrayRef<Value> indices) {
+  uint64_t axis = op.getDim();
+  if (op.getInputs().size() < 2 || !llvm::all_of(op.getInputs(), [&](Value input) {
+        return cast<RankedTensorType>(input.getType()).getDimSize(axis) == 1;
+      }))
+    return {};
+  SmallVector<SmallVector<ElementOf>> holders;
+  llvm::SetVector<Value> bases;
+  for (Value input : op.getInputs()) {
+    SmallVector<Value> inner(indices);
+    inner[axis] = constantIndex(0);
+    holders.emplace_back(sources(at(input, inner)));
+    for (const ElementOf &holder : holders.back())
+      bases.insert(holder.tensor);
+  }
+  // The slice that leaves out all padding may have become what was padded.
+  auto within = [&](Value base, const ElementOf &holder) -> std::optional<ElementOf> {
+    if (holder.tensor == base)
+      return holder;
+    auto pad = base.getDefiningOp<tensor::PadOp>();
+    if (!pad || holder.tensor != pad.getSource())
+      return std::nullopt;
+    ElementOf moved{base, {}};
+    for (auto [index, low] : llvm::zip(holder.indices, pad.getMixedLowPad())) {
+      Value before = sizeValue(sizes.of(low));
+      if (!before)
+        return std::nullopt;
+      moved.indices.push_back(make<arith::AddIOp>(index, before));
+    }
+    return moved;
+  };
+  for (Value base : bases)
+    for (const ElementOf &holder : holders.front()) {
+      std::optional<ElementOf> first = within(base, holder);
+      SmallVector<int64_t> steps;
+      if (!first || !llvm::all_of(llvm::seq<size_t>(1, holders.size()), [&](size_t number) {
+            return llvm::any_of(holders[number], [&](const ElementOf &other) {
+              std::optional<ElementOf> element = within(base, other);
+              return element && isStep(*element, *first, number, steps);
+            });
+          }))
+        continue;
+      SmallVector<Value> moved;
+      for (auto [start, step] : llvm::zip(first->indices, steps)) {
+        Value way = make<arith::MulIOp>(indices[axis], constantIndex(step));
+        moved.push_back(make<arith::AddIOp>(start, way));
+      }
+      return at(base, moved);
+    }
+  return {};
+}
+
+/// Whether `element` is `number` steps from `first`; `steps` are those along each axis, set by the
+/// first of them.
+bool Elements::isStep(const ElementOf &element, const ElementOf &first, int64_t number,
+                      SmallVectorImpl<int64_t> &steps) {
+  SmallVector<int64_t> found;
+  for (auto [own, start] : llvm::zip(element.indices, first.indices)) {
+    Range distance = difference(own, start);
+    if (!distance.low || distance.low != distance.high || *distance.low % number != 0)
+      return false;
+    found.push_back(*distance.low / number);
+  }
+  if (number == 1)
+    steps.assign(found);
+  return ArrayRef<int64_t>(steps) == ArrayRef<int64_t>(found);
+}
+
 Value Elements::throughConcat(tensor::ConcatOp op, ArrayRef<Value> indices) {
   uint64_t axis = op.getDim();
   Value index = indices[axis];
@@ -498,7 +568,7 @@ Value Elements::throughConcat(tensor::ConcatOp op, ArrayRef<Value> indices) {
     AffineExpr end = begin + sizes.of(input, axis);
     Value first = sizeValue(begin), last = sizeValue(end);
     if (!first || !last || difference(index, first).low.value_or(-1) < 0)
-      return {};
+      return throughSlices(op, indices);
     if (difference(index, last).high.value_or(0) < 0) {
       SmallVector<Value> inner(indices);
       inner[axis] = make<arith::SubIOp>(index, first);
@@ -506,7 +576,7 @@ Value Elements::throughConcat(tensor::ConcatOp op, ArrayRef<Value> indices) {
     }
     begin = end;
   }
-  return {};
+  return throughSlices(op, indices);
 }
 
 /// Positions that lie in the source, or in the padding, for all values of the free indices.

@@ -113,6 +113,9 @@ private:
   mlir::Value throughCollapse(mlir::tensor::CollapseShapeOp op,
                               llvm::ArrayRef<mlir::Value> indices);
   mlir::Value throughSlice(mlir::tensor::ExtractSliceOp op, llvm::ArrayRef<mlir::Value> indices);
+  mlir::Value throughSlices(mlir::tensor::ConcatOp op, llvm::ArrayRef<mlir::Value> indices);
+  bool isStep(const ElementOf &element, const ElementOf &first, int64_t number,
+              llvm::SmallVectorImpl<int64_t> &steps);
   mlir::Value throughConcat(mlir::tensor::ConcatOp op, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value throughPad(mlir::tensor::PadOp op, llvm::ArrayRef<mlir::Value> indices);
   mlir::Value ofConstant(mlir::Value tensor, llvm::ArrayRef<mlir::Value> indices);

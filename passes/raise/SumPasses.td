@@ -33,9 +33,12 @@ def RaiseBroadcastSums : Pass<"attune-raise-broadcast-sums", "::mlir::func::Func
     choices): the bits of the element are followed through the term, for positive, negative and zero
     elements and all combinations of constants, so that layer and graph are equal for all integers.
 
+    Where an axis is read at a sum of a loop of the result and one of the sum (a window; also as slices
+    side by side), products whose filters do not mix channels become a `linalg.generic` that reads so.
+
     The sum must be in f32, or for bytes and shifts in i32 or i64. Both operands must be held by tensors,
-    read at sums of loops times constants (a product: at single loops), and each be read again for other
-    results: the distance or product of two vectors alone is a reduction as good as any.
+    read at sums of loops times constants (a matrix product: at single loops), and each be read again for
+    other results: the distance or product of two vectors alone is a reduction as good as any.
 
     Remarks of category `attune-raise`: `SumRaised`; for distances and shifts `SumNotRaised`, and for
     codes `SumNotInBytes` where the sum is one of floats, with the reason.

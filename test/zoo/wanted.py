@@ -37,6 +37,11 @@ WANTED = {
     "shift": "none",
     "shift/integers": "contract",
     "shift/integers_wide": "contract",
+    # Convolutions, or sums of products in windows.
+    "lightconv": "none",
+    "lightconv/add": "contract",
+    "lightconv/add_causal": "contract",
+    "lightconv/add_unfold": "contract",
 }
 
 

@@ -103,7 +103,7 @@ func.func @one_result(%x: tensor<4x3xf32>, %w: tensor<3xf32>) -> tensor<4xf32> {
 
 // CHECK-LABEL: func @products
 // CHECK: linalg.contract
-// REMARK: [Passed] SumRaised {{.*}}matrix product
+// REMARK: [Passed] SumRaised {{.*}}product
 func.func @products(%x: tensor<4x3xf32>, %w: tensor<2x3xf32>) -> tensor<4x2xf32> {
   %zero = arith.constant 0.0 : f32
   %e = tensor.empty() : tensor<4x2xf32>
