@@ -14,11 +14,12 @@ struct FuseOptions : mlir::PassPipelineOptions<FuseOptions> {
                           llvm::cl::init("host")};
 };
 
-/// What the stage asks; passes hold on to it.
+/// What the stage asks; passes hold on to it. Prices are those of a typical machine, so that the
+/// output depends on the input only.
 struct Cpu {
   explicit Cpu(const attune::codegen::CpuTarget &target) : backend(target) {}
   attune::codegen::CpuBackend backend;
-  attune::codegen::RooflineOracle oracle{backend.target()};
+  attune::codegen::MachineOracle oracle{attune::codegen::Machine::typical(backend.target())};
   attune::codegen::OracleFormPrices prices{oracle};
 };
 
