@@ -331,6 +331,8 @@ MaybeSize Sizes::extent(Value tensor, int64_t axis) const {
   }
   if (isa<NormOp, ScanOp>(op) && result.getResultNumber() == 0)
     return extent(op->getOperand(0), axis);
+  if (auto contract = dyn_cast<ContractOp>(op))
+    return extent(contract.getInit(), axis);
   if (auto ema = dyn_cast<EmaOp>(op)) {
     if (result == ema.getResult())
       return extent(ema.getInput(), axis);

@@ -20,8 +20,8 @@ class ShiftReading {
 public:
   ShiftReading(Elements &elements, mlir::Value term, llvm::ArrayRef<mlir::Value> factors,
                mlir::Value x, ElementOf input, Extension extension)
-      : elements(elements), term(term), factors(factors), x(x),
-        result{std::move(input), extension, {}, {}, 0, {}} {}
+      : result{std::move(input), extension, {}, {}, 0, {}}, elements(elements), term(term),
+        factors(factors), x(x) {}
 
   bool run();
   IntegerShifts result;
