@@ -1,5 +1,6 @@
 """IREE for the host CPU, imported from ONNX; its compiler's default flags."""
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import onnx
 
 
 def version():
-    return runtime.version.VERSION
+    return importlib.metadata.version("iree-base-runtime")
 
 
 def compiled(model, work):
