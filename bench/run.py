@@ -24,6 +24,7 @@ import report
 
 FOLDER = Path(__file__).resolve().parent
 PEERS = ["attune", "onnxruntime", "openvino"]
+SETTLE = 0.25  # seconds; threads of OpenMP spin for 200 ms after their work
 
 
 class PeerError(SystemExit):
@@ -139,7 +140,7 @@ def run_case(
     slow = any(not plan.get("warm", True) for plan in plans.values())
     for _ in range(min(rounds, 3) if slow else rounds):
         for worker in order.sample(workers, len(workers)):
-            time.sleep(0.02)  # the previous peer's threads stop spinning
+            time.sleep(SETTLE)
             times[worker.peer].append(worker.ask(do="time", **plans[worker.peer])["ms"])
     for worker in workers:
         worker.close()
