@@ -37,6 +37,7 @@ constexpr uintptr_t kIdle = 0, kAsleep = 1, kBusy = 2;
 
 struct alignas(64) Worker {
   std::atomic<uintptr_t> state{kIdle};
+  std::atomic<int> callerCpu{-1}; // where the last offer came from
 
   // A futex is 32 bits: the low half of the state, in which kAsleep differs from any job's address.
   uint32_t *futex() { return reinterpret_cast<uint32_t *>(&state); }
@@ -46,6 +47,7 @@ struct alignas(64) Worker {
   }
   bool offer(Job *job);
   bool retract(Job *job);
+  void leaveCaller();
   Job *next();
   void main();
 };
@@ -90,8 +92,10 @@ bool Worker::offer(Job *job) {
       return false;
   } while (!state.compare_exchange_weak(seen, reinterpret_cast<uintptr_t>(job),
                                         std::memory_order_release, std::memory_order_relaxed));
-  if (seen == kAsleep)
+  if (seen == kAsleep) {
+    callerCpu.store(sched_getcpu(), std::memory_order_relaxed);
     wake();
+  }
   return true;
 }
 
@@ -99,6 +103,21 @@ bool Worker::retract(Job *job) {
   uintptr_t seen = state.load(std::memory_order_relaxed);
   return seen == reinterpret_cast<uintptr_t>(job) &&
          state.compare_exchange_strong(seen, kIdle, std::memory_order_relaxed);
+}
+
+/// A thread that is woken may be put on its waker's processor, which never waits: there it would get
+/// the few moments that the caller is interrupted, for as long as the scheduler sees no reason to
+/// move a thread that mostly yields.
+void Worker::leaveCaller() {
+  int cpu = callerCpu.exchange(-1, std::memory_order_relaxed);
+  cpu_set_t allowed;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getcpu() != cpu ||
+      sched_getaffinity(0, sizeof(allowed), &allowed))
+    return;
+  cpu_set_t others = allowed;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof(others), &others))
+    sched_setaffinity(0, sizeof(allowed), &allowed);
 }
 
 Job *Worker::next() {
@@ -116,6 +135,7 @@ Job *Worker::next() {
       seen = kIdle;
       if (state.compare_exchange_strong(seen, kAsleep, std::memory_order_relaxed)) {
         sleep();
+        leaveCaller();
         wait = Wait();
       }
     }
