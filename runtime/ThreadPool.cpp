@@ -37,7 +37,7 @@ constexpr uintptr_t kIdle = 0, kAsleep = 1, kBusy = 2;
 
 struct alignas(64) Worker {
   std::atomic<uintptr_t> state{kIdle};
-  std::atomic<int> callerCpu{-1}; // where the last offer came from
+  std::atomic<int> callerCpu{-1}; // where it was last woken from, until it has looked
 
   // A futex is 32 bits: the low half of the state, in which kAsleep differs from any job's address.
   uint32_t *futex() { return reinterpret_cast<uint32_t *>(&state); }
