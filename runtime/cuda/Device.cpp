@@ -1,4 +1,4 @@
-#include "attune/runtime/Device.h"
+#include "attune/runtime/DeviceStream.h"
 
 #include "attune/runtime/Parallel.h"
 #include "attune/runtime/cuda/Driver.h"
@@ -78,7 +78,7 @@ Module CudaDevice::module(const char *source, uint64_t length) {
   return loaded;
 }
 
-class CudaStream final : public rt::Stream {
+class CudaStream final : public rt::DeviceStream {
 public:
   explicit CudaStream(CudaDevice &device) : device(device) {
     device.enter();
@@ -88,20 +88,11 @@ public:
     // Results do not matter: where a kernel has failed, all of these do.
     cu.setCurrent(device.context);
     cu.streamSynchronize(stream);
-    for (const auto &entry : spare)
-      device.free(entry.second);
-    for (const auto &entry : lent)
-      device.free(entry.first);
+    releaseTemporaries();
     cu.streamDestroy(stream);
   }
 
   const attune_kernel_device &kernelInterface() const override { return kInterface; }
-
-  std::optional<std::string> takeFailure() override {
-    std::optional<std::string> taken;
-    std::swap(taken, failure);
-    return taken;
-  }
 
   Handle allocate(uint64_t bytes) override {
     device.enter();
@@ -148,11 +139,6 @@ private:
   const Driver &cu = device.cu;
   cuda::Stream stream = nullptr;
   std::map<std::pair<const char *, std::string>, Kernel> kernels;
-  /// Temporaries that kernels gave back, by size; the stream runs in order, so the next may have
-  /// them.
-  std::multimap<uint64_t, Handle> spare;
-  std::map<Handle, uint64_t> lent;
-  std::optional<std::string> failure;
 
   void launch(const char *source, uint64_t length, const char *entry, const int32_t *range,
               void *const *args) {
@@ -172,44 +158,6 @@ private:
     cu.check(cu.launch(kernel.function, size(0), size(1), size(2), size(3), size(4), size(5),
                        size(6), stream, const_cast<void **>(args), nullptr),
              "starting kernel `", entry, "`");
-  }
-
-  Handle borrow(uint64_t bytes) {
-    auto found = spare.lower_bound(bytes);
-    Handle memory = nullptr;
-    if (found == spare.end() || found->first > 2 * bytes) {
-      memory = allocate(bytes);
-      lent[memory] = bytes;
-    } else {
-      memory = found->second;
-      lent[memory] = found->first;
-      spare.erase(found);
-    }
-    return memory;
-  }
-
-  void giveBack(Handle memory) noexcept {
-    auto found = lent.find(memory);
-    try {
-      spare.emplace(found->second, memory);
-    } catch (const std::bad_alloc &) {
-      device.free(memory);
-    }
-    lent.erase(found);
-  }
-
-  /// The first error is kept; after it nothing is done. Nothing may be thrown through kernels.
-  template <class Do> bool guard(Do action) noexcept {
-    if (failure)
-      return false;
-    try {
-      action();
-    } catch (const Error &error) {
-      failure = error.message;
-    } catch (const std::exception &error) {
-      failure = error.what();
-    }
-    return !failure;
   }
 
   static CudaStream &of(attune_ctx *ctx) {
@@ -251,11 +199,12 @@ std::unique_ptr<Device> openCudaDevice() {
   int count = 0;
   driver.check(driver.deviceGetCount(&count), "counting devices");
   const char *wanted = std::getenv("ATTUNE_CUDA_DEVICE");
-  int ordinal = wanted && *wanted ? std::atoi(wanted) : 0;
-  if (ordinal < 0 || ordinal >= count)
+  char *end = nullptr;
+  long ordinal = wanted && *wanted ? std::strtol(wanted, &end, 10) : 0;
+  if ((end && *end) || ordinal < 0 || ordinal >= count)
     fail(ATTUNE_ERROR_SYSTEM, "CUDA: ATTUNE_CUDA_DEVICE is `", wanted ? wanted : "",
          "`, there are ", count, " devices");
-  return std::make_unique<cuda::CudaDevice>(ordinal);
+  return std::make_unique<cuda::CudaDevice>(int(ordinal));
 }
 
 } // namespace attune::rt

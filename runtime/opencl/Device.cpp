@@ -1,4 +1,4 @@
-#include "attune/runtime/Device.h"
+#include "attune/runtime/DeviceStream.h"
 
 #include "attune/runtime/Error.h"
 #include "attune/runtime/Parallel.h"
@@ -84,7 +84,7 @@ cl_program OpenClDevice::program(const char *source, uint64_t length) {
   return place->second = built;
 }
 
-class OpenClStream final : public Stream {
+class OpenClStream final : public DeviceStream {
 public:
   explicit OpenClStream(OpenClDevice &device) : device(device) {
     cl_int code = 0;
@@ -95,20 +95,11 @@ public:
     cl.clFinish(queue);
     for (const auto &entry : kernels)
       cl.clReleaseKernel(entry.second);
-    for (const auto &entry : spare)
-      cl.clReleaseMemObject(entry.second);
-    for (const auto &entry : lent)
-      cl.clReleaseMemObject(entry.first);
+    releaseTemporaries();
     cl.clReleaseCommandQueue(queue);
   }
 
   const attune_kernel_device &kernelInterface() const override { return kInterface; }
-
-  std::optional<std::string> takeFailure() override {
-    std::optional<std::string> taken;
-    std::swap(taken, failure);
-    return taken;
-  }
 
   Handle allocate(uint64_t bytes) override {
     cl_int code = 0;
@@ -149,11 +140,6 @@ private:
   cl_command_queue queue = nullptr;
   /// Kernels have state (their arguments), so that each stream has its own.
   std::map<std::pair<cl_program, std::string>, cl_kernel> kernels;
-  /// Temporaries that kernels gave back, by size; the queue runs in order, so the next may have
-  /// them.
-  std::multimap<uint64_t, cl_mem> spare;
-  std::map<cl_mem, uint64_t> lent;
-  std::optional<std::string> failure;
 
   cl_kernel kernel(const char *source, uint64_t length, const char *entry) {
     cl_program program = device.program(source, length);
@@ -186,43 +172,6 @@ private:
           "starting a kernel");
   }
 
-  cl_mem borrow(uint64_t bytes) {
-    auto found = spare.lower_bound(bytes);
-    if (found == spare.end() || found->first > 2 * bytes) {
-      auto memory = static_cast<cl_mem>(allocate(bytes));
-      lent[memory] = bytes;
-      return memory;
-    }
-    cl_mem memory = found->second;
-    lent[memory] = found->first;
-    spare.erase(found);
-    return memory;
-  }
-
-  void giveBack(cl_mem memory) noexcept {
-    auto found = lent.find(memory);
-    try {
-      spare.emplace(found->second, memory);
-    } catch (const std::bad_alloc &) {
-      cl.clReleaseMemObject(memory);
-    }
-    lent.erase(found);
-  }
-
-  /// The first error is kept; after it nothing is done. Nothing may be thrown through kernels.
-  template <class Do> bool guard(Do action) noexcept {
-    if (failure)
-      return false;
-    try {
-      action();
-    } catch (const Error &error) {
-      failure = error.message;
-    } catch (const std::exception &error) {
-      failure = error.what();
-    }
-    return !failure;
-  }
-
   static OpenClStream &of(attune_ctx *ctx) {
     return *static_cast<OpenClStream *>(static_cast<Context *>(ctx)->stream);
   }
@@ -240,11 +189,11 @@ const attune_kernel_device OpenClStream::kInterface{
     },
     [](attune_ctx *ctx, uint64_t bytes) -> void * {
       OpenClStream &own = of(ctx);
-      cl_mem memory = nullptr;
+      Handle memory = nullptr;
       own.guard([&] { memory = own.borrow(bytes); });
       return memory;
     },
-    [](attune_ctx *ctx, void *handle) { of(ctx).giveBack(static_cast<cl_mem>(handle)); },
+    [](attune_ctx *ctx, void *handle) { of(ctx).giveBack(handle); },
     [](attune_ctx *ctx, void *handle) -> int32_t {
       OpenClStream &own = of(ctx);
       int32_t status = 0;
