@@ -1,6 +1,8 @@
 """Layers written as sums over broadcast products or distances: raised, or refused, and equal to numpy
 in f64."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -174,3 +176,26 @@ def test_spelling(name, tmp_path):
         one, two = (Session(artifact, threads=n).run({"x": x})["y"] for n in (1, 2))
         assert cli.worst(one, expected(x).astype(np.float32), relative=True) <= 1e-5, size
         assert np.array_equal(one, two), size
+
+
+def test_batch_norm_is_computed_in_the_kernel(tmp_path):
+    """Sizes are free: [n, 37] to [n, 21] rows, scaled and shifted per channel."""
+    g = Graph("batch_norm", opset=18)
+    x = g.input("x", "f32", ["n", DEPTH])
+    w = g.rng.normal(size=(WIDTH, DEPTH)).astype(np.float32)
+    d = g.op("Sub", g.op("Unsqueeze", x, np.array([1])), w)
+    y = g.op("Neg", g.op("ReduceSum", g.op("Abs", d), np.array([2]), keepdims=0))
+    scale, bias, mean = (g.rng.normal(size=WIDTH).astype(np.float32) for _ in range(3))
+    variance = g.rng.uniform(0.5, 2, WIDTH).astype(np.float32)
+    y = g.op("BatchNormalization", y, scale, bias, mean, variance)
+    g.output(y, "y", shape=[None] * 2)
+    onnx.save(g.finish(), tmp_path / "m.onnx")
+    artifact = cli.compile(tmp_path / "m.onnx", tmp_path / "m.so")
+    kernels = json.loads(cli.attune("inspect", artifact, "--json").stdout)["kernels"]
+    assert [k["emitter"] for k in kernels] == ["gemm"]
+    session = Session(artifact, threads=2)
+    for n in (0, 1, 7, 65):
+        rows = np.random.default_rng(n).normal(size=(n, DEPTH)).astype(np.float32)
+        want = (layer(rows, w) - mean) / np.sqrt(variance + 1e-5) * scale + bias
+        got = session.run({"x": rows})["y"]
+        assert cli.worst(got, want.astype(np.float32), relative=True) <= 1e-5, n
