@@ -48,8 +48,8 @@ fresh-check:
 
 format: setup
 	@git ls-files '*.cpp' '*.h' '*.hpp' | xargs clang-format-22 -i
-	@$(PYTHON) -m ruff format -q bench examples python test
-	@$(PYTHON) -m ruff check -q bench examples python test
+	@$(PYTHON) -m ruff format -q bench examples experiments python test
+	@$(PYTHON) -m ruff check -q bench examples experiments python test
 
 clean:
 	rm -rf $(BUILD)
