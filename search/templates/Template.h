@@ -9,13 +9,9 @@
 #define ATTUNE_SEARCH_TEMPLATES_TEMPLATE_H
 
 #include "attune/search/Space.h"
+#include "attune/search/templates/BlockCost.h"
 
 namespace attune::search {
-
-struct Model {
-  std::string onnx; ///< serialised
-  int64_t params = 0;
-};
 
 class Template {
 public:
@@ -23,6 +19,8 @@ public:
   /// Names of the blocks of a candidate, in order; blocks of one name are the same network.
   virtual void blocks(llvm::ArrayRef<int32_t> genes, std::vector<uint64_t> &names) const = 0;
   virtual Model block(uint64_t name) const = 0;
+  /// What a block adds to a candidate.
+  virtual llvm::Expected<BlockCost> cost(uint64_t name) const { return costOf(block(name)); }
   /// The whole candidate, with random weights.
   virtual Model whole(llvm::ArrayRef<int32_t> genes) const = 0;
 };

@@ -1,20 +1,15 @@
 #include "attune/search/templates/TemplateCost.h"
-#include "attune/codegen/Compiler.h"
-
-#include "llvm/ADT/ScopeExit.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <cmath>
 
 namespace attune::search {
 
-using llvm::createStringError;
-
 TemplateCost::TemplateCost(const Space &space, std::unique_ptr<Template> made,
                            codegen::Machine machine)
     : model(std::move(made)), oracle(std::move(machine)) {
+  bool asksEnergy = false;
   auto add = [&](const CostName &name) {
+    asksEnergy |= name.name == "energy_mj";
     if (name.name == "latency_ms" && name.threads && !llvm::is_contained(threads, name.threads))
       threads.push_back(name.threads);
   };
@@ -29,6 +24,10 @@ TemplateCost::TemplateCost(const Space &space, std::unique_ptr<Template> made,
     costNames.push_back({"latency_ms", count});
   for (const char *name : {"params", "flops", "peak_mb"})
     costNames.push_back({name});
+  if (!asksEnergy)
+    return;
+  energy = llvm::cantFail(codegen::EnergyTable::load("horowitz45"));
+  costNames.push_back({"energy_mj"});
 }
 
 llvm::Expected<std::unique_ptr<CostModel>> TemplateCost::create(const Space &space) {
@@ -58,45 +57,17 @@ unsigned TemplateCost::emitterNumber(const std::string &name) {
   return emitters.size() - 1;
 }
 
-/// Compiles the block up to its kernels. The compiler reads models from files.
 llvm::Expected<const TemplateCost::Block *> TemplateCost::blockOf(uint64_t name) {
   auto known = blocks.find(name);
   if (known != blocks.end())
     return &known->second;
-  Model block = model->block(name);
-  int file;
-  llvm::SmallString<128> path;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune-block", "onnx", file, path))
-    return createStringError("cannot make a temporary file: " + code.message());
-  auto remove = llvm::scope_exit([&] { llvm::sys::fs::remove(path); });
-  {
-    llvm::raw_fd_ostream os(file, /*shouldClose=*/true);
-    os << block.onnx;
-    os.flush();
-    if (os.has_error()) {
-      std::string why = os.error().message();
-      os.clear_error();
-      return createStringError("cannot write " + path + ": " + why);
-    }
-  }
-  CompileOptions options;
-  options.onlyPredict = true;
-  options.predict.emplace_back();
-  CompileReport report;
-  if (llvm::Error error = compileModel(path, "", options, &report))
-    return std::move(error);
-  Block result;
-  const ModelCost &cost = report.predictions.front();
-  for (const ModelCost::Call &call : cost.calls) {
-    result.kernels.push_back(call.features);
-    result.emitters.push_back(emitterNumber(call.features.emitter));
-  }
-  result.flops = cost.flops;
-  result.storedBytes = cost.storedBytes;
-  result.arenaBytes = cost.arenaBytes;
-  result.ioBytes = cost.ioBytes;
-  result.params = block.params;
-  return &blocks.emplace(name, std::move(result)).first->second;
+  auto cost = model->cost(name);
+  if (!cost)
+    return cost.takeError();
+  Block block{std::move(*cost), {}};
+  for (const BlockCost::Kernel &kernel : block.kernels)
+    block.emitters.push_back(emitterNumber(kernel.features.emitter));
+  return &blocks.emplace(name, std::move(block)).first->second;
 }
 
 llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes) {
@@ -121,15 +92,19 @@ llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes)
   double resident = stored + arena;
   CostVector cost;
   llvm::SmallVector<double, 8> deviations;
+  double joules = 0;
   for (unsigned count : threads) {
     double seconds = 0, variance = 0;
     deviations.assign(emitters.size(), 0);
     for (auto [block, times] : counts)
       for (size_t i = 0; i < block->kernels.size(); ++i) {
-        codegen::KernelCost kernel = oracle.price(block->kernels[i], resident, count);
-        seconds += times * kernel.seconds;
+        const auto &[features, calls] = block->kernels[i];
+        codegen::KernelCost kernel = oracle.price(features, resident, count);
+        seconds += times * calls * kernel.seconds;
         // Kernels of one emitter are wrong together.
-        deviations[block->emitters[i]] += times * kernel.seconds * kernel.sigma;
+        deviations[block->emitters[i]] += times * calls * kernel.seconds * kernel.sigma;
+        if (energy && count == threads.front())
+          joules += times * calls * energy->of(features, kernel).total();
       }
     for (double deviation : deviations)
       variance += deviation * deviation;
@@ -137,6 +112,8 @@ llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes)
     cost.sigma = std::max(cost.sigma, seconds > 0 ? std::sqrt(variance) / seconds : 0);
   }
   cost.values.append({params, flops, resident / 1e6});
+  if (energy)
+    cost.values.push_back(joules * 1e3);
   return cost;
 }
 

@@ -3,13 +3,15 @@
 // Prices candidates with the compiler's own cost oracle. A block is compiled once, up to the choice
 // of its kernels: what is priced are the kernels that would really run. Candidates are sums over
 // blocks, so after the first few a price is a look at known blocks. Costs: `latency_ms` (for every
-// number of threads that the space asks for, else 1), `params`, `flops`, `peak_mb`.
+// number of threads that the space asks for, else 1), `params`, `flops`, `peak_mb`, and `energy_mj`
+// (modelled, by the table horowitz45, at the first of these numbers of threads) where it is asked
+// for.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_SEARCH_TEMPLATES_TEMPLATECOST_H
 #define ATTUNE_SEARCH_TEMPLATES_TEMPLATECOST_H
 
-#include "attune/codegen/ModelCost.h"
+#include "attune/codegen/cost/Energy.h"
 #include "attune/search/Cost.h"
 #include "attune/search/templates/Template.h"
 
@@ -25,11 +27,8 @@ public:
   bool exact(unsigned cost) const override { return cost >= threads.size(); }
 
 private:
-  struct Block {
-    std::vector<codegen::KernelFeatures> kernels;
+  struct Block : BlockCost {
     std::vector<unsigned> emitters; ///< of the kernels, by number
-    double flops = 0, storedBytes = 0, arenaBytes = 0, ioBytes = 0;
-    int64_t params = 0;
   };
 
   TemplateCost(const Space &space, std::unique_ptr<Template> model, codegen::Machine machine);
@@ -38,6 +37,7 @@ private:
 
   std::unique_ptr<Template> model;
   codegen::MachineOracle oracle;
+  std::optional<codegen::EnergyTable> energy;
   std::vector<unsigned> threads;
   std::vector<CostName> costNames;
   std::unordered_map<uint64_t, Block> blocks;

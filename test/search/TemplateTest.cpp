@@ -24,6 +24,7 @@ vars:
 objectives:
   - {cost: latency_ms, goal: min, threads: 1}
   - {cost: params, goal: min}
+  - {cost: energy_mj, goal: min}
 )";
 
 struct TemplateTest : testing::Test {
@@ -57,6 +58,15 @@ ModelCost predictWhole(const Model &model) {
   return report.predictions.empty() ? ModelCost() : report.predictions.front();
 }
 
+/// In millijoules, by the table that costs are of.
+double energyOf(const ModelCost &cost) {
+  auto table = llvm::cantFail(codegen::EnergyTable::load("horowitz45"));
+  double joules = 0;
+  for (const ModelCost::Call &call : cost.calls)
+    joules += table.of(call.features, call.cost).total();
+  return joules * 1e3;
+}
+
 // Blocks are not fused with each other: the sum is what the whole candidate is predicted to take.
 TEST_F(TemplateTest, SumOfBlocksIsTheWhole) {
   auto network = llvm::cantFail(makeTemplate(space));
@@ -70,6 +80,7 @@ TEST_F(TemplateTest, SumOfBlocksIsTheWhole) {
     EXPECT_EQ(value(genes, "params"), whole.params);
     EXPECT_NEAR(value(genes, "flops") / predicted.flops, 1, 0.02);
     EXPECT_NEAR(value(genes, "latency_ms") / (predicted.seconds * 1e3), 1, 0.1);
+    EXPECT_NEAR(value(genes, "energy_mj") / energyOf(predicted), 1, 0.1);
     EXPECT_NEAR(value(genes, "peak_mb") / (predicted.peakBytes() / 1e6), 1, 0.1);
   }
 }
@@ -79,7 +90,7 @@ TEST_F(TemplateTest, MoreWorkIsNeverCheaper) {
   for (unsigned layer = 0; layer < 2; ++layer)
     wide[space.find("ffn")->firstGene + layer] = 1;
   deep[0] = 1;
-  for (const char *name : {"latency_ms", "params", "flops", "peak_mb"}) {
+  for (const char *name : {"latency_ms", "params", "flops", "peak_mb", "energy_mj"}) {
     EXPECT_LT(value(small, name), value(wide, name)) << name;
     EXPECT_LT(value(small, name), value(deep, name)) << name;
   }
