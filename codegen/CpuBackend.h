@@ -13,8 +13,7 @@
 
 namespace attune::codegen {
 
-/// `--backend`. Auto takes Halide where its kernel is predicted to be faster than MLIR's, with a
-/// margin.
+/// `--backend`. Auto takes Halide where the oracle prices its kernel below that of MLIR's emitter.
 enum class BackendKind { Auto, Mlir, Halide };
 
 class CpuBackend final : public TargetBackend {
@@ -48,7 +47,7 @@ private:
   /// Whether Halide gets to the end with a kernel: what was merged for it has no other good
   /// emitter.
   bool compiles(KernelOp kernel) const;
-  double seconds(KernelOp kernel, llvm::StringRef emitter) const;
+  double seconds(KernelOp kernel, const KernelEmitter &emitter) const;
 };
 
 } // namespace attune::codegen

@@ -33,14 +33,36 @@ public:
       return plan;
     plan.tasks = std::max(1.0, images * std::floor(positions * conv->channels * taps / kTask));
     plan.copied = lines * (conv->columns.stride == 1 ? 1 : taps);
+    double vectors = images * positions * conv->maps * taps * conv->rows.taps / target.lanes(32);
     if (conv->kind == ConvMatch::Dense) {
       plan.rows = std::min<double>(conv->maps, tile.channels());
       plan.columns = tile.positions();
-      auto padded = [](double extent, double step) { return std::ceil(extent / step) * step; };
       plan.padding = padded(conv->maps, kFilterPanel) / conv->maps *
                      (padded(positions, plan.columns) / positions);
+      plan.instructions = vectors * conv->channels * plan.padding;
+    } else {
+      double width = at(conv->columns.out), lanes = target.lanes(32);
+      plan.instructions = vectors * planeWeight(*conv, width, lanes);
+      if (width >= lanes)
+        plan.instructions *= padded(width, lanes) / width;
     }
     return plan;
+  }
+
+  static double padded(double extent, double step) { return std::ceil(extent / step) * step; }
+
+  /// Multiply-adds that a vector of a tap takes as long as, in one plane: its load lies in two
+  /// lines mostly. Lines are copied once, short ones for every tap column, those of a stride for
+  /// every tap.
+  static double planeWeight(const ConvMatch &conv, double width, double lanes) {
+    constexpr double kSum = 2.2, kExtremum = 2.4, kCopy = 12, kShort = 35, kStrided = 10,
+                     kLine = 16;
+    double taps = conv.rows.taps * conv.columns.taps, copies = kCopy / taps;
+    if (conv.columns.stride != 1 || conv.rows.stride != 1)
+      copies = kStrided + kLine * lanes / width;
+    else if (width < 16)
+      copies = kShort / conv.rows.taps;
+    return (conv.kind == ConvMatch::Max ? kExtremum : kSum) + copies;
   }
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,

@@ -2,6 +2,7 @@
 
 #include "attune/codegen/cpu/KernelBuilder.h"
 #include "attune/codegen/halide/Compile.h"
+#include "attune/codegen/halide/Count.h"
 #include "attune/codegen/halide/DevicePlan.h"
 #include "attune/runtime/kernel_abi.h"
 
@@ -253,6 +254,22 @@ public:
 
   bool matches(KernelOp op, const CpuTarget &target) const override {
     return fitHalide(op, target).has_value();
+  }
+
+  KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const override {
+    auto region = halide::makeRegion(op, &target);
+    auto made = region ? halide::makePlan(*region, target) : region.takeError();
+    std::optional<halide::Counted> counted;
+    if (made)
+      counted = halide::countInstructions(*region, *made);
+    else
+      llvm::consumeError(made.takeError());
+    if (!counted)
+      return KernelEmitter::plan(op, target, valueOf);
+    KernelPlan plan;
+    plan.tasks = counted->tasks;
+    plan.instructions = counted->instructions;
+    return plan;
   }
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,

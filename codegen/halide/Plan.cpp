@@ -448,6 +448,14 @@ private:
 
 } // namespace
 
+bool Plan::isFused() const {
+  constexpr int64_t kTable = 4096; // elements
+  return llvm::count_if(roots, [](const auto &entry) {
+           auto type = cast<RankedTensorType>(entry.first.getType());
+           return !type.hasStaticShape() || type.getNumElements() > kTable;
+         }) <= 1;
+}
+
 llvm::Expected<Plan> makePlan(const Region &region, const CpuTarget &target) {
   if (llvm::Error error = checkSupported(region))
     return std::move(error);

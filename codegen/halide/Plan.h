@@ -55,9 +55,9 @@ struct Plan {
   /// Roots are launches on a device (DevicePlan.h).
   bool onDevice = false;
 
-  /// Whether the operators of the region share blocks: less than that is no gain over a kernel
-  /// each.
-  bool isFused() const { return roots.size() == 1; }
+  /// Whether the operators of the region share blocks, but for tables of weights: less than that is
+  /// no gain over a kernel each.
+  bool isFused() const;
 };
 
 /// A plan, or why the region cannot be translated.

@@ -1,11 +1,13 @@
 """`attune cost` and `attune profile`: what they print, and what it adds up to."""
 
 import json
+import math
 
 import onnx
 import pytest
 
 import attune_cli as cli
+from models import vision
 from models.builder import Graph
 from models.language import Config, encoder
 from models.spelling import Dynamo
@@ -86,13 +88,13 @@ def test_energy_tables(model, tmp_path):
         assert failed.returncode == 1 and failed.stderr.startswith("error: ")
 
 
-def machine(tmp_path, monkeypatch, factor=1.0):
+def machine(tmp_path, monkeypatch, factor=1.0, residuals=None):
     levels = [
         {**level, "bandwidth": [b * factor for b in level["bandwidth"]]}
         for level in MACHINE["levels"]
     ]
     path = tmp_path / f"machine-{factor}.json"
-    path.write_text(json.dumps({**MACHINE, "levels": levels}))
+    path.write_text(json.dumps({**MACHINE, "levels": levels, "residuals": residuals or {}}))
     monkeypatch.setenv("ATTUNE_CALIBRATION", str(path))
     return path
 
@@ -128,6 +130,26 @@ def test_half_the_bandwidth_shares_what_is_read(tmp_path, monkeypatch):
     assert not merged()
     machine(tmp_path, monkeypatch, 1)
     assert merged()
+
+
+def constant(factor):
+    """The residual of an emitter whose kernels take `factor` times what their work says."""
+    nothing = {"least": [], "most": [], "mean": [], "scale": []}
+    return {"order": 0, "weights": [math.log(factor)], "deviation": 0.1, **nothing}
+
+
+@pytest.mark.parametrize("slow, chosen", [("halide", "conv"), ("conv", "halide")])
+def test_measured_kernels_choose_the_code_generator(tmp_path, monkeypatch, slow, chosen):
+    g = Graph("depthwise", 20)
+    x = g.input("x", "f32", [1, 64, 96, 96])
+    g.output(vision.convolution(g, x, 64, 64, 3, groups=64), "y", shape=[1, 64, 96, 96])
+    onnx.save(g.finish(), tmp_path / "depthwise.onnx")
+    machine(tmp_path, monkeypatch, residuals={slow: constant(20)})
+    explained = json.loads(cli.attune("explain", tmp_path / "depthwise.onnx", "--json").stdout)
+    kernel = next(k for k in explained["kernels"] if len(k["alternatives"]) == 2)
+    assert kernel["emitter"] == chosen
+    first, second = (a["latency_ms"] for a in kernel["alternatives"])
+    assert second > 5 * first
 
 
 def test_profile(model, tmp_path):

@@ -9,8 +9,22 @@ import numpy as np
 F64 = np.float64
 
 
-def attention(q, k, v, scale=1.0, scores=None, score=None, mask=None, weighting="softmax",
-              eps=0.0, eps_mode="add", sink=None, q_offset=None, kv_len=None, empty_row="zero"):
+def attention(
+    q,
+    k,
+    v,
+    scale=1.0,
+    scores=None,
+    score=None,
+    mask=None,
+    weighting="softmax",
+    eps=0.0,
+    eps_mode="add",
+    sink=None,
+    q_offset=None,
+    kv_len=None,
+    empty_row="zero",
+):
     """`attune.attention`. Returns result, lse (None unless softmax) and logits."""
     batch, heads, queries = (scores if q is None else q).shape[:3]
     kv_heads, keys = v.shape[1:3]
@@ -72,8 +86,9 @@ def norm(x, kind, axis, eps, scale=None, bias=None, groups=1):
     shape, x = x.shape, x.astype(F64)
     if kind == "group":
         x = x.reshape(shape[0], groups, -1)
-        scale, bias = (None if t is None else t.reshape((-1,) + (1,) * (len(shape) - 2))
-                       for t in (scale, bias))
+        scale, bias = (
+            None if t is None else t.reshape((-1,) + (1,) * (len(shape) - 2)) for t in (scale, bias)
+        )
         axis = 2
     axes = tuple(range(axis, x.ndim))
     mean = np.zeros(()) if kind == "rms" else x.mean(axes, keepdims=True)

@@ -110,7 +110,9 @@ def attention_case(name, shape, score=None, mask=None, element="f32", dynamic=Fa
             poison(values)
         return values
 
-    def expected(v, q=None, k=None, c=1.0, scores=None, sink=None, q_offset=None, kv_len=None, **caught):
+    def expected(
+        v, q=None, k=None, c=1.0, scores=None, sink=None, q_offset=None, kv_len=None, **caught
+    ):
         bind = lambda r: r and (lambda *a: r.value(*a, *(caught[word] for word in r.captures)))  # noqa: E731
         options = {key: attributes[key] for key in attributes}
         out, log, raw = oracle.attention(q, k, v, c, scores, bind(score), bind(mask), sink=sink,
@@ -186,7 +188,9 @@ ATTENTION = [
     case("none", CROSS, score=RELU2, mask=CAUSAL, weighting="none"),
     case("none_plain", CROSS, weighting="none", dynamic=True),
     case("sum_add", CROSS, score=RELU2, mask=CAUSAL, weighting="sum", eps=1e-3),
-    case("sum_clamp", CROSS, score=RELU2, mask=EMPTY_ROW, weighting="sum", eps=0.5, eps_mode="clamp"),
+    case(
+        "sum_clamp", CROSS, score=RELU2, mask=EMPTY_ROW, weighting="sum", eps=0.5, eps_mode="clamp"
+    ),
     case("count", CROSS, score=RELU2, mask=CAUSAL, weighting="count"),
     case("count_empty", SQUARE, mask=EMPTY_ROW, weighting="count", dynamic=True),
     case("count_no_mask", CROSS, weighting="count"),

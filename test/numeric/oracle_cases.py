@@ -61,7 +61,9 @@ def tensor(shape, element="f32", dynamic=False, keep_last=False):
     extents = ["?" if dynamic else str(extent) for extent in shape]
     if keep_last:
         extents[-1] = str(shape[-1])
-    return Tensor(tuple(shape), element, "tensor<" + "".join(f"{e}x" for e in extents) + f"{element}>")
+    return Tensor(
+        tuple(shape), element, "tensor<" + "".join(f"{e}x" for e in extents) + f"{element}>"
+    )
 
 
 @dataclasses.dataclass

@@ -10,7 +10,11 @@ MATMUL = ("(m, n, k) -> (m, k)", "(m, n, k) -> (n, k)", "(m, n, k) -> (m, n)")
 def convolution(stride, dilation):
     """Maps of input [B,I,L], weight [O,I,T], result [B,O,N]."""
     loops = "(b, o, n, i, t) ->"
-    return (f"{loops} (b, i, n * {stride} + t * {dilation})", f"{loops} (o, i, t)", f"{loops} (b, o, n)")
+    return (
+        f"{loops} (b, i, n * {stride} + t * {dilation})",
+        f"{loops} (o, i, t)",
+        f"{loops} (b, o, n)",
+    )
 
 
 def terms(x, w, kind):

@@ -102,7 +102,11 @@ def linear_case(name, shape, phi=None, state=None, element="f32", dynamic=False,
         return drawn
 
     def expected(**given):
-        maps = {"phi_q": phi and phi.value, "phi_k": phi and phi.value, "state": state and state.value}
+        maps = {
+            "phi_q": phi and phi.value,
+            "phi_k": phi and phi.value,
+            "state": state and state.value,
+        }
         out, s, z = oracle_linear.linear_attention(**given, **maps, **attributes)
         return [out] + [{"state": s, "norm": z}[part] for part in final.split()]
 
@@ -156,11 +160,20 @@ SUMS = [
     case("linear_key_mask", SQUARE, phi=ELU1, mask=True, **ADD),
     case("linear_all_masked", SQUARE, phi=ELU1, mask=True, values=masked, **ADD),
     case("linear_tables", SQUARE, phi=RELU, terms=2, **CLAMPED),
-    case("linear_tables_dynamic", GROUPED, terms=3, mask=True, dynamic=True, final="state norm",
-         **ADD),
+    case(
+        "linear_tables_dynamic",
+        GROUPED,
+        terms=3,
+        mask=True,
+        dynamic=True,
+        final="state norm",
+        **ADD,
+    ),
     case("linear_state", SQUARE, init="state", final="state"),
     case("linear_state_norm", GROUPED, phi=ELU1, init="state norm", final="state norm", **ADD),
-    case("linear_state_dynamic", GROUPED, init="state norm", final="state norm", dynamic=True, **ADD),
+    case(
+        "linear_state_dynamic", GROUPED, init="state norm", final="state norm", dynamic=True, **ADD
+    ),
     case("linear_state_empty", (1, 2, 1, 0, 0, 3, 4), init="state", final="state", dynamic=True),
     case("linear_state_tables", SQUARE, terms=2, init="state norm", final="state norm", **ADD),
     case("linear_norm_alone", SQUARE, init="norm", final="norm", **ADD),

@@ -93,4 +93,6 @@ class Library:
         inputs = [t if isinstance(t, (int, float)) else np.array(t, order="C") for t in inputs]
         arguments = [pass_argument(t) for t in inputs]
         getattr(self.code, f"_mlir_ciface_{name}")(ctypes.byref(out), *arguments)
-        return [read(getattr(out, f"r{i}"), DTYPES[element]) for i, (element, _) in enumerate(results)]
+        return [
+            read(getattr(out, f"r{i}"), DTYPES[element]) for i, (element, _) in enumerate(results)
+        ]

@@ -57,7 +57,9 @@ def map_mix(maps, previous, stages, alpha=1.0, beta=0.0):
         x = (1 - beta) * x + beta * previous.astype(F64)
     y = x
     for weight, bias, groups, dilation, act in stages:
-        y = act(convolution(y, weight.astype(F64), groups, dilation) + bias.astype(F64)[:, None, None])
+        y = act(
+            convolution(y, weight.astype(F64), groups, dilation) + bias.astype(F64)[:, None, None]
+        )
     return alpha * y + (1 - alpha) * x if alpha != 1 else y
 
 

@@ -10,7 +10,10 @@ def ema_case(name, shape, states=3, element="f32", dynamic=False, skip=False, in
     """`shape` is (B, L, C)."""
     batch, _, channels = shape
     rows = channels * (2 if attributes.get("bidirectional") else 1)
-    x, hidden = tensor(shape, element, dynamic), tensor((batch, channels, states), "f32", dynamic, True)
+    x, hidden = (
+        tensor(shape, element, dynamic),
+        tensor((batch, channels, states), "f32", dynamic, True),
+    )
     coefficients = tensor((rows, states), element, dynamic, keep_last=True)
     arguments = {"x": x}
     op = f"attune.ema {operand_text('ins', arguments)}"
@@ -58,7 +61,9 @@ EMAS = [
 ]
 
 
-def toeplitz_case(name, shape, direction, taps=None, element="f32", dynamic=False, per_channel=True):
+def toeplitz_case(
+    name, shape, direction, taps=None, element="f32", dynamic=False, per_channel=True
+):
     """`shape` is (B, N, M, E); `taps` is K of a causal product."""
     batch, n, m, e = shape
     taps = max(n + m - 1, 0) if taps is None else taps

@@ -24,7 +24,9 @@ TOLERANCE = {"f64": 1e-12, "f32": 1e-5, "f16": 2e-3, "bf16": 1e-2, "i32": 0, "i6
 def norm_case(name, shape, kind, axis, scale=None, bias=None, element="f32", dynamic=False, groups=1,
               statistics=False, offset=0.0):  # fmt: skip
     x = tensor(shape, element, dynamic)
-    optional = [(word, tensor(dims, element)) for word, dims in (("scale", scale), ("bias", bias)) if dims]
+    optional = [
+        (word, tensor(dims, element)) for word, dims in (("scale", scale), ("bias", bias)) if dims
+    ]
     stat = tensor(shape[:axis] + (1,) * (len(shape) - axis), "f32", dynamic)
     stats = [("mean", stat)] * (statistics and kind == "layer") + [("inv_std", stat)] * statistics
     operands = "".join(f" {word}(%{word} : {t.type})" for word, t in optional)
@@ -38,7 +40,9 @@ def norm_case(name, shape, kind, axis, scale=None, bias=None, element="f32", dyn
 
     def expected(x, scale=None, bias=None):
         y, mean, inverse = oracle.norm(x, kind, axis, 1e-5, scale, bias, groups)
-        return [y, mean, inverse] if kind == "layer" and statistics else [y, inverse][: 1 + statistics]
+        return (
+            [y, mean, inverse] if kind == "layer" and statistics else [y, inverse][: 1 + statistics]
+        )
 
     arguments = {"x": x} | dict(optional)
     return Case(name, op, arguments, [x] + [t for _, t in stats], inputs, expected)
@@ -46,7 +50,9 @@ def norm_case(name, shape, kind, axis, scale=None, bias=None, element="f32", dyn
 
 NORMS = [
     norm_case("layer", (3, 5, 17), "layer", 2, (17,), (17,)),
-    norm_case("layer_dynamic", (3, 5, 17), "layer", 1, (5, 17), (1, 17), dynamic=True, statistics=True),
+    norm_case(
+        "layer_dynamic", (3, 5, 17), "layer", 1, (5, 17), (1, 17), dynamic=True, statistics=True
+    ),
     norm_case("layer_axis0", (4, 3), "layer", 0, (4, 1), statistics=True),
     norm_case("layer_offset", (2, 64), "layer", 1, offset=50.0),
     norm_case("layer_no_rows", (0, 8), "layer", 1, (8,)),

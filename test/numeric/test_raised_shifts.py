@@ -348,4 +348,13 @@ def test_spelling(name, tmp_path):
 def test_unfolded(stride, tmp_path):
     g = Graph("unfolded", opset=18)
     y = unfolded(g, stride)
-    check(g, y, "unfolded", "floor_terms", "i32 i32", [(0, 5, 9, 11), (2, 5, 9, 11)], np.int32, tmp_path)
+    check(
+        g,
+        y,
+        "unfolded",
+        "floor_terms",
+        "i32 i32",
+        [(0, 5, 9, 11), (2, 5, 9, 11)],
+        np.int32,
+        tmp_path,
+    )

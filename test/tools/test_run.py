@@ -48,7 +48,9 @@ def inputs(tmp_path):
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     b = np.float32(0.5) * x - 1
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "input_0.pb").write_bytes(onnx.numpy_helper.from_array(x, "x").SerializeToString())
+    (tmp_path / "in" / "input_0.pb").write_bytes(
+        onnx.numpy_helper.from_array(x, "x").SerializeToString()
+    )
     np.save(tmp_path / "in" / "input_1.npy", b)
     return tmp_path / "in"
 
@@ -64,7 +66,9 @@ def check_outputs(folder):
 
 @pytest.mark.parametrize("threads", [[], ["--threads", "1"], ["--threads=2"]])
 def test_folder(artifact, inputs, tmp_path, threads):
-    result = attune("run", artifact, "--inputs", inputs, "--outputs", tmp_path / "new" / "out", *threads)
+    result = attune(
+        "run", artifact, "--inputs", inputs, "--outputs", tmp_path / "new" / "out", *threads
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, "y: f32 [3, 4]\n", "")
     check_outputs(tmp_path / "new" / "out")
 
@@ -79,12 +83,16 @@ def test_files_by_name(artifact, inputs, tmp_path):
 def test_names_in_a_folder(artifact, inputs, tmp_path):
     (inputs / "input_0.pb").rename(inputs / "x.pb")
     (inputs / "input_1.npy").rename(inputs / "b.npy")
-    assert attune("run", artifact, "--inputs", inputs, "--outputs", tmp_path / "out").returncode == 0
+    assert (
+        attune("run", artifact, "--inputs", inputs, "--outputs", tmp_path / "out").returncode == 0
+    )
     check_outputs(tmp_path / "out")
 
 
 def test_a_model_is_compiled_first(artifact, inputs, tmp_path):
-    result = attune("run", artifact.with_suffix(".mlir"), "--inputs", inputs, "--outputs", tmp_path / "out")
+    result = attune(
+        "run", artifact.with_suffix(".mlir"), "--inputs", inputs, "--outputs", tmp_path / "out"
+    )
     assert result.returncode == 0, result.stderr
     check_outputs(tmp_path / "out")
 
@@ -150,11 +158,15 @@ def test_damaged_artifact(artifact, inputs, tmp_path):
     assert "is damaged" in result.stderr
 
 
-@pytest.mark.skipif(not shutil.which("mount") or os.geteuid() != 0, reason="needs to mount a small disk")
+@pytest.mark.skipif(
+    not shutil.which("mount") or os.geteuid() != 0, reason="needs to mount a small disk"
+)
 def test_full_disk(artifact, inputs, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True
+    ).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         (disk / "filler").write_bytes(b"x" * 4096)
@@ -166,6 +178,8 @@ def test_full_disk(artifact, inputs, tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("args", [[], ["a.so", "b.so"], ["a.so", "--threads", "0"], ["a.so", "--unknown"]])
+@pytest.mark.parametrize(
+    "args", [[], ["a.so", "b.so"], ["a.so", "--threads", "0"], ["a.so", "--unknown"]]
+)
 def test_usage(args):
     assert attune("run", *args).returncode == 2

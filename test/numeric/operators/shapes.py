@@ -144,9 +144,15 @@ def sizes():
     dft = dict(constants=(2,), static_only=True)
     yield OpCase("DFT", [f32(2, 7, 1), None, np.int64(1)], label="real", **dft)
     yield OpCase("DFT", [f32(2, 8, 2), None, np.int64(1)], dict(inverse=1), label="inverse", **dft)
-    yield OpCase("DFT", [f32(2, 8, 1), None, np.int64(1)], dict(onesided=1), label="onesided", **dft)
     yield OpCase(
-        "DFT", [f32(5, 3, 1), np.int64(8), np.int64(0)], constants=(1, 2), label="padded", static_only=True
+        "DFT", [f32(2, 8, 1), None, np.int64(1)], dict(onesided=1), label="onesided", **dft
+    )
+    yield OpCase(
+        "DFT",
+        [f32(5, 3, 1), np.int64(8), np.int64(0)],
+        constants=(1, 2),
+        label="padded",
+        static_only=True,
     )
 
 

@@ -28,7 +28,6 @@ public:
     machine = Machine::typical(target);
     machine.threads = threads;
     machine.version = codegen::compilerVersion();
-    machine.residuals.clear();
   }
 
   llvm::Error run() {
@@ -254,10 +253,13 @@ void Calibration::print(llvm::raw_ostream &os) const {
   std::map<std::string, unsigned> points;
   for (const MeasuredKernel &kernel : kernels)
     ++points[kernel.features.emitter];
-  for (const auto &[emitter, residual] : machine.residuals)
+  for (const auto &[emitter, residual] : machine.residuals) {
+    if (!points.count(emitter))
+      continue; // as on a typical machine
     os << "  " << llvm::left_justify(emitter, 18)
        << llvm::format("%4u measurements, standard deviation of others %.0f %%\n", points[emitter],
                        residual.sigma() * 100);
+  }
   os << measured << " networks in " << llvm::format("%.0f s", elapsed());
   if (drifted)
     os << "; the machine was slower than before " << drifted << " times: close other programs and "

@@ -134,6 +134,47 @@ Network convolutions(const std::string &name, int64_t channels, int64_t size) {
   return {name, g.serialise(), {}};
 }
 
+/// Windows of one image, each a kernel of its own.
+Network windows(const std::string &name, int64_t channels, int64_t size) {
+  GraphBuilder g(name);
+  Name x = g.input("x", {int64_t(1), channels, size, size});
+  auto output = [&](const Name &y, int64_t stride) {
+    g.output(y, {int64_t(1), channels, size / stride, size / stride});
+  };
+  output(conv(g, x, channels, channels, 3, 1, 1), 1);
+  output(conv(g, x, channels, channels, 3, 1, 4), 1);
+  for (int64_t taps : {3, 7})
+    output(conv(g, x, channels, channels, taps, 1, channels), 1);
+  output(conv(g, x, channels, channels, 5, 2, channels), 2);
+  for (int64_t stride : {1, 2})
+    output(g.op("MaxPool", {x},
+                {{"kernel_shape", std::vector<int64_t>{3, 3}},
+                 {"strides", std::vector<int64_t>{stride, stride}},
+                 {"pads", std::vector<int64_t>{1, 1, 1, 1}}}),
+           stride);
+  return {name, g.serialise(), {}, {"mlir", "halide"}};
+}
+
+/// Attention maps whose heads mix, with windows and without.
+Network maps(const std::string &name, int64_t heads, int64_t length, int64_t depth) {
+  GraphBuilder g(name);
+  Name s = g.input("s", {int64_t(1), heads, length, length}),
+       v = g.input("v", {int64_t(1), heads, length, depth});
+  auto mixed = [&](const Name &x, int64_t taps) {
+    return g.op("Conv", {x, g.weight({heads, heads, taps, taps}), g.weight({heads})},
+                {{"pads", std::vector<int64_t>(4, taps / 2)}});
+  };
+  auto attended = [&](const Name &x) {
+    Name weights = g.op("Softmax", {x}, {{"axis", int64_t(-1)}});
+    g.output(g.op("MatMul", {weights, v}), {int64_t(1), heads, length, depth});
+    return weights;
+  };
+  attended(g.op("Add", {s, mixed(s, 3)}));
+  Name weights = attended(mixed(s, 1));
+  g.output(g.op("MatMul", {mixed(weights, 1), v}), {int64_t(1), heads, length, depth});
+  return {name, g.serialise(), {}, {"mlir", "halide"}};
+}
+
 /// Rows of a table, then operators that stay within a row.
 Network rows(const std::string &name, int64_t width) {
   GraphBuilder g(name);
@@ -196,6 +237,8 @@ std::vector<Network> calibrationNetworks() {
                                           .normFirst = true,
                                           .attention = "linear"}),
       convolutions("convolutions 24", 24, 48),
+      windows("windows 64", 64, 28),
+      maps("maps 8x128", 8, 128, 64),
       scores("scores 8x64", 8, 64, false),
       transformer("block 64", {.width = 64, .heads = 2, .inner = 256, .layers = 4}),
       transformer("gated recurrent block 256",
@@ -210,11 +253,14 @@ std::vector<Network> calibrationNetworks() {
                                       .normFirst = true,
                                       .attention = "relu"}),
       convolutions("convolutions 160", 160, 14),
+      maps("maps 12x256", 12, 256, 32),
+      windows("windows 32", 32, 56),
       convolutions("convolutions 16", 16, 96),
       scores("causal scores 4x32", 4, 32, true),
       transformer("delta block 256",
                   {.width = 256, .heads = 4, .inner = 256, .layers = 2, .attention = "delta"}),
       rows("rows 2000", 2000),
+      windows("windows 128", 128, 14),
       convolutions("convolutions 96", 96, 20),
   };
 }

@@ -19,6 +19,8 @@ struct Network {
   std::string name;
   std::string model;            ///< a serialised ONNX model
   std::vector<int64_t> lengths; ///< values of its symbol `seq`; empty: it has none
+  /// `--backend` of each measurement: both, where the compiler chooses between them.
+  std::vector<std::string> backends{"auto"};
 };
 
 /// The most telling ones first.

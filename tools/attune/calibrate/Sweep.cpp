@@ -64,18 +64,18 @@ void collect(const ModelCost &cost, const std::vector<double> &seconds, unsigned
 
 } // namespace
 
-llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
-                                                  const SweepOptions &options) {
-  auto model = Temporary::make("onnx"), artifact = Temporary::make("so");
-  if (!model)
-    return model.takeError();
+/// Kernels of a network by one back end.
+static llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
+                                                         const std::string &model,
+                                                         const std::string &backend,
+                                                         const SweepOptions &options) {
+  auto artifact = Temporary::make("so");
   if (!artifact)
     return artifact.takeError();
-  if (llvm::Error error = writeModel(network, model->path))
-    return std::move(error);
   std::vector<int64_t> lengths =
       network.lengths.empty() ? std::vector<int64_t>{0} : network.lengths;
   CompileOptions compile;
+  compile.backend = backend;
   for (int64_t length : lengths)
     for (unsigned threads : options.threads) {
       CostRequest &request = compile.predict.emplace_back();
@@ -83,7 +83,7 @@ llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
       request.threads = threads;
     }
   CompileReport report;
-  if (llvm::Error error = compileModel(model->path, artifact->path, compile, &report))
+  if (llvm::Error error = compileModel(model, artifact->path, compile, &report))
     return std::move(error);
   std::vector<MeasuredKernel> kernels;
   try {
@@ -123,6 +123,27 @@ llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
     }
   } catch (const std::exception &error) {
     return llvm::createStringError(error.what());
+  }
+  return kernels;
+}
+
+llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
+                                                  const SweepOptions &options) {
+  auto model = Temporary::make("onnx");
+  if (!model)
+    return model.takeError();
+  if (llvm::Error error = writeModel(network, model->path))
+    return std::move(error);
+  std::vector<MeasuredKernel> kernels;
+  for (const std::string &backend : network.backends) {
+    auto measured = sweep(network, model->path, backend, options);
+    if (!measured && backend == "halide" && measured.errorIsA<CompileError>()) {
+      llvm::consumeError(measured.takeError()); // it is not built in
+      continue;
+    }
+    if (!measured)
+      return measured.takeError();
+    kernels.insert(kernels.end(), measured->begin(), measured->end());
   }
   return kernels;
 }

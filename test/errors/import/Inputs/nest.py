@@ -22,7 +22,9 @@ def text(number, value):
 graph = text(2, "g")
 for _ in range(int(sys.argv[1])):
     attribute = text(1, "then_branch") + field(6, graph) + varint(20 << 3) + varint(5)
-    graph = field(1, text(1, "c") + text(2, "y") + text(4, "If") + field(5, attribute)) + text(2, "g")
+    graph = field(1, text(1, "c") + text(2, "y") + text(4, "If") + field(5, attribute)) + text(
+        2, "g"
+    )
 opset = text(1, "") + varint(2 << 3) + varint(17)
 with open(sys.argv[2], "wb") as file:
     file.write(varint(1 << 3) + varint(8) + field(7, graph) + field(8, opset))
