@@ -26,6 +26,8 @@ public:
   CostModel &cost() { return *combined; }
   Evaluator &evaluator() { return *theEvaluator; }
   Strategy &strategy() { return *theStrategy; }
+  /// Of the evaluators `table` and `synthetic`, else null.
+  const Table *storedTable() const { return table ? &*table : nullptr; }
 
 private:
   explicit Setup(const Space &space) : space(space) {}

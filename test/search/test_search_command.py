@@ -168,3 +168,24 @@ def test_template(tmp_path):
     space.write_text(TEMPLATE.replace("local4", "window"))
     wrong = attune("search", space, "-o", tmp_path / "other")
     assert wrong.returncode == 1 and "found `window`" in wrong.stderr
+
+
+def test_compare(space):
+    result = attune("search", "compare", space, "--seeds=2", "--top=0.02", "--strategies",
+                    "nsga2,tiers:initial=20:trees=10", "--budget=40", "--samples=50")  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    first, *rows, last = result.stdout.splitlines()
+    assert first.endswith("budget 40, 2 seeds: medians")
+    assert [row.split()[0] for row in rows[1:]] == [
+        "random", "nsga2", "tiers:initial=20:trees=10",
+    ]  # fmt: skip
+    assert last.startswith("ranker after 50 random members: tau 0.")
+    numbers = json.loads(attune("search", "compare", space, "--seeds=2", "--json").stdout)
+    assert [s["strategy"] for s in numbers["strategies"]] == ["evolution", "rank", "tiers", "hat"]
+    assert all(len(s["until_top"]) == 2 for s in numbers["strategies"])
+
+
+def test_compare_needs_a_table(tmp_path):
+    result = attune("search", "compare", worker_space(tmp_path))
+    assert result.returncode == 1
+    assert "compared on a table: the evaluator is `table` or `synthetic`" in result.stderr

@@ -99,6 +99,8 @@ int searchCommand(Args args) {
     return searchFinalists(args.drop_front());
   if (!args.empty() && args[0] == "export")
     return searchExport(args.drop_front());
+  if (!args.empty() && args[0] == "compare")
+    return searchCompare(args.drop_front());
   if (!args.empty() && args[0] == "table")
     return searchTable(args.drop_front());
 
@@ -107,7 +109,7 @@ int searchCommand(Args args) {
   bool resume = false, progress = false;
   std::vector<std::string> positional;
   Options parser("search", "SPACE.yaml -o STUDY [options] | report|export|finalists|build STUDY | "
-                           "table SPACE.yaml");
+                           "compare|table SPACE.yaml");
   parser.addString("o", "STUDY", "folder of the study", folder);
   parser.addSwitch("resume", "go on with a study that was interrupted, or has a larger budget now",
                    resume);

@@ -9,6 +9,7 @@ namespace attune::tools {
 
 int searchReport(Args args);
 int searchBuild(Args args);
+int searchCompare(Args args);
 int searchExport(Args args);
 int searchFinalists(Args args);
 int searchTable(Args args);
