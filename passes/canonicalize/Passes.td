@@ -145,8 +145,10 @@ def SelectChoices : Pass<"attune-select-choices"> {
   let summary = "Replace choices by their selected alternatives.";
   let description = [{
     Every `attune.choice` with `selected` becomes the body of that alternative; nested ones too.
-    `choose=label=alternative` selects by name first. Choices without a selection stay, or are errors
-    with `require`, as code generation needs.
+    `choose=label=alternative` selects by name first, and so does `file`, a JSON object of labels and
+    alternatives, which must name every choice. Choices without a selection stay, or are errors with
+    `require`, as code generation needs. Errors: labels and alternatives that do not exist, choices that
+    the file leaves out.
 
     Before:
     ```mlir
@@ -163,6 +165,7 @@ def SelectChoices : Pass<"attune-select-choices"> {
   }];
   let options = [
     ListOption<"choose", "choose", "std::string", "Selections, label=alternative">,
+    Option<"file", "file", "std::string", "", "JSON file with a selection for every choice">,
     Option<"require", "require", "bool", "false", "Whether a choice without a selection is an error">
   ];
   let statistics = [Statistic<"numReplaced", "replaced", "Choices replaced">];

@@ -1,4 +1,5 @@
 #include "attune/passes/Passes.h"
+#include "attune/passes/canonicalize/ChoiceFile.h"
 
 #include "mlir/IR/PatternMatch.h"
 
@@ -13,9 +14,14 @@ struct SelectChoices : impl::SelectChoicesBase<SelectChoices> {
   using SelectChoicesBase::SelectChoicesBase;
 
   void runOnOperation() override {
-    for (StringRef selection : choose)
-      if (failed(select(selection)))
+    for (StringRef selection : choose) {
+      // Names of alternatives have no `=`, those of ONNX nodes may.
+      auto [label, name] = selection.rsplit('=');
+      if (failed(select("choose", label, name)))
         return signalPassFailure();
+    }
+    if (!file.empty() && failed(selectFromFile()))
+      return signalPassFailure();
     // Outer choices first: what stands in an alternative that is not selected does not matter.
     SmallVector<ChoiceOp> work;
     collect(getOperation()->getRegions(), work);
@@ -37,9 +43,25 @@ struct SelectChoices : impl::SelectChoicesBase<SelectChoices> {
   }
 
 private:
-  /// `selection`: label=alternative.
-  LogicalResult select(StringRef selection) {
-    auto [label, name] = selection.split('=');
+  LogicalResult selectFromFile() {
+    auto selections = readChoiceFile(file);
+    if (!selections)
+      return getOperation()->emitError("file: ") << llvm::toString(selections.takeError());
+    for (const auto &[label, name] : *selections)
+      if (failed(select(file, label, name)))
+        return failure();
+    bool complete = true;
+    getOperation()->walk([&](ChoiceOp op) {
+      if (llvm::any_of(*selections, [&](const Selection &s) { return s.first == op.getLabel(); }))
+        return;
+      complete = false;
+      op.emitOpError("choice `") << op.getLabel() << "` has no alternative in " << file;
+    });
+    return success(complete);
+  }
+
+  /// `from`: who asks, for messages.
+  LogicalResult select(StringRef from, StringRef label, StringRef name) {
     bool found = false, valid = true;
     getOperation()->walk([&](ChoiceOp op) {
       if (op.getLabel() != label)
@@ -55,7 +77,7 @@ private:
       llvm::interleaveComma(op.getNames().getAsValueRange<StringAttr>(), error);
     });
     if (!found)
-      getOperation()->emitError("choose: no choice is labelled `") << label << "`";
+      getOperation()->emitError(from) << ": no choice is labelled `" << label << "`";
     return success(found && valid);
   }
 

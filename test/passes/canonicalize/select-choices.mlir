@@ -3,12 +3,34 @@
 // RUN: not attune-opt %s -attune-select-choices="require" 2>&1 | FileCheck %s --check-prefix=REQUIRE
 // RUN: not attune-opt %s -attune-select-choices="choose=inner=triple" 2>&1 | FileCheck %s --check-prefix=NAME
 // RUN: not attune-opt %s -attune-select-choices="choose=other=double" 2>&1 | FileCheck %s --check-prefix=LABEL
+// RUN: echo '{"inner": "double", "outer": "exponential", "never": "only", "open": "only", "closed": "keep"}' >%t.json
+// RUN: attune-opt %s -attune-select-choices="file=%t.json" | FileCheck %s --check-prefix=FILE
+// RUN: echo '{"inner": "double", "other": "double"}' >%t.json
+// RUN: not attune-opt %s -attune-select-choices="file=%t.json" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// RUN: echo '{"inner": "triple"}' >%t.json
+// RUN: not attune-opt %s -attune-select-choices="file=%t.json" 2>&1 | FileCheck %s --check-prefix=NAME
+// RUN: echo '{"inner": "double", "outer": "sine", "never": "only", "closed": "keep"}' >%t.json
+// RUN: not attune-opt %s -attune-select-choices="file=%t.json" 2>&1 | FileCheck %s --check-prefix=MISSING
+// RUN: echo '{"inner": 1}' >%t.json
+// RUN: not attune-opt %s -attune-select-choices="file=%t.json" 2>&1 | FileCheck %s --check-prefix=TYPE
+// RUN: echo '["inner"]' >%t.json
+// RUN: not attune-opt %s -attune-select-choices="file=%t.json" 2>&1 | FileCheck %s --check-prefix=OBJECT
+// RUN: not attune-opt %s -attune-select-choices="file=%t.none" 2>&1 | FileCheck %s --check-prefix=READ
 // RUN: not attune-opt %s -attune-decompose 2>&1 | FileCheck %s --check-prefix=DECOMPOSE
 
 // REQUIRE: error: 'attune.choice' op unsupported: choice `inner` has no selected alternative, found negate, double
 // NAME: error: 'attune.choice' op choice `inner` has no alternative `triple`, found negate, double
 // LABEL: error: choose: no choice is labelled `other`
+// UNKNOWN: error: {{.*}}.json: no choice is labelled `other`
+// MISSING: error: 'attune.choice' op choice `open` has no alternative in {{.*}}.json
+// TYPE: error: file: {{.*}}.json: the alternative of choice `inner` is not a string
+// OBJECT: error: file: {{.*}}.json is not a JSON object of choices and alternatives
+// READ: error: file: cannot read {{.*}}: No such file or directory
 // DECOMPOSE: unsupported: choice `{{.*}}` has no selected alternative
+
+// FILE-NOT: attune.choice
+// FILE: arith.addf
+// FILE-NOT: attune.choice
 
 // CHECK-LABEL: func @nested
 // CHECK-SAME: %[[X:[a-z0-9]+]]: f32
