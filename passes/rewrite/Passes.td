@@ -32,6 +32,55 @@ def ChooseForms : Pass<"attune-choose-forms", "::mlir::func::FuncOp"> {
   ];
 }
 
+def MakeChoices : Pass<"attune-make-choices", "::mlir::func::FuncOp"> {
+  let summary = "Turn operators of a model into choices of an architecture search.";
+  let description = [{
+    Every operator of one of the `kinds` becomes an `attune.choice` between what stands there and the
+    `alternatives`, which get the same operands; their results have the same types. The label is the
+    name of the ONNX node (with `.2`, `.3` where it is not the only one). Nothing is selected. Works on
+    a model behind the raise stage.
+
+    Kind `attention`, for softmax attention of any masks, scores, grouped queries:
+
+    | alternative | is | legal where |
+    | --- | --- | --- |
+    | `softmax` | what stands there | |
+    | `linear` | `sum_j w v_j / (sum_j w + 1e-6)`, `w = relu(q) . relu(k) c_j` | scores are products of queries and keys, a bias per key (`c_j` is its exponential) and a mask of keys or of the future; positive scale; no sink, no cache |
+    | `cosformer` | `w` also times `cos(pi/2 (i - j) / max(N, M))`, the sum at least 1e-6 | as `linear`, with static lengths |
+    | `localN` | softmax over keys at most N positions away; a row that sees none is 0 | as many queries as keys, or known positions |
+
+    Before:
+    ```mlir
+    %o = attune.attention ins(%q, %k, %v : tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>) -> tensor<1x8x?x64xf32>
+    ```
+    After, with `alternatives=linear`:
+    ```mlir
+    %o = attune.choice "/layer.0/MatMul_1" ins(%q, %k, %v : ...) -> tensor<1x8x?x64xf32> alternative softmax {
+    ^bb0(%a: tensor<1x8x?x64xf32>, %b: tensor<1x8x?x64xf32>, %c: tensor<1x8x?x64xf32>):
+      %s = attune.attention ins(%a, %b, %c : ...) -> tensor<1x8x?x64xf32>
+      attune.yield %s : tensor<1x8x?x64xf32>
+    } alternative linear {
+    ^bb0(%a: tensor<1x8x?x64xf32>, %b: tensor<1x8x?x64xf32>, %c: tensor<1x8x?x64xf32>):
+      %l = attune.linear_attention ins(%a, %b, %c : ...) {...} -> tensor<1x8x?x64xf32> phi_q {...} phi_k {...}
+      attune.yield %l : tensor<1x8x?x64xf32>
+    }
+    ```
+    An operator with no other legal alternative stays. Remarks of category `attune-rewrite`: `ChoiceMade`,
+    and `AlternativeRefused` with the reason. Errors: unknown kinds and alternatives.
+  }];
+  let options = [
+    ListOption<"kinds", "kinds", "std::string", "Kinds of operators: attention">,
+    ListOption<"alternatives", "alternatives", "std::string", "What to choose from beside what is there">
+  ];
+  let dependentDialects = ["::attune::AttuneDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numMade", "made", "Choices made">,
+    Statistic<"numRefused", "refused", "Alternatives that cannot stand for an operator">
+  ];
+}
+
 def MergeProjections : Pass<"attune-merge-projections", "::mlir::func::FuncOp"> {
   let summary = "Make one matrix product of several with the same left operand.";
   let description = [{
