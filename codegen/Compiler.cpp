@@ -19,11 +19,13 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
+#include <set>
 
 using namespace mlir;
 
@@ -141,6 +143,9 @@ public:
     for (auto &[name, add] : stages) {
       if (llvm::Error error = stage(name, add))
         return error;
+      if (name == "raise" && !options.choices.empty())
+        if (llvm::Error error = choose())
+          return error;
       if (options.stopAfter == name)
         return writeText(output);
     }
@@ -155,6 +160,27 @@ public:
     if (options.stopAfter == "fuse" || options.emit == EmitKind::MLIR)
       return writeText(output);
     return emit(*backend, *oracle, output);
+  }
+
+  llvm::Expected<std::vector<ModelChoice>> findChoices(StringRef model,
+                                                       ArrayRef<std::string> alternatives) {
+    if (llvm::Error error = import(model))
+      return std::move(error);
+    if (llvm::Error error = stage("canonicalize", addCanonicalizeStage))
+      return std::move(error);
+    if (llvm::Error error = stage("raise", addRaiseStage))
+      return std::move(error);
+    if (llvm::Error error = makeChoices(alternatives))
+      return std::move(error);
+    std::vector<ModelChoice> found;
+    module->walk([&](ChoiceOp op) {
+      ModelChoice &choice = found.emplace_back();
+      choice.label = op.getLabel().str();
+      for (StringRef name : op.getNames().getAsValueRange<StringAttr>())
+        choice.alternatives.push_back(name.str());
+      collectNodeNames(op.getLoc(), choice.nodes);
+    });
+    return found;
   }
 
 private:
@@ -175,6 +201,43 @@ private:
   static llvm::Error userError(llvm::Error error) {
     return llvm::make_error<CompileError>(CompileError::Kind::User,
                                           llvm::toString(std::move(error)));
+  }
+
+  /// Passes whose errors are the user's: what is wrong are labels and names.
+  llvm::Error runUserPasses(PassManager &pm) {
+    if (succeeded(pm.run(*module)))
+      return llvm::Error::success();
+    return llvm::make_error<CompileError>(CompileError::Kind::User,
+                                          llvm::toString(diagnostics.take("choices")));
+  }
+
+  llvm::Error makeChoices(ArrayRef<std::string> alternatives) {
+    PassManager pm(&context);
+    MakeChoicesOptions make;
+    make.kinds.push_back("attention");
+    llvm::append_range(make.alternatives, alternatives);
+    pm.addNestedPass<func::FuncOp>(createMakeChoices(std::move(make)));
+    return runUserPasses(pm);
+  }
+
+  /// Makes the choices that the module does not have yet, and has them all decided.
+  llvm::Error choose() {
+    llvm::StringSet<> present;
+    module->walk([&](ChoiceOp op) { present.insert(op.getLabel()); });
+    std::set<std::string> alternatives;
+    SelectChoicesOptions select;
+    for (const auto &[label, alternative] : options.choices) {
+      select.choose.push_back(label + "=" + alternative);
+      if (!present.contains(label))
+        alternatives.insert(alternative);
+    }
+    if (!alternatives.empty())
+      if (llvm::Error error = makeChoices(llvm::to_vector(alternatives)))
+        return error;
+    PassManager pm(&context);
+    select.require = true;
+    pm.addPass(createSelectChoices(std::move(select)));
+    return runUserPasses(pm);
   }
 
   /// A form that was asked for must be that of some operator.
@@ -258,7 +321,8 @@ private:
   }
 
   llvm::Error stage(StringRef name, llvm::function_ref<void(OpPassManager &)> add) {
-    if (options.reference && (name == "raise" || name == "rewrite"))
+    // Choices are between raised operators.
+    if (options.reference && (name == "rewrite" || (name == "raise" && options.choices.empty())))
       return llvm::Error::success();
     Timer timer(report, name);
     PassManager pm(&context);
@@ -392,6 +456,14 @@ llvm::Error compileModel(StringRef model, StringRef output, const CompileOptions
                          CompileReport *report) {
   CompileReport unused;
   return Compilation(options, report ? *report : unused).run(model, output);
+}
+
+llvm::Expected<std::vector<ModelChoice>> findChoices(StringRef model,
+                                                     ArrayRef<std::string> alternatives,
+                                                     const CompileOptions &options,
+                                                     CompileReport *report) {
+  CompileReport unused;
+  return Compilation(options, report ? *report : unused).findChoices(model, alternatives);
 }
 
 } // namespace attune

@@ -59,6 +59,9 @@ struct CompileOptions {
   std::string functions;
   /// The form (`attune.form`) of every operator that has it; empty: by cost.
   std::string form;
+  /// The alternative of every choice, by label, of those that a module in MLIR has or that
+  /// `attune-make-choices` makes behind the raise stage; empty: the model as it is.
+  std::vector<std::pair<std::string, std::string>> choices;
   /// Calls to price, see CompileReport::predictions; `onlyPredict` generates no code.
   std::vector<CostRequest> predict;
   bool onlyPredict = false;
@@ -97,6 +100,20 @@ struct CompileReport {
 /// ("-" for standard output of textual kinds).
 llvm::Error compileModel(llvm::StringRef model, llvm::StringRef output,
                          const CompileOptions &options, CompileReport *report = nullptr);
+
+/// An operator of a model in whose place a search may put another one.
+struct ModelChoice {
+  std::string label;
+  std::vector<std::string> alternatives; ///< the first one is what the model has
+  std::vector<std::string> nodes;        ///< ONNX nodes that it stands for
+};
+
+/// The choices of a model between what it has and these alternatives, in its order. The report says
+/// in remarks (`AlternativeRefused`) which ones are not legal where.
+llvm::Expected<std::vector<ModelChoice>> findChoices(llvm::StringRef model,
+                                                     llvm::ArrayRef<std::string> alternatives,
+                                                     const CompileOptions &options,
+                                                     CompileReport *report = nullptr);
 
 } // namespace attune
 #endif

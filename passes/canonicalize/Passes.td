@@ -146,9 +146,9 @@ def SelectChoices : Pass<"attune-select-choices"> {
   let description = [{
     Every `attune.choice` with `selected` becomes the body of that alternative; nested ones too.
     `choose=label=alternative` selects by name first, and so does `file`, a JSON object of labels and
-    alternatives, which must name every choice. Choices without a selection stay, or are errors with
+    alternatives, which must leave no choice open. Choices without a selection stay, or are errors with
     `require`, as code generation needs. Errors: labels and alternatives that do not exist, choices that
-    the file leaves out.
+    the file leaves open.
 
     Before:
     ```mlir
@@ -165,7 +165,7 @@ def SelectChoices : Pass<"attune-select-choices"> {
   }];
   let options = [
     ListOption<"choose", "choose", "std::string", "Selections, label=alternative">,
-    Option<"file", "file", "std::string", "", "JSON file with a selection for every choice">,
+    Option<"file", "file", "std::string", "", "JSON file with a selection for every choice that has none">,
     Option<"require", "require", "bool", "false", "Whether a choice without a selection is an error">
   ];
   let statistics = [Statistic<"numReplaced", "replaced", "Choices replaced">];

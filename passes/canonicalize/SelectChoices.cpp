@@ -52,7 +52,7 @@ private:
         return failure();
     bool complete = true;
     getOperation()->walk([&](ChoiceOp op) {
-      if (llvm::any_of(*selections, [&](const Selection &s) { return s.first == op.getLabel(); }))
+      if (op.getSelected())
         return;
       complete = false;
       op.emitOpError("choice `") << op.getLabel() << "` has no alternative in " << file;

@@ -120,12 +120,11 @@ private:
       YieldOp::create(builder, op->getLoc(), result);
       kept.push_back(builder.getStringAttr(name));
     }
-    if (kept.size() < 2)
-      return;
     builder.setInsertionPoint(op);
+    IntegerAttr selected = kept.size() == 1 ? builder.getI64IntegerAttr(0) : IntegerAttr();
     auto whole = ChoiceOp::create(builder, op->getLoc(), op->getResult(0).getType(),
                                   inputs.getArrayRef(), labelOf(op, kind, labels),
-                                  builder.getArrayAttr(kept), IntegerAttr(), kept.size());
+                                  builder.getArrayAttr(kept), selected, kept.size());
     for (auto [alternative, body] : llvm::zip(whole.getAlternatives(), bodies))
       alternative.takeBody(body);
     op->getResult(0).replaceAllUsesWith(whole.getResult(0));

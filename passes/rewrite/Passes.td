@@ -37,8 +37,8 @@ def MakeChoices : Pass<"attune-make-choices", "::mlir::func::FuncOp"> {
   let description = [{
     Every operator of one of the `kinds` becomes an `attune.choice` between what stands there and the
     `alternatives`, which get the same operands; their results have the same types. The label is the
-    name of the ONNX node (with `.2`, `.3` where it is not the only one). Nothing is selected. Works on
-    a model behind the raise stage.
+    name of the ONNX node (with `.2`, `.3` where it is not the only one). Nothing is selected, but where
+    no alternative is legal. Works on a model behind the raise stage.
 
     Kind `attention`, for softmax attention of any masks, scores, grouped queries:
 
@@ -65,7 +65,7 @@ def MakeChoices : Pass<"attune-make-choices", "::mlir::func::FuncOp"> {
       attune.yield %l : tensor<1x8x?x64xf32>
     }
     ```
-    An operator with no other legal alternative stays. Remarks of category `attune-rewrite`: `ChoiceMade`,
+    An operator with further results that are used stays. Remarks of category `attune-rewrite`: `ChoiceMade`,
     and `AlternativeRefused` with the reason. Errors: unknown kinds and alternatives.
   }];
   let options = [

@@ -1,5 +1,6 @@
 #include "attune/tools/attune/Options.h"
 #include "attune/dialect/Attune.h"
+#include "attune/passes/canonicalize/ChoiceFile.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -86,6 +87,16 @@ void Options::addCompileOptions(CompileOptions &compile) {
       [&compile](StringRef text) { return addShape(text, compile); });
   addString("functions", "F.onnx", "function bodies for operators without a converter",
             compile.functions);
+  add("choices", "FILE.json",
+      "put alternatives in place of attention: a JSON object of ONNX nodes and softmax, linear, "
+      "cosformer or localN, as `attune search` writes it",
+      [&compile](StringRef text) -> llvm::Error {
+        auto choices = readChoiceFile(text);
+        if (!choices)
+          return choices.takeError();
+        compile.choices = std::move(*choices);
+        return llvm::Error::success();
+      });
   add("backend", "NAME", "who generates kernels: auto (default: by cost), mlir or halide",
       [&compile](StringRef text) -> llvm::Error {
         if (text != "auto" && text != "mlir" && text != "halide")

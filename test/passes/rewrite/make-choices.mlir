@@ -98,7 +98,7 @@ func.func @masked(%q: tensor<?x2x?x8xf32>, %seen: tensor<?x?xi1>, %bias: tensor<
 
 // What linear attention cannot carry leaves the window.
 // CHECK-LABEL: @capped
-// CHECK: attune.choice
+// CHECK: alternative softmax
 // CHECK-NOT: alternative linear
 // CHECK: alternative local3
 // REMARK: no linear: its scores are more than products of queries and keys, a bias per key and a mask
@@ -113,7 +113,7 @@ func.func @capped(%q: tensor<1x2x?x8xf32>) -> tensor<1x2x?x8xf32> {
 
 // A mask that is no mask of keys: it depends on the head.
 // CHECK-LABEL: @heads
-// CHECK: attune.choice
+// CHECK: alternative softmax
 // CHECK-NOT: alternative linear
 // CHECK: alternative local3
 // CHECK: arith.andi
@@ -130,8 +130,9 @@ func.func @heads(%q: tensor<1x2x?x8xf32>) -> tensor<1x2x?x8xf32> {
 // -----
 
 // CHECK-LABEL: @sink
-// CHECK-NOT: attune.choice
-// CHECK: attune.attention
+// CHECK: attune.choice {{.*}} {selected = 0 : i64} -> tensor<1x2x?x8xf32> alternative softmax
+// CHECK-NOT: alternative
+// CHECK: return
 // REMARK: no linear: it has a sink
 // REMARK: no local3: it is not known to have as many queries as keys
 func.func @sink(%q: tensor<1x2x?x8xf32>, %k: tensor<1x2x?x8xf32>, %s: tensor<2xf32>) -> tensor<1x2x?x8xf32> {
@@ -153,6 +154,7 @@ func.func @cross(%q: tensor<1x2x5x8xf32>, %k: tensor<1x1x7x8xf32>) -> tensor<1x2
 // -----
 
 // CHECK-LABEL: @negative
+// CHECK: alternative softmax
 // CHECK-NOT: alternative linear
 // REMARK: no linear: its scale is not a positive constant
 func.func @negative(%q: tensor<1x2x4x8xf32>, %c: f32) -> tensor<1x2x4x8xf32> {
@@ -164,6 +166,7 @@ func.func @negative(%q: tensor<1x2x4x8xf32>, %c: f32) -> tensor<1x2x4x8xf32> {
 
 // CHECK-LABEL: @sums
 // CHECK-NOT: attune.choice
+// CHECK: return
 // REMARK: no linear: another result than the first is used
 func.func @sums(%q: tensor<1x2x4x8xf32>) -> (tensor<1x2x4x8xf32>, tensor<1x2x4xf32>) {
   %o, %lse = attune.attention ins(%q, %q, %q : tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>) -> tensor<1x2x4x8xf32> lse(tensor<1x2x4xf32>)
@@ -174,6 +177,7 @@ func.func @sums(%q: tensor<1x2x4x8xf32>) -> (tensor<1x2x4x8xf32>, tensor<1x2x4xf
 
 // Causal, with keys of a cache in front.
 // CHECK-LABEL: @decode
+// CHECK: alternative softmax
 // CHECK-NOT: alternative linear
 // CHECK: alternative local3
 // REMARK: no linear: its keys lie in a cache
