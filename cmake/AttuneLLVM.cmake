@@ -1,5 +1,8 @@
 # LLVM and MLIR 22 from the distribution: shared libMLIR and libLLVM, RTTI on.
 find_package(MLIR 22.1 REQUIRED CONFIG HINTS /usr/lib/llvm-22/lib/cmake/mlir)
+if(NOT NVPTX IN_LIST LLVM_TARGETS_TO_BUILD)
+  message(FATAL_ERROR "LLVM ${LLVM_VERSION} was built without its NVPTX target, which --target=cuda needs")
+endif()
 set(MLIR_TABLEGEN_EXE ${LLVM_TOOLS_BINARY_DIR}/mlir-tblgen)
 separate_arguments(ATTUNE_LLVM_DEFINITIONS NATIVE_COMMAND ${LLVM_DEFINITIONS})
 foreach(type EXE SHARED MODULE)

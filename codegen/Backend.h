@@ -31,6 +31,9 @@ public:
   virtual llvm::SmallVector<Price> prices(KernelOp kernel) const = 0;
   /// The emitter of that name; null where kernels have no predictions.
   virtual const KernelEmitter *named(llvm::StringRef emitter) const { return nullptr; }
+  /// Completes the module of all kernels, before it is lowered: code for a device becomes data of
+  /// it. That code, as text; empty where there is none.
+  virtual llvm::Expected<std::string> finish(mlir::ModuleOp kernels) const { return std::string(); }
 };
 
 } // namespace attune::codegen

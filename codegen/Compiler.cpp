@@ -2,6 +2,7 @@
 
 #include "attune/codegen/Artifact.h"
 #include "attune/codegen/CpuBackend.h"
+#include "attune/codegen/CudaBackend.h"
 #include "attune/codegen/ExportProgram.h"
 #include "attune/codegen/Kernels.h"
 #include "attune/codegen/OpenClBackend.h"
@@ -12,6 +13,7 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/Pipelines.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Remarks.h"
 #include "mlir/IR/Verifier.h"
@@ -112,10 +114,11 @@ public:
     auto target = codegen::CpuTarget::parse(options.cpu);
     if (!target)
       return userError(target.takeError());
-    if (onDevice() && backendKind() == codegen::BackendKind::Mlir)
-      return llvm::make_error<CompileError>(CompileError::Kind::User,
-                                            "--backend=mlir makes kernels for the CPU only, for " +
-                                                options.target + " there is halide");
+    if (llvm::Error error = checkOptions())
+      return error;
+    auto gpu = codegen::GpuTarget::parse(options.gpu);
+    if (!gpu)
+      return userError(gpu.takeError());
     if (llvm::Error error = import(model))
       return error;
     if (options.stopAfter == "import")
@@ -126,7 +129,7 @@ public:
       return userError(machine.takeError());
     report.calibration = machine->source;
     auto oracle = std::make_shared<codegen::MachineOracle>(std::move(*machine));
-    std::unique_ptr<codegen::TargetBackend> backend = makeBackend(*target, oracle);
+    std::unique_ptr<codegen::TargetBackend> backend = makeBackend(*target, *gpu, oracle);
     codegen::OracleFormPrices prices(*oracle);
     using AddStage = std::function<void(OpPassManager &)>;
     std::pair<StringRef, AddStage> stages[] = {
@@ -195,6 +198,7 @@ private:
     registerAllDialects(registry);
     registerBuiltinDialectTranslation(registry);
     registerLLVMDialectTranslation(registry);
+    registry.insert<NVVM::NVVMDialect>();
     return registry;
   }
 
@@ -240,6 +244,20 @@ private:
     return runUserPasses(pm);
   }
 
+  /// Options that do not go together.
+  llvm::Error checkOptions() {
+    auto refuse = [](const llvm::Twine &why) {
+      return llvm::make_error<CompileError>(CompileError::Kind::User, why.str());
+    };
+    if (options.target == "opencl" && backendKind() == codegen::BackendKind::Mlir)
+      return refuse("--backend=mlir makes kernels for the CPU only, for opencl there is halide");
+    if (options.target == "cuda" && backendKind() == codegen::BackendKind::Halide)
+      return refuse("--backend=halide makes no kernels for cuda, there is mlir");
+    if (options.target != "cuda" && options.emit == EmitKind::PTX)
+      return refuse("--emit=ptx needs --target=cuda");
+    return llvm::Error::success();
+  }
+
   /// A form that was asked for must be that of some operator.
   llvm::Error checkForm() {
     std::optional<Form> wanted = symbolizeForm(options.form);
@@ -268,7 +286,10 @@ private:
   bool onDevice() const { return options.target != "cpu"; }
 
   std::unique_ptr<codegen::TargetBackend>
-  makeBackend(codegen::CpuTarget target, std::shared_ptr<const codegen::CostOracle> oracle) const {
+  makeBackend(codegen::CpuTarget target, codegen::GpuTarget gpu,
+              std::shared_ptr<const codegen::CostOracle> oracle) const {
+    if (options.target == "cuda")
+      return std::make_unique<codegen::CudaBackend>(std::move(target), std::move(gpu));
     if (onDevice())
       return std::make_unique<codegen::OpenClBackend>(std::move(target));
     return std::make_unique<codegen::CpuBackend>(std::move(target), backendKind(),
@@ -397,6 +418,11 @@ private:
       return llvm::Error::success();
 
     Timer timer(report, "emit");
+    llvm::Expected<std::string> device = backend.finish(*kernels.module);
+    if (!device)
+      return internalError(device.takeError());
+    if (options.emit == EmitKind::PTX)
+      return writeFile(output, *device);
     if (llvm::Error error = codegen::lowerToLLVM(*kernels.module, backend.target()))
       return internalError(std::move(error));
     if (options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVMIR) {

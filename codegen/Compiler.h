@@ -38,13 +38,15 @@ public:
 };
 
 /// What `--emit` writes.
-enum class EmitKind { Artifact, Object, Assembly, LLVMIR, MLIR };
+enum class EmitKind { Artifact, Object, Assembly, LLVMIR, MLIR, PTX };
 
 struct CompileOptions {
-  /// What kernels run on: cpu or opencl.
+  /// What kernels run on: cpu, opencl or cuda.
   std::string target = "cpu";
   /// Of the kernels, or of the host code around those of a device.
   std::string cpu = "host";
+  /// The GPU of the target cuda: sm_80 or sm_90a.
+  std::string gpu = "sm_80";
   EmitKind emit = EmitKind::Artifact;
   /// Stop after this stage and write MLIR: import, canonicalize, raise, rewrite or fuse.
   std::string stopAfter;

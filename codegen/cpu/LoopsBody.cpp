@@ -98,8 +98,8 @@ void LoopsBody::cloneRegion() {
   for (Operation &inner : body.without_terminator())
     b.clone(inner, map);
   for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
-    auto store = bufferization::MaterializeInDestinationOp::create(
-        b, loc, map.lookup(value), entry->getArgument(inputs + i));
+    auto store = bufferization::MaterializeInDestinationOp::create(b, loc, map.lookup(value),
+                                                                   entry->getArgument(inputs + i));
     store.setRestrict(true);
     store.setWritable(true);
   }
@@ -251,10 +251,9 @@ FailureOr<HostExpr> LoopsBody::hostExpr(Value value) {
 FailureOr<HostExpr> LoopsBody::extentOf(Value memref, int64_t axis) {
   auto type = cast<MemRefType>(memref.getType());
   if (!type.isDynamicDim(axis))
-    return HostExpr(
-        [size = type.getDimSize(axis)](OpBuilder &b, Location loc, ValueRange, Value) {
-          return arith::ConstantIndexOp::create(b, loc, size).getResult();
-        });
+    return HostExpr([size = type.getDimSize(axis)](OpBuilder &b, Location loc, ValueRange, Value) {
+      return arith::ConstantIndexOp::create(b, loc, size).getResult();
+    });
   if (Operation *producer = memref.getDefiningOp()) {
     if (auto alloc = dyn_cast<memref::AllocOp>(producer))
       return hostExpr(alloc.getDynamicSizes()[type.getDynamicDimIndex(axis)]);
@@ -335,7 +334,8 @@ LogicalResult LoopsBody::moveAllocations() {
 }
 
 /// A dense row-major memref over a raw pointer.
-static Value memrefFromPointer(KernelBuilder &kb, Value pointer, MemRefType type, ValueRange extents) {
+static Value memrefFromPointer(KernelBuilder &kb, Value pointer, MemRefType type,
+                               ValueRange extents) {
   LLVMTypeConverter converter(kb.b.getContext());
   Type struct_ = converter.convertType(type);
   auto desc = MemRefDescriptor::poison(kb.b, kb.loc, struct_);

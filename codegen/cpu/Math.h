@@ -26,6 +26,9 @@ class Pass;
 
 namespace attune::codegen {
 
+/// Marks the scalar calls of sines that stay calls, for huge angles.
+inline constexpr llvm::StringLiteral kLeftToLibm = "attune.libm";
+
 void populateMathPolynomialPatterns(mlir::RewritePatternSet &patterns, const CpuTarget &target);
 void populateExpandMathPatterns(mlir::RewritePatternSet &patterns, const CpuTarget &target);
 std::unique_ptr<mlir::Pass> createExpandMathPass(const CpuTarget &target);

@@ -256,9 +256,6 @@ Value trigPolynomial(const MathBuilder &m, Value x, int quadrants) {
   return m.cast(m.f32(), m.ixor(m.cast(m.i32(), magnitude), sign));
 }
 
-/// Marks the scalar calls that stay calls.
-constexpr StringLiteral kLibm = "attune.libm";
-
 /// The polynomial, and libm lane by lane where an argument is huge.
 template <typename Op> Value expandTrig(const MathBuilder &m, Value x, int quadrants) {
   Value fast = trigPolynomial(m, x, quadrants);
@@ -272,7 +269,7 @@ template <typename Op> Value expandTrig(const MathBuilder &m, Value x, int quadr
   }
   auto call = [&](OpBuilder &b, Location loc, Value scalar) -> Value {
     auto op = Op::create(b, loc, scalar);
-    op->setAttr(kLibm, b.getUnitAttr());
+    op->setAttr(kLeftToLibm, b.getUnitAttr());
     return op;
   };
   auto slow = [&](OpBuilder &b, Location loc) {
@@ -368,7 +365,7 @@ struct ExpandUnary : OpRewritePattern<Op> {
   ExpandUnary(MLIRContext *context, const CpuTarget &target)
       : OpRewritePattern<Op>(context), target(target) {}
   LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
-    if (!getElementTypeOrSelf(op.getType()).isF32() || op->hasAttr(kLibm))
+    if (!getElementTypeOrSelf(op.getType()).isF32() || op->hasAttr(kLeftToLibm))
       return failure();
     MathBuilder m{rewriter, op.getLoc(), target, op.getType()};
     Value result = expand(m, op.getOperand());

@@ -8,9 +8,8 @@ import attune_cli as cli
 import numpy as np
 import onnx
 import pytest
-import small
 from attune_ctypes import RuntimeFault, Session
-from models import language
+from models import language, small
 from models.spelling import SPELLINGS
 
 ZOO = Path(__file__).resolve().parents[1] / "data" / "zoo"

@@ -18,10 +18,11 @@ static llvm::Error setEmit(llvm::StringRef text, EmitKind &emit) {
                   .Case("asm", EmitKind::Assembly)
                   .Case("llvm", EmitKind::LLVMIR)
                   .Case("mlir", EmitKind::MLIR)
+                  .Case("ptx", EmitKind::PTX)
                   .Default(std::nullopt);
   if (!kind)
-    return llvm::createStringError("--emit accepts so, obj, asm, llvm or mlir, found `" + text +
-                                   "`");
+    return llvm::createStringError("--emit accepts so, obj, asm, llvm, mlir or ptx, found `" +
+                                   text + "`");
   emit = *kind;
   return llvm::Error::success();
 }
@@ -52,13 +53,13 @@ int compileCommand(Args args) {
   parser.addString("o", "FILE", "output file (default: the model's name with .so; - for text)",
                    output);
   parser.addCompileOptions(options);
-  parser.add("emit", "KIND", "so (default), obj, asm, llvm or mlir",
+  parser.add("emit", "KIND", "so (default), obj, asm, llvm, mlir or ptx",
              [&](llvm::StringRef text) { return setEmit(text, options.emit); });
   parser.add("stop-after", "STAGE",
              "write the IR after import, canonicalize, raise, rewrite or fuse",
              [&](llvm::StringRef text) { return setStop(text, options.stopAfter); });
   parser.addSwitch("time", "print the time of each stage", time);
-  parser.addNotImplemented({"gpu", "precision", "config", "print-config", "no-cache", "cache-dir",
+  parser.addNotImplemented({"precision", "config", "print-config", "no-cache", "cache-dir",
                             "tune", "threads", "progress"});
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
@@ -67,7 +68,8 @@ int compileCommand(Args args) {
     return kUsage;
   }
   bool text = !options.stopAfter.empty() || options.emit == EmitKind::MLIR ||
-              options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVMIR;
+              options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVMIR ||
+              options.emit == EmitKind::PTX;
   if (output.empty() && text)
     output = "-";
   if (output.empty()) {

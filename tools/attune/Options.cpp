@@ -73,14 +73,17 @@ static llvm::Error addShape(StringRef text, CompileOptions &options) {
 }
 
 void Options::addCompileOptions(CompileOptions &compile) {
-  add("target", "NAME", "what kernels run on: cpu (default) or opencl",
+  add("target", "NAME", "what kernels run on: cpu (default), opencl or cuda",
       [&compile](StringRef text) -> llvm::Error {
-        if (text != "cpu" && text != "opencl")
-          return llvm::createStringError("--target accepts cpu or opencl, found `" + text + "`");
+        if (text != "cpu" && text != "opencl" && text != "cuda")
+          return llvm::createStringError("--target accepts cpu, opencl or cuda, found `" + text +
+                                         "`");
         compile.target = text.str();
         return llvm::Error::success();
       });
   addString("cpu", "NAME", "host (default), x86-64-v2|v3|v4, or an LLVM CPU name", compile.cpu);
+  addString("gpu", "NAME", "of the target cuda: sm_80 (default; runs on later ones, too) or sm_90a",
+            compile.gpu);
   add("dim", "SYMBOL=SIZE", "fix a dim symbol",
       [&compile](StringRef text) { return addDim(text, compile); });
   add("shape", "INPUT=AxB", "fix the shape of an input",

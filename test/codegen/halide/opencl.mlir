@@ -8,7 +8,7 @@
 // CHECK: kernel {{.*}}halide  opencl
 // JSON: "backend":"halide","emitter":"opencl"
 // SOURCE-COUNT-3: __kernel void _kernel_
-// UNKNOWN: --target accepts cpu or opencl, found `gpu`
+// UNKNOWN: --target accepts cpu, opencl or cuda, found `gpu`
 func.func @main(%x: tensor<?x8xf32> {attune.name = "x", attune.dims = ["n", ""]})
     -> (tensor<?x8xf32> {attune.name = "y", attune.dims = ["n", ""]}) {
   %c0 = arith.constant 0 : index

@@ -1,0 +1,40 @@
+//===- DeviceBuilder.h - Builds the code of a GPU kernel
+//----------------------------------------===//
+//
+// KernelBuilder (codegen/cpu) in a device function: what a thread is, what it shares with others.
+// Blocks have one axis. Buffers are dense, aligned as the driver allocates them; `args` works as on
+// a CPU, so that sizes (codegen/cpu/Scope.h) do, too.
+//
+//   kb.ifThen(kb.lt(kb.globalThread(256), n), [&] { ... });
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_GPU_DEVICEBUILDER_H
+#define ATTUNE_CODEGEN_GPU_DEVICEBUILDER_H
+
+#include "attune/codegen/cpu/KernelBuilder.h"
+
+namespace attune::codegen {
+
+class DeviceBuilder : public KernelBuilder {
+public:
+  static constexpr int64_t kWarp = 32;
+
+  explicit DeviceBuilder(mlir::Location loc);
+
+  Value thread();                      ///< in its block
+  Value block(int64_t axis = 0);       ///< in the grid
+  Value globalThread(int64_t threads); ///< in the grid, of blocks of so many threads along one axis
+
+  void barrier(); ///< of the block
+  /// Of the lane whose number differs by `mask`; all lanes of the warp take part.
+  Value shuffleXor(Value x, int64_t mask);
+
+  using Body = llvm::function_ref<void(const KernelArgs &)>;
+  /// A function of a module of device functions that can be launched with `threads` threads in a
+  /// block. Its parameters are two arrays by value: `buffers` addresses, `dims` 64-bit integers.
+  void entry(mlir::ModuleOp device, llvm::StringRef name, int64_t threads, int64_t buffers,
+             int64_t dims, Body body);
+};
+
+} // namespace attune::codegen
+#endif

@@ -1,0 +1,78 @@
+//===- Launches.h - The device functions of a kernel and the host function around them
+//---------===//
+//
+// An emitter adds launches in the order in which they run; `finish` makes the function of the
+// kernel ABI that starts them. Device functions of all kernels go into one module beside the
+// host's, which becomes one PTX text in the artifact (`embedDeviceCode`).
+//
+//   Launches launches(op, module, symbol, host, /*scratch=*/0);
+//   launches.add({.threads = 256, .grid = {blocks}}, [&](DeviceBuilder &kb, const KernelArgs &args)
+//   {
+//     ...
+//   });
+//   launches.finish();
+//
+//===--------------------------------------------------------------------------------------------===//
+#ifndef ATTUNE_CODEGEN_GPU_LAUNCHES_H
+#define ATTUNE_CODEGEN_GPU_LAUNCHES_H
+
+#include "attune/codegen/cpu/Emitter.h"
+#include "attune/codegen/gpu/DeviceBuilder.h"
+
+namespace attune::codegen {
+
+struct LaunchShape {
+  int64_t threads = 0; ///< of a block
+  /// Blocks along up to three axes; nothing runs where one is 0. Missing ones are 1.
+  llvm::SmallVector<HostExpr, 3> grid;
+  int64_t sharedBytes = 0; ///< dynamic shared memory of a block
+};
+
+class Launches {
+public:
+  /// `scratch`: buffers behind inputs and results that the emitter asks for.
+  Launches(KernelOp op, mlir::ModuleOp module, llvm::StringRef symbol, const CpuTarget &host,
+           int64_t scratch);
+
+  using Body = llvm::function_ref<void(DeviceBuilder &, const KernelArgs &)>;
+  void add(const LaunchShape &shape, Body body);
+
+  /// A 32-bit integer on the device, 0 when the kernel starts: the kernel's result where it is not
+  /// 0 at the end. It is one more scratch buffer, to be asked for last: `statusBytes`.
+  mlir::Value status(DeviceBuilder &kb, const KernelArgs &args);
+  void addStatus();
+  static HostExpr statusBytes();
+
+  void finish();
+
+  /// The module of device functions in a module of kernels.
+  static mlir::ModuleOp deviceModule(mlir::ModuleOp module);
+
+private:
+  struct Launch {
+    std::string entry;
+    LaunchShape shape;
+  };
+  mlir::Value emit(KernelBuilder &kb, const KernelArgs &args, const Launch &launch);
+
+  KernelOp op;
+  mlir::ModuleOp module;
+  std::string symbol;
+  const CpuTarget &host;
+  int64_t buffers;
+  bool checked = false;
+  llvm::SmallVector<Launch> launches;
+};
+
+/// The number of a constant, as a host expression.
+HostExpr hostConstant(int64_t value);
+HostExpr hostCeilDiv(HostExpr value, int64_t divisor);
+
+/// Takes the device functions out of `module`; the PTX that `compile` makes of them becomes data of
+/// it, and is returned. Empty where there are none.
+llvm::Expected<std::string>
+embedDeviceCode(mlir::ModuleOp module,
+                llvm::function_ref<llvm::Expected<std::string>(mlir::ModuleOp)> compile);
+
+} // namespace attune::codegen
+#endif

@@ -1,0 +1,244 @@
+"""Whole models for a GPU on the PTX interpreter, against numpy and against the artifact for the CPU."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import attune_cli as cli
+import numpy as np
+import onnx
+import pytest
+from attune_ctypes import RuntimeFault, Session
+from models import language, small
+from models.spelling import SPELLINGS
+from onnx import TensorProto
+
+# One, a prime, a multiple of every tile, more than a block of threads.
+SIZES = [dict(b=1, n=1, m=1), dict(b=2, n=13, m=5), dict(b=1, n=64, m=8), dict(b=3, n=67, m=31)]
+SMALL = {
+    "elementwise": small.elementwise,
+    "layer": small.layer,
+    "attention": lambda: small.attention(causal=False),
+    "causal_attention": lambda: small.attention(causal=True),
+    "linear_attention": lambda: small.linear_attention(causal=False),
+    "causal_linear_attention": lambda: small.linear_attention(causal=True),
+    "adder": small.adder,
+    "lookup": small.lookup,
+    "running_sums": small.running_sums,
+}
+# The interpreter's device, and the architecture of the kernels.
+GPUS = {"sm_80": "80", "sm_90a": "90"}
+PTXAS = shutil.which("ptxas") or next(
+    (str(p) for p in sorted(Path("/usr/local").glob("cuda*/bin/ptxas"))), None
+)
+
+
+def save(folder, model):
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def on_gpu(folder, path, *flags):
+    return Session(cli.compile(path, folder / "cuda.so", "--target=cuda", *flags))
+
+
+def feeds_of(model, sizes, rng):
+    feeds = {}
+    for port in model.graph.input:
+        shape = [
+            sizes[d.dim_param] if d.dim_param else d.dim_value
+            for d in port.type.tensor_type.shape.dim
+        ]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+        integers = np.issubdtype(dtype, np.integer)
+        values = rng.integers(-10, 10, shape) if integers else rng.normal(size=shape)
+        feeds[port.name] = values.astype(dtype)
+    return feeds
+
+
+def agree(got, want, tolerance=1e-5):
+    assert cli.worst(got, np.asarray(want, got.dtype), relative=True) <= tolerance
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_model(name, tmp_path):
+    model, oracle = SMALL[name]()
+    session = on_gpu(tmp_path, save(tmp_path, model))
+    rng = np.random.default_rng(3)
+    for sizes in SIZES:
+        feeds = feeds_of(model, sizes, rng)
+        first = session.run(feeds)["y"]
+        agree(first, oracle(**feeds))
+        assert first.tobytes() == session.run(feeds)["y"].tobytes()
+    session.close()
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+def test_architecture(gpu, tmp_path):
+    """A process of its own: a driver has one device."""
+    model, oracle = small.layer()
+    artifact = cli.compile(
+        save(tmp_path, model), tmp_path / "m.so", "--target=cuda", f"--gpu={gpu}"
+    )
+    feeds = feeds_of(model, SIZES[1], np.random.default_rng(3))
+    inputs = cli.write_inputs(tmp_path / "in", feeds)
+    arguments = ("run", artifact, "--inputs", inputs, "--outputs", tmp_path / "out")
+    cli.attune(*arguments, env=os.environ | {"ATTUNE_PTX_ARCH": GPUS[gpu]})
+    agree(cli.read_outputs(tmp_path / "out")[0], oracle(**feeds))
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("FLOAT16", 2e-3), ("BFLOAT16", 1e-2)])
+def test_half_floats(dtype, tolerance, tmp_path):
+    """Softmax of a sum of exponentials of halves; the oracle rounds inputs only."""
+    kind = getattr(TensorProto, dtype)
+    model = small.model(
+        [("Add", ["x", "x"], "d", {}), ("Softmax", ["d"], "y", {"axis": -1})],
+        {"x": ["b", "n"]},
+        ["b", "n"],
+        dtype=kind,
+    )
+    path = save(tmp_path, model)
+    session, cpu = on_gpu(tmp_path, path), Session(cli.compile(path, tmp_path / "cpu.so"))
+    for sizes in SIZES:
+        feeds = feeds_of(model, sizes, np.random.default_rng(3))
+        got, want = session.run(feeds)["y"], cpu.run(feeds)["y"]
+        gap = np.abs(got.astype(np.float64) - want.astype(np.float64))
+        assert got.shape == want.shape and gap.max() <= tolerance
+        exact = small.softmax(2 * feeds["x"].astype(np.float64))
+        assert np.abs(got.astype(np.float64) - exact).max() <= tolerance
+    session.close()
+
+
+def test_huge_angles(tmp_path):
+    model = small.model(
+        [
+            ("Sin", ["x"], "s", {}),
+            ("Cos", ["x"], "c", {}),
+            ("Concat", ["s", "c"], "y", {"axis": 0}),
+        ],
+        {"x": ["n"]},
+        ["m"],
+    )
+    session = on_gpu(tmp_path, save(tmp_path, model))
+    bits = np.random.default_rng(3).integers(0x4D000000, 0x7F800000, 500, dtype=np.int32)
+    x = np.concatenate([bits.view(np.float32), -bits.view(np.float32)[:100]])
+    x = np.append(x, np.float32([np.inf, -np.inf, np.nan, 2**28, 2**29, 3e38, 0, 1]))
+    with np.errstate(invalid="ignore"):
+        want = np.concatenate([np.sin(x.astype(np.float64)), np.cos(x.astype(np.float64))])
+    got = session.run({"x": x.astype(np.float32)})["y"]
+    agree(got, want, 3e-7)
+    session.close()
+
+
+def test_encoder(tmp_path):
+    case = language.encoder(SPELLINGS["native"])
+    path = save(tmp_path, case.model)
+    session = on_gpu(tmp_path, path)
+    cpu = Session(cli.compile(path, tmp_path / "cpu.so"))
+    for dims in case.dims[:3]:
+        feeds = case.inputs(dims)
+        got, want = session.run(feeds), cpu.run(feeds)
+        agree(got["last_hidden_state"], want["last_hidden_state"])
+    session.close()
+
+
+def test_index_out_of_range(tmp_path):
+    session = on_gpu(tmp_path, save(tmp_path, small.lookup()[0]))
+    for index in (10, -11, 2**32 + 1):
+        with pytest.raises(RuntimeFault, match="an index is outside its axis"):
+            session.run({"x": np.array([[0, index, 3]])})
+    assert session.run({"x": np.array([[0, -10, 9]])})["y"].shape == (1, 3, 12)
+    session.close()
+
+
+def test_empty(tmp_path):
+    model, _ = small.layer()
+    session = on_gpu(tmp_path, save(tmp_path, model))
+    assert session.run({"x": np.zeros((0, 5, 13), np.float32)})["y"].shape == (0, 5, 37)
+    session.close()
+
+
+def test_commands(tmp_path):
+    model, oracle = small.layer()
+    path = save(tmp_path, model)
+    sizes = ("--dim", "b=2", "--dim", "n=5")
+    checked = cli.attune("check", path, "--target=cuda", "--tolerance=1e-5", *sizes)
+    assert checked.stdout.count("ok ") == 1
+    artifact = cli.compile(path, tmp_path / "m.so", "--target=cuda")
+    listed = json.loads(cli.attune("inspect", artifact, "--json").stdout)
+    assert listed["target"] == "cuda" and {k["backend"] for k in listed["kernels"]} == {"mlir"}
+    measured = json.loads(cli.attune("bench", artifact, "--runs=3", "--json", *sizes).stdout)
+    assert measured["median_ms"] > 0
+
+
+def test_without_driver(tmp_path):
+    artifact = cli.compile(
+        save(tmp_path, small.elementwise()[0]), tmp_path / "m.so", "--target=cuda"
+    )
+    inputs = cli.write_inputs(tmp_path / "in", {"x": small.weight(2, 7)})
+    environment = os.environ | {"ATTUNE_CUDA_DRIVER": str(tmp_path / "none.so")}
+    ran = cli.attune("run", artifact, "--inputs", inputs, check=False, env=environment)
+    assert ran.returncode == 1 and ran.stderr.count("\n") == 1
+    assert "CUDA: no driver" in ran.stderr
+
+
+def test_refusals(tmp_path):
+    model = small.model([("Exp", ["x"], "y", {})], {"x": ["n"]}, ["n"], dtype=TensorProto.DOUBLE)
+    path = save(tmp_path, model)
+
+    def refused(*flags):
+        result = cli.attune("compile", path, "-o", tmp_path / "m.so", *flags, check=False)
+        assert result.returncode in (1, 2)
+        return result.stderr
+
+    assert (
+        "node `y`: unsupported: the CUDA back end does not take this kernel: `math.exp` of f64"
+        in refused("--target=cuda")
+    )
+    assert "--gpu accepts sm_80 or sm_90a, found `sm_70`" in refused("--target=cuda", "--gpu=sm_70")
+    assert "--backend=halide makes no kernels for cuda" in refused(
+        "--target=cuda", "--backend=halide"
+    )
+    assert "--emit=ptx needs --target=cuda" in refused("--emit=ptx")
+
+
+def registers(text, gpu, folder):
+    """Per kernel: registers, static shared memory, bytes of stack and of spills."""
+    (folder / "k.ptx").write_text(text)
+    done = subprocess.run(
+        [PTXAS, f"-arch={gpu}", "-v", folder / "k.ptx", "-o", folder / "k.cubin"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.findall(
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
+        r"(\d+) bytes spill loads.*?Used (\d+) registers(.*?)$",
+        done.stderr,
+        re.S | re.M,
+    )
+    for name, stack, stores, loads, used, rest in found:
+        shared = re.search(r"(\d+) bytes smem", rest)
+        yield name, int(used), int(shared[1]) if shared else 0, int(stack), int(stores) + int(loads)
+
+
+@pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
+@pytest.mark.parametrize("gpu", GPUS)
+def test_machine_code(gpu, tmp_path):
+    """Nothing lives in local memory."""
+    models = {name: make()[0] for name, make in SMALL.items()}
+    models["encoder"] = language.encoder(SPELLINGS["native"]).model
+    for name, model in models.items():
+        path = save(tmp_path, model)
+        text = cli.attune(
+            "compile", path, "--target=cuda", f"--gpu={gpu}", "--emit=ptx", "-o", "-"
+        ).stdout
+        kernels = list(registers(text, gpu, tmp_path))
+        assert len(kernels) == text.count(".entry")
+        for kernel, used, shared, stack, spilled in kernels:
+            print(f"{gpu} {name:24} {kernel:14} {used:4} registers {shared:6} bytes shared")
+            assert stack == 0 and spilled == 0, f"{name}: {kernel}"
