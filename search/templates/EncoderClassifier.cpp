@@ -5,14 +5,15 @@
 //   x = x + mix(norm(x)),  x = x + W2 gelu(W1 norm(x))         for every layer
 //   y = mean(norm(x)) W_out
 //
-// Variables: `attn` (cat; softmax, linear, localN: N positions to both sides, convK: K taps per
-// channel; `conv` is conv3) per layer; `heads`, `ffn` (int) per layer or once, or fixed. Fixed:
-// `seq`, `d`; also `features` (d), `classes` (10), `heads` (4), `ffn` (4 d).
+// Variables: `attn` (cat; softmax, linear, cosformer, localN: N positions to both sides, convK: K
+// taps per channel; `conv` is conv3) per layer; `heads`, `ffn` (int) per layer or once, or fixed.
+// Fixed: `seq`, `d`; also `features` (d), `classes` (10), `heads` (4), `ffn` (4 d).
 #include "attune/frontend/onnx/GraphBuilder.h"
 #include "attune/search/templates/Template.h"
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 namespace attune::search {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 using onnx::GraphBuilder;
 using Name = std::string;
 
-enum class Mix : uint8_t { Softmax, Linear, Local, Conv };
+enum class Mix : uint8_t { Softmax, Linear, Cosformer, Local, Conv };
 struct Mixing {
   Mix kind;
   int64_t reach = 0; ///< positions to a side, or taps
@@ -56,8 +57,8 @@ public:
     if (mixing.kind == Mix::Conv)
       return g.op("Add", {x, linear(conv(y, mixing.reach), s.d, s.d)});
     Name q = linear(y, s.d, s.d), k = linear(y, s.d, s.d), v = linear(y, s.d, s.d);
-    if (mixing.kind == Mix::Linear)
-      y = linearAttention(q, k, v, heads);
+    if (mixing.kind == Mix::Linear || mixing.kind == Mix::Cosformer)
+      y = linearAttention(q, k, v, heads, mixing.kind);
     else
       y = softmaxAttention(q, k, v, heads, mixing);
     return g.op("Add", {x, linear(y, s.d, s.d)});
@@ -91,27 +92,46 @@ private:
     }
     return g.op("Attention", inputs, {{"q_num_heads", heads}, {"kv_num_heads", heads}});
   }
-  /// phi(q) (phi(k)^T v) over phi(q) sum(phi(k)), phi = relu.
-  Name linearAttention(const Name &q, const Name &k, const Name &v, int64_t heads) {
-    auto split = [&](const Name &x, std::vector<int64_t> perm) {
+  /// phi(q) (phi(k)^T v) over phi(q) sum(phi(k)). phi = relu; for cosFormer (ICLR 2022) also times
+  /// cos and sin of the position, so that products fall off with distance.
+  Name linearAttention(const Name &q, const Name &k, const Name &v, int64_t heads, Mix kind) {
+    auto split = [&](const Name &x) {
       Name parts = g.op("Reshape", {x, g.integers({1, s.seq, heads, s.d / heads})});
-      return g.op("Transpose", {parts}, {{"perm", std::move(perm)}});
+      return transposed(parts, {0, 2, 1, 3});
     };
-    Name pq = g.op("Relu", {split(q, {0, 2, 1, 3})}), pk = g.op("Relu", {split(k, {0, 2, 3, 1})});
+    Name pq = g.op("Relu", {split(q)}), pk = g.op("Relu", {split(k)});
+    if (kind == Mix::Cosformer) {
+      auto [cosines, sines] = positions();
+      for (Name *x : {&pq, &pk})
+        *x = g.op("Concat", {g.op("Mul", {*x, cosines}), g.op("Mul", {*x, sines})},
+                  {{"axis", int64_t(3)}});
+    }
+    pk = transposed(pk, {0, 1, 3, 2});
     Name sum = g.op("ReduceSum", {pk, g.integers({3})}, {{"keepdims", int64_t(1)}});
-    Name above = g.op("MatMul", {pq, g.op("MatMul", {pk, split(v, {0, 2, 1, 3})})});
+    Name above = g.op("MatMul", {pq, g.op("MatMul", {pk, split(v)})});
     Name below = g.op("Add", {g.op("MatMul", {pq, sum}), g.number(1e-6f)});
-    Name y = g.op("Transpose", {g.op("Div", {above, below})},
-                  {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+    Name y = transposed(g.op("Div", {above, below}), {0, 2, 1, 3});
     return g.op("Reshape", {y, g.integers({1, s.seq, s.d})});
   }
+  /// Cosines and sines of a quarter turn over the sequence.
+  std::pair<Name, Name> positions() {
+    std::vector<float> cosines, sines;
+    for (int64_t i = 0; i < s.seq; ++i) {
+      double angle = std::numbers::pi / 2 * (i + 1) / s.seq;
+      cosines.push_back(std::cos(angle));
+      sines.push_back(std::sin(angle));
+    }
+    return {g.tensor({s.seq, 1}, cosines), g.tensor({s.seq, 1}, sines)};
+  }
+  Name transposed(const Name &x, std::vector<int64_t> perm) {
+    return g.op("Transpose", {x}, {{"perm", std::move(perm)}});
+  }
   Name conv(const Name &x, int64_t taps) {
-    std::vector<int64_t> perm{0, 2, 1};
-    Name y = g.op("Conv", {g.op("Transpose", {x}, {{"perm", perm}}), g.weight({s.d, 1, taps})},
+    Name y = g.op("Conv", {transposed(x, {0, 2, 1}), g.weight({s.d, 1, taps})},
                   {{"kernel_shape", std::vector<int64_t>{taps}},
                    {"group", s.d},
                    {"pads", std::vector<int64_t>{taps / 2, taps / 2}}});
-    return g.op("Transpose", {y}, {{"perm", perm}});
+    return transposed(y, {0, 2, 1});
   }
 
   GraphBuilder g;
@@ -219,6 +239,8 @@ private:
       bool known = true;
       if (rest == "linear")
         mixing.kind = Mix::Linear;
+      else if (rest == "cosformer")
+        mixing.kind = Mix::Cosformer;
       else if (rest.consume_front("local"))
         known = !rest.getAsInteger(10, mixing.reach) && mixing.reach >= 1, mixing.kind = Mix::Local;
       else if (rest.consume_front("conv")) {
@@ -229,8 +251,8 @@ private:
         known = rest == "softmax";
       if (!known)
         return llvm::createStringError(
-            "`attn` is softmax, linear, localN (N positions to both sides), conv or convK (K odd); "
-            "found `" +
+            "`attn` is softmax, linear, cosformer, localN (N positions to both sides), conv or "
+            "convK (K odd); found `" +
             label + "`");
       mixings.push_back(mixing);
     }

@@ -18,7 +18,7 @@ template: enc_classifier
 fixed: {seq: 64, d: 64, classes: 10}
 vars:
   - {name: layers, kind: int, values: [2, 12]}
-  - {name: attn, kind: cat, values: [softmax, linear, local8, conv], repeat: layers}
+  - {name: attn, kind: cat, values: [softmax, linear, cosformer, local8, conv], repeat: layers}
   - {name: heads, kind: int, values: [2, 4], repeat: layers, when: "attn != conv"}
   - {name: ffn, kind: int, values: [64, 128], repeat: layers}
 objectives:
@@ -135,8 +135,8 @@ TEST(Template, Errors) {
             "to 65536; found `long`");
   EXPECT_EQ(
       error("local8", "window8"),
-      "template enc_classifier: `attn` is softmax, linear, localN (N positions to both sides), "
-      "conv or convK (K odd); found `window8`");
+      "template enc_classifier: `attn` is softmax, linear, cosformer, localN (N positions to both "
+      "sides), conv or convK (K odd); found `window8`");
   EXPECT_EQ(error("[2, 4]", "[2, 5]"),
             "template enc_classifier: `d` is 64, which does not divide into 5 heads");
 }

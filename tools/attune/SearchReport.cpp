@@ -76,39 +76,69 @@ int searchExport(Args args) {
                    [&](llvm::raw_ostream &os) { found->printCsv(os); });
 }
 
-/// A candidate of a study as a model: `id`, or the first of the front.
+/// The genes of a candidate of a study: `id`, or the first of the front.
+static llvm::Expected<Genes> genesIn(const Report &found, int64_t id) {
+  std::vector<Archive::Entry> front = found.front();
+  if (id < 0 && front.empty())
+    return llvm::createStringError("the study has no results yet");
+  uint64_t wanted = id < 0 ? front[0].id : id;
+  auto entry = llvm::find_if(found.entries, [&](const ReportEntry &candidate) {
+    return candidate.candidate.id == wanted;
+  });
+  if (entry == found.entries.end())
+    return llvm::createStringError("the study has no candidate " + llvm::Twine(wanted));
+  return entry->candidate.genes;
+}
+
+static llvm::Expected<Genes> genesOf(const Space &space, llvm::StringRef values) {
+  auto json = llvm::json::parse(values);
+  const llvm::json::Object *object = json ? json->getAsObject() : nullptr;
+  if (!json)
+    llvm::consumeError(json.takeError());
+  if (!object)
+    return llvm::createStringError("--values is a JSON object of names and values; found `" +
+                                   values + "`");
+  return space.fromJson(*object);
+}
+
+static int buildModel(const Space &space, llvm::Expected<Genes> genes, llvm::StringRef output) {
+  if (!genes)
+    return report(genes.takeError());
+  if (space.templateName.empty())
+    return report(llvm::createStringError("the space has no `template` that builds networks"));
+  auto made = makeTemplate(space);
+  if (!made)
+    return report(made.takeError());
+  Model model = (*made)->whole(*genes);
+  return writeFile(output, [&](llvm::raw_ostream &os) { os << model.onnx; });
+}
+
 int searchBuild(Args args) {
-  std::string output;
+  std::string output, values;
   int64_t id = -1;
   std::vector<std::string> positional;
-  Options parser("search build", "STUDY -o MODEL.onnx [--id=N]");
+  Options parser("search build",
+                 "STUDY -o MODEL.onnx [--id=N] | SPACE.yaml -o MODEL.onnx --values=JSON");
   parser.addString("o", "MODEL.onnx", "the network of a candidate, with random weights", output);
   parser.addInteger("id", "N", "which candidate (default: the best in the first objective)", 0, id);
+  parser.addString("values", "JSON", "a member of a space, as workers get it", values);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
-  if (positional.size() != 1 || output.empty()) {
-    llvm::errs() << "attune search build: expects the folder of one study and -o MODEL.onnx\n";
+  if (positional.size() != 1 || output.empty() || (id >= 0 && !values.empty())) {
+    llvm::errs() << "attune search build: expects -o MODEL.onnx and either the folder of one study "
+                    "or one space file and --values\n";
     return kUsage;
+  }
+  if (!values.empty()) {
+    auto space = Space::read(positional[0]);
+    if (!space)
+      return report(space.takeError());
+    return buildModel(*space, genesOf(*space, values), output);
   }
   auto found = Report::read(positional[0]);
   if (!found)
     return report(found.takeError());
-  std::vector<Archive::Entry> front = found->front();
-  if (id < 0 && front.empty())
-    return report(llvm::createStringError("the study has no results yet"));
-  uint64_t wanted = id < 0 ? front[0].id : id;
-  auto entry = llvm::find_if(found->entries, [&](const ReportEntry &candidate) {
-    return candidate.candidate.id == wanted;
-  });
-  if (entry == found->entries.end())
-    return report(llvm::createStringError("the study has no candidate " + llvm::Twine(wanted)));
-  if (found->space.templateName.empty())
-    return report(llvm::createStringError("the space has no `template` that builds networks"));
-  auto made = makeTemplate(found->space);
-  if (!made)
-    return report(made.takeError());
-  Model model = (*made)->whole(entry->candidate.genes);
-  return writeFile(output, [&](llvm::raw_ostream &os) { os << model.onnx; });
+  return buildModel(found->space, genesIn(*found, id), output);
 }
 
 int searchTable(Args args) {

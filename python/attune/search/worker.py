@@ -11,7 +11,8 @@
     worker.serve(evaluate)
 
 or `python -m attune.search.worker module:function`. The function takes those of `values`, `fixed`,
-`seed`, `report`, `genes` and `id` that it names, and returns its metrics. An exception is a failed
+`seed`, `report`, `rungs` (steps at which the study looks at reports), `genes` and `id` that it
+names, and returns its metrics. An exception is a failed
 candidate; `Retry` asks the study to send the candidate again. What is printed goes to standard
 error, also what libraries and child processes print.
 """
@@ -73,11 +74,8 @@ def _number(text):
 def arguments(job, report):
     """What an evaluation may ask for, by name. Numbers among `fixed` are numbers."""
     fixed = {name: _number(text) for name, text in job["fixed"].items()}
-    return {
-        **{k: job[k] for k in ("id", "genes", "values", "seed")},
-        "fixed": fixed,
-        "report": report,
-    }
+    same = {name: job[name] for name in ("id", "genes", "values", "seed")}
+    return {**same, "fixed": fixed, "report": report, "rungs": job.get("rungs", [])}
 
 
 def call(evaluate, given):
