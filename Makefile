@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test conformance demo bench bench-attention bench-cheap bench-backends bench-cost docs format fresh-check clean
+.PHONY: setup build test conformance demo search-demo bench bench-attention bench-cheap bench-backends bench-cost docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -21,6 +21,9 @@ conformance: build
 
 demo: build
 	@$(PYTHON) examples/embed.py
+
+search-demo: build
+	@$(PYTHON) examples/search/demo.py $(ARGS)
 
 bench: build
 	@cmake --build $(BUILD) -j $(JOBS) --target attune-kernel-bench
