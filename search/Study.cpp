@@ -209,8 +209,8 @@ Error Study::apply() {
     strategy.tell(asked.candidate, outcome);
     flying.erase(first);
     if (options.onProgress)
-      options.onProgress(
-          {result.told, space.evals, result.failed, result.stopped, elapsed(), &result.archive});
+      options.onProgress({result.told, space.evals, result.failed, result.stopped,
+                          legality->refused, elapsed(), &result.archive, &outcome});
     // One at a time: the next candidate is asked with exactly this many outcomes told.
     return Error::success();
   }

@@ -22,8 +22,10 @@ namespace attune::search {
 
 struct Progress {
   uint64_t told = 0, evals = 0, failed = 0, stopped = 0;
+  uint64_t refused = 0; ///< proposals that broke a constraint
   double seconds = 0;
   const Archive *archive = nullptr;
+  const Outcome *outcome = nullptr; ///< the last
 };
 
 struct StudyOptions {

@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,14 @@ def test_study_and_reports(space, tmp_path):
     assert (study / "report.html").read_text().endswith("</html>\n")
     front = archive(study)
     assert front and all(float(row["size"]) <= 14 for row in front)
+
+
+def test_progress(space, tmp_path):
+    lines = attune("search", space, "-o", tmp_path / "s", "--progress").stderr.splitlines()
+    pattern = r"100 of 100, \d+ refused by constraints, best score [\d.]+, front \d+, "
+    pattern += r"hypervolume \d+ %, \d+ s, [\d.e+]+/s, 0 s left"
+    assert re.fullmatch(pattern, lines[-1]), lines[-1]
+    assert attune("search", space, "-o", tmp_path / "quiet").stderr == ""
 
 
 def test_resume(space, tmp_path):
@@ -161,10 +170,21 @@ def test_template(tmp_path):
     assert run.returncode == 0 and json.loads(run.stdout)["median_ms"] > 0
     built = attune("search", "build", study, "--id=0", "-o", tmp_path / "m.onnx")
     assert built.returncode == 0, built.stderr
+    rows = csv.DictReader(attune("search", "export", study, "-o", "-").stdout.splitlines())
+    first = next(rows)
+    values = {n: [first[f"{n}.{i}"] for i in (0, 1)] for n in ("attn", "ffn")}
+    values["ffn"] = list(map(int, values["ffn"]))
+    same = attune(
+        "search", "build", space, f"--values={json.dumps(values)}", "-o", tmp_path / "s.onnx"
+    )
+    assert same.returncode == 0, same.stderr
+    assert (tmp_path / "s.onnx").read_bytes() == (tmp_path / "m.onnx").read_bytes()
+    for text, message in (("[1", "is a JSON object"), ('{"attn": ["x"]}', "`attn` cannot be")):
+        bad = attune("search", "build", space, f"--values={text}", "-o", tmp_path / "bad.onnx")
+        assert bad.returncode == 1 and message in bad.stderr
     cost = attune("cost", tmp_path / "m.onnx", "--threads=1", "--json")
     predicted = json.loads(cost.stdout)["latency_ms"]
-    rows = csv.DictReader(attune("search", "export", study, "-o", "-").stdout.splitlines())
-    assert float(next(rows)["latency_ms@1"]) == pytest.approx(predicted, rel=0.15)
+    assert float(first["latency_ms@1"]) == pytest.approx(predicted, rel=0.15)
     space.write_text(TEMPLATE.replace("local4", "window"))
     wrong = attune("search", space, "-o", tmp_path / "other")
     assert wrong.returncode == 1 and "found `window`" in wrong.stderr

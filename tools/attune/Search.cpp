@@ -3,13 +3,12 @@
 #include "attune/search/Study.h"
 #include "attune/search/templates/TemplateCost.h"
 #include "attune/tools/attune/Options.h"
+#include "attune/tools/attune/SearchProgress.h"
 
-#include "llvm/Support/Format.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <csignal>
-#include <unistd.h>
 
 namespace attune::tools {
 namespace {
@@ -27,44 +26,6 @@ void catchSignals() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
-
-class ProgressLine {
-public:
-  ProgressLine(const Space &space, bool forced)
-      : space(space), terminal(::isatty(STDERR_FILENO)), shown(forced || terminal) {}
-
-  void show(const Progress &progress) {
-    constexpr double kInterval = 0.2; // seconds
-    if (!shown || (progress.seconds - last < kInterval && progress.told < progress.evals))
-      return;
-    last = progress.seconds;
-    double best = 0;
-    bool any = !progress.archive->entries().empty();
-    for (const Archive::Entry &entry : progress.archive->entries())
-      best = &entry == progress.archive->entries().begin() ? entry.goals[0]
-                                                           : std::min(best, entry.goals[0]);
-    llvm::errs() << (terminal ? "\r\033[K" : "") << progress.told << " of " << progress.evals;
-    if (progress.failed)
-      llvm::errs() << ", " << progress.failed << " failed";
-    if (progress.stopped)
-      llvm::errs() << ", " << progress.stopped << " stopped";
-    if (any)
-      llvm::errs() << ", best " << space.objectives[0].name() << " "
-                   << llvm::format("%.5g", space.objectives[0].maximise ? -best : best)
-                   << ", front " << progress.archive->entries().size();
-    llvm::errs() << llvm::format(", %.0f s", progress.seconds) << (terminal ? "" : "\n");
-  }
-
-  ~ProgressLine() {
-    if (shown && terminal && last >= 0)
-      llvm::errs() << "\r\033[K";
-  }
-
-private:
-  const Space &space;
-  bool terminal, shown;
-  double last = -1;
-};
 
 int summarise(const StudyResult &result, const std::string &folder) {
   auto report = Report::read(folder);

@@ -100,9 +100,9 @@ def load(name):
     return getattr(importlib.import_module(module), function)
 
 
-def serve(evaluate):
+def serve(evaluate, channel=None):
     """Evaluates what the study asks for until the study ends."""
-    channel = Channel()
+    channel = channel or Channel()
     channel.say(hello={"protocol": 1})
     while (message := channel.hear()) is not None:
         job = message.get("eval")
