@@ -88,6 +88,33 @@ def test_energy_tables(model, tmp_path):
         assert failed.returncode == 1 and failed.stderr.startswith("error: ")
 
 
+def test_requests_are_answered_line_by_line(model):
+    requests = [
+        {"id": "a", "model": str(model), "dims": {"batch": 2, "seq": 24}, "threads": 1},
+        {"model": "no-such.onnx"},
+        {"id": 3, "model": str(model), "dim": {"seq": 1}},
+        {"id": 4, "model": str(model), "dims": {"seq": "long"}},
+        {"id": 5, "model": str(model), "dims": {"seq": -1}},
+        {"id": 6, "model": str(model), "threads": 0},
+        {"id": 7},
+        [],
+        {"id": None, "model": str(model)},
+    ]
+    lines = [json.dumps(r) for r in requests]
+    lines[1:1] = ["", "{no json"]
+    flags = ["--threads=2", "--dim=batch=3"]
+    answers = cli.attune("cost", "--stdin", *flags, input="\n".join(lines)).stdout.splitlines()
+    answers = [json.loads(a) for a in answers]
+    assert answers[0] == {**cost(model, "--threads=1"), "id": "a"}
+    failed = answers[1:-1]
+    assert [a.get("id") for a in failed] == [None, None, 3, 4, 5, 6, 7, None]
+    assert all(a.keys() <= {"error", "id"} and a["error"] for a in failed)
+    assert "no-such.onnx" in failed[1]["error"] and "`dim`" in failed[2]["error"]
+    last = answers[-1]
+    assert last["id"] is None and last["threads"] == 2 and "3x128" in last["inputs"]
+    assert cli.attune("cost", "--stdin", model, check=False, input="").returncode == 2
+
+
 def machine(tmp_path, monkeypatch, factor=1.0, residuals=None):
     levels = [
         {**level, "bandwidth": [b * factor for b in level["bandwidth"]]}

@@ -1,26 +1,32 @@
 #include "attune/tools/attune/CostReport.h"
+#include "attune/tools/attune/CostServer.h"
 #include "attune/tools/attune/Options.h"
 
 #include "llvm/Support/Threading.h"
+
+#include <iostream>
 
 namespace attune::tools {
 
 int costCommand(Args args) {
   CompileOptions options;
   options.onlyPredict = true;
-  bool json = false;
+  bool json = false, server = false;
   int64_t threads = llvm::hardware_concurrency().compute_thread_count();
   EnergyChoice energy;
   std::vector<std::string> positional;
-  Options parser("cost", "MODEL.onnx [options]");
+  Options parser("cost", "MODEL.onnx | --stdin [options]");
   parser.addCompileOptions(options);
   parser.addInteger("threads", "N", "threads (default: all that the process may use)", 1, threads);
   energy.addOptions(parser);
   parser.addSwitch("json", "print one JSON object", json);
+  parser.addSwitch("stdin", "answer requests, a JSON object per line, until the input ends",
+                   server);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
-  if (positional.size() != 1) {
-    llvm::errs() << "attune cost: expects one model, found " << positional.size() << "\n";
+  if (positional.size() != (server ? 0 : 1)) {
+    llvm::errs() << "attune cost: expects " << (server ? "no model with --stdin" : "one model")
+                 << ", found " << positional.size() << "\n";
     return kUsage;
   }
   if (llvm::Error error = energy.load())
@@ -28,6 +34,10 @@ int costCommand(Args args) {
   // Sizes are those of the call, as in `attune bench`.
   CostRequest request = takeSizes(options, threads);
   request.layers = energy.isArray();
+  if (server) {
+    serveCosts(std::cin, llvm::outs(), options, request, energy);
+    return kOk;
+  }
   options.predict.push_back(std::move(request));
   CompileReport result;
   if (llvm::Error error = compileModel(positional[0], "", options, &result))
