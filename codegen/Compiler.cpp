@@ -24,6 +24,7 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Threading.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
@@ -129,8 +130,10 @@ public:
       return userError(machine.takeError());
     report.calibration = machine->source;
     auto oracle = std::make_shared<codegen::MachineOracle>(std::move(*machine));
+    if (llvm::Error error = loadTuning(*target))
+      return error;
     std::unique_ptr<codegen::TargetBackend> backend = makeBackend(*target, *gpu, oracle);
-    codegen::OracleFormPrices prices(*oracle);
+    codegen::OracleFormPrices prices(*oracle, &decisions);
     using AddStage = std::function<void(OpPassManager &)>;
     std::pair<StringRef, AddStage> stages[] = {
         {"canonicalize", addCanonicalizeStage},
@@ -162,7 +165,9 @@ public:
       return error;
     if (options.stopAfter == "fuse" || options.emit == EmitKind::MLIR)
       return writeText(output);
-    return emit(*backend, *oracle, output);
+    llvm::Error error = emit(*backend, *oracle, output);
+    report.decisions = decisions.list();
+    return error;
   }
 
   llvm::Expected<std::vector<ModelChoice>> findChoices(StringRef model,
@@ -192,6 +197,26 @@ private:
   MLIRContext context;
   Diagnostics diagnostics;
   OwningOpRef<ModuleOp> module;
+  std::optional<codegen::Tuning> kept;
+  codegen::Decisions decisions;
+
+  /// Devices are not measured, and a reference has no alternatives.
+  llvm::Error loadTuning(const codegen::CpuTarget &target) {
+    const codegen::Tuning *tuning = options.tuning;
+    if (!tuning && !onDevice() && !options.reference) {
+      unsigned threads =
+          options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
+      auto read = codegen::Tuning::of(target, codegen::compilerVersion(), threads);
+      if (!read)
+        return userError(read.takeError());
+      kept = std::move(*read);
+      tuning = &*kept;
+    }
+    decisions = codegen::Decisions(tuning);
+    if (decisions.hasMeasurements())
+      report.tuning = tuning->file();
+    return llvm::Error::success();
+  }
 
   static DialectRegistry registry() {
     DialectRegistry registry;
@@ -287,13 +312,13 @@ private:
 
   std::unique_ptr<codegen::TargetBackend>
   makeBackend(codegen::CpuTarget target, codegen::GpuTarget gpu,
-              std::shared_ptr<const codegen::CostOracle> oracle) const {
+              std::shared_ptr<const codegen::CostOracle> oracle) {
     if (options.target == "cuda")
       return std::make_unique<codegen::CudaBackend>(std::move(target), std::move(gpu));
     if (onDevice())
       return std::make_unique<codegen::OpenClBackend>(std::move(target));
     return std::make_unique<codegen::CpuBackend>(std::move(target), backendKind(),
-                                                 std::move(oracle));
+                                                 std::move(oracle), &decisions);
   }
 
   void priceOf(const codegen::TargetBackend &backend, KernelOp kernel,
@@ -409,8 +434,8 @@ private:
     });
     auto nextPrices = prices.begin();
     for (const codegen::Program::Kernel &kernel : program->kernels)
-      report.kernels.push_back(
-          {kernel.name, kernel.emitter, kernel.backend, kernel.nodes, std::move(*nextPrices++)});
+      report.kernels.push_back({kernel.name, kernel.emitter, kernel.backend, kernel.hash,
+                                kernel.nodes, std::move(*nextPrices++)});
     report.weightBytes = program->weightBytes;
     if (llvm::Error error = predict(*program, func, backend, oracle, kernels))
       return error;

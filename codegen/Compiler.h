@@ -15,6 +15,7 @@
 #define ATTUNE_CODEGEN_COMPILER_H
 
 #include "attune/codegen/ModelCost.h"
+#include "attune/codegen/cost/Decisions.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
@@ -67,6 +68,9 @@ struct CompileOptions {
   /// Calls to price, see CompileReport::predictions; `onlyPredict` generates no code.
   std::vector<CostRequest> predict;
   bool onlyPredict = false;
+  /// What was measured on this machine; null: what is kept for `threads` threads (0: all).
+  const codegen::Tuning *tuning = nullptr;
+  unsigned threads = 0;
 };
 
 /// A decision that a pass reported (MLIR remark), e.g. for `attune explain`.
@@ -87,14 +91,17 @@ struct CompileReport {
   };
   struct Kernel {
     std::string name, emitter, backend;
+    std::string hash; ///< equal for equal regions
     std::vector<std::string> nodes;
     std::vector<Price> prices;
   };
   std::vector<std::pair<std::string, double>> stageMs; ///< wall time per stage
   std::vector<Kernel> kernels;                         ///< distinct kernels
   std::vector<CompileRemark> remarks;
-  std::vector<ModelCost> predictions; ///< one per `CompileOptions::predict`
-  std::string calibration;            ///< the file behind all prices, "" on a typical machine
+  std::vector<ModelCost> predictions;       ///< one per `CompileOptions::predict`
+  std::string calibration;                  ///< the file behind all prices, "" on a typical machine
+  std::vector<codegen::Decision> decisions; ///< between alternatives with a price
+  std::string tuning;                       ///< the file behind what was measured, or ""
   int64_t kernelCalls = 0, attentions = 0, weightBytes = 0, fileBytes = 0;
 };
 

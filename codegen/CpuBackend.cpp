@@ -1,6 +1,7 @@
 #include "attune/codegen/CpuBackend.h"
 
 #include "attune/codegen/halide/Emitter.h"
+#include "attune/dialect/Locations.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 using namespace mlir;
@@ -11,6 +12,9 @@ namespace attune::codegen {
 static constexpr int64_t kTypicalSize = 256;
 /// Kernels that are done sooner are not worth the time that Halide takes to compile them.
 static constexpr double kWorthTrying = 5e-5;
+
+/// Two kernels as one, or as they are.
+static constexpr char kTogether[] = "together", kApart[] = "apart";
 
 /// Whether something in a kernel reads neighbours of an element.
 static bool hasWindows(KernelOp kernel) {
@@ -29,8 +33,10 @@ static bool hasWindows(KernelOp kernel) {
       .wasInterrupted();
 }
 
-CpuBackend::CpuBackend(CpuTarget target, BackendKind kind, std::shared_ptr<const CostOracle> given)
-    : cpu(std::move(target)), kind(kind), oracle(std::move(given)), halide(createHalideEmitter()) {
+CpuBackend::CpuBackend(CpuTarget target, BackendKind kind, std::shared_ptr<const CostOracle> given,
+                       Decisions *decisions)
+    : cpu(std::move(target)), kind(kind), oracle(std::move(given)), decisions(decisions),
+      halide(createHalideEmitter()) {
   if (!oracle)
     oracle = std::make_shared<MachineOracle>(Machine::typical(cpu));
 }
@@ -40,6 +46,17 @@ double CpuBackend::seconds(KernelOp kernel, const KernelEmitter &emitter) const 
   KernelFeatures features =
       describe(kernel, emitter, cpu, dims, /*isWeight=*/[](unsigned) { return false; });
   return oracle->price(features, /*resident=*/features.work.bytes, /*threads=*/1).seconds;
+}
+
+/// Without alternatives yet.
+Decision CpuBackend::decisionOf(StringRef kind, KernelOp kernel) const {
+  Decision decision;
+  decision.kind = kind.str();
+  decision.what = kernel.getKernelName().value_or("kernel").str();
+  decision.key = structureKey(kind, kernel);
+  decision.measured = decisions && decisions->measured(decision.key);
+  collectNodeNames(kernel.getLoc(), decision.nodes);
+  return decision;
 }
 
 SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel) const {
@@ -56,7 +73,17 @@ SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel) const {
        (list[0].emitter == special.all().back()->name() || hasWindows(kernel)));
   if (tried && halide->matches(kernel, cpu))
     list.push_back({halide->backend(), halide->name(), seconds(kernel, *halide)});
-  if (list.size() == 2 && list[1].seconds < list[0].seconds)
+  if (list.size() < 2)
+    return list;
+  const Tuning::Entry *entry = decisions && decisions->hasMeasurements()
+                                   ? decisions->measured(structureKey("emitter", kernel))
+                                   : nullptr;
+  if (entry)
+    for (Price &price : list)
+      if (auto took = entry->seconds.find(price.emitter.str()); took != entry->seconds.end())
+        price.seconds = took->second;
+  bool second = entry ? list[1].emitter == entry->chosen : list[1].seconds < list[0].seconds;
+  if (second)
     std::swap(list[0], list[1]);
   return list;
 }
@@ -73,10 +100,19 @@ const KernelEmitter &CpuBackend::choose(KernelOp kernel) const {
 EmitterList CpuBackend::choose(KernelOp kernel, bool reference) const {
   if (reference)
     return {&generic.choose(kernel, cpu)};
-  EmitterList list{&choose(kernel)};
-  if (kind == BackendKind::Auto && list.front() == halide.get())
-    list.push_back(&special.choose(kernel, cpu));
-  return list;
+  if (kind != BackendKind::Auto)
+    return {&choose(kernel)};
+  SmallVector<Price> list = prices(kernel);
+  if (decisions && list.size() > 1) {
+    Decision decision = decisionOf("emitter", kernel);
+    for (const Price &price : list)
+      decision.alternatives.push_back({price.emitter.str(), price.seconds});
+    decision.chosen = list.front().emitter.str();
+    decisions->record(std::move(decision));
+  }
+  if (list.front().emitter == halide->name())
+    return {halide.get(), &special.choose(kernel, cpu)};
+  return {&special.choose(kernel, cpu)};
 }
 
 StringRef CpuBackend::emitterFor(KernelOp kernel) const {
@@ -130,10 +166,20 @@ bool CpuBackend::prefersMerged(KernelOp merged, KernelOp producer, KernelOp cons
   if (!hasWindows(merged))
     return false;
   std::optional<HalideFit> fit = fitHalide(merged, cpu);
-  return fit && fit->fused &&
-         whole.front().seconds <=
-             prices(producer).front().seconds + prices(consumer).front().seconds &&
-         compiles(merged);
+  if (!fit || !fit->fused)
+    return false;
+  double together = whole.front().seconds;
+  double apart = prices(producer).front().seconds + prices(consumer).front().seconds;
+  Decision decision = decisionOf("merge", merged);
+  const Tuning::Entry *entry = decisions ? decisions->measured(decision.key) : nullptr;
+  bool merges = entry ? entry->chosen == kTogether : together <= apart;
+  if (merges && !compiles(merged))
+    return false;
+  decision.alternatives = {{kTogether, together}, {kApart, apart}};
+  decision.chosen = merges ? kTogether : kApart;
+  if (decisions)
+    decisions->record(std::move(decision));
+  return merges;
 }
 
 } // namespace attune::codegen

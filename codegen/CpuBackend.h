@@ -9,6 +9,7 @@
 #define ATTUNE_CODEGEN_CPUBACKEND_H
 
 #include "attune/codegen/Backend.h"
+#include "attune/codegen/cost/Decisions.h"
 #include "attune/codegen/cost/Oracle.h"
 
 namespace attune::codegen {
@@ -18,9 +19,11 @@ enum class BackendKind { Auto, Mlir, Halide };
 
 class CpuBackend final : public TargetBackend {
 public:
-  /// Without an oracle, the machine is a typical one.
+  /// Without an oracle, the machine is a typical one. `decisions`: what was measured, and where
+  /// choices between merged kernels are recorded; may be null.
   explicit CpuBackend(CpuTarget target, BackendKind kind = BackendKind::Mlir,
-                      std::shared_ptr<const CostOracle> oracle = nullptr);
+                      std::shared_ptr<const CostOracle> oracle = nullptr,
+                      Decisions *decisions = nullptr);
 
   llvm::StringRef emitterFor(KernelOp kernel) const override;
   llvm::StringRef backendOf(llvm::StringRef emitter) const override;
@@ -39,6 +42,7 @@ private:
   CpuTarget cpu;
   BackendKind kind;
   std::shared_ptr<const CostOracle> oracle;
+  Decisions *decisions;
   CpuEmitters special{/*onlyGeneric=*/false};
   CpuEmitters generic{/*onlyGeneric=*/true};
   std::unique_ptr<KernelEmitter> halide;
@@ -47,6 +51,7 @@ private:
   /// Whether Halide gets to the end with a kernel: what was merged for it has no other good
   /// emitter.
   bool compiles(KernelOp kernel) const;
+  Decision decisionOf(llvm::StringRef kind, KernelOp kernel) const;
   double seconds(KernelOp kernel, const KernelEmitter &emitter) const;
 };
 

@@ -11,6 +11,7 @@ from attune_ctypes import BUILD
 ATTUNE = BUILD / "bin" / "attune"
 # Decisions must not depend on what the user's machine may have been calibrated to.
 os.environ.setdefault("ATTUNE_CALIBRATION", "none")
+os.environ.setdefault("ATTUNE_TUNING", "none")
 
 
 def attune(*arguments, check=True, **options):

@@ -19,6 +19,7 @@ config.environment["PATH"] = os.pathsep.join(
     [config.tools_dir, config.test_tools_dir, config.llvm_tools_dir, os.environ["PATH"]]
 )
 config.environment["ATTUNE_CALIBRATION"] = "none"  # not what this machine may have
+config.environment["ATTUNE_TUNING"] = "none"
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --dump-input=fail"
 if config.with_halide:
     config.available_features.add("halide")

@@ -1,5 +1,6 @@
 #include "attune/codegen/cost/FormCost.h"
 #include "attune/codegen/cost/Work.h"
+#include "attune/dialect/Locations.h"
 #include "attune/passes/raise/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -55,6 +56,33 @@ double OracleFormPrices::seconds(FormOpInterface op, Form form) const {
   OwningOpRef<Operation *> copy(op->clone());
   cast<FormOpInterface>(*copy).setForm(form);
   return seconds(*copy) + (kernelsOf(op, form) - 1) * seconds(WorkSum());
+}
+
+static std::string keyOf(FormOpInterface op) {
+  return structureKey("form", op, {"form", "form_prices"});
+}
+
+std::optional<Form> OracleFormPrices::measured(FormOpInterface op) const {
+  if (!decisions || !decisions->hasMeasurements())
+    return std::nullopt;
+  const Tuning::Entry *entry = decisions->measured(keyOf(op));
+  return entry ? symbolizeForm(entry->chosen) : std::nullopt;
+}
+
+void OracleFormPrices::chose(FormOpInterface op, ArrayRef<Alternative> alternatives) const {
+  if (!decisions)
+    return;
+  Decision decision;
+  decision.kind = "form";
+  decision.what = op->getName().getStringRef().str();
+  decision.key = keyOf(op);
+  collectNodeNames(op->getLoc(), decision.nodes);
+  for (const Alternative &alternative : alternatives)
+    decision.alternatives.push_back({stringifyForm(alternative.form).str(), alternative.seconds});
+  decision.chosen = stringifyForm(op.getForm()).str();
+  const Tuning::Entry *entry = decisions->measured(decision.key);
+  decision.measured = entry && entry->chosen == decision.chosen;
+  decisions->record(std::move(decision));
 }
 
 //===-- Prices as functions of sizes ----------------------------------------------------------===//

@@ -1,9 +1,9 @@
 #include "attune/codegen/cost/Machine.h"
+#include "attune/codegen/cost/UserFile.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
 
 #include <algorithm>
 
@@ -62,14 +62,7 @@ Machine Machine::typical(const CpuTarget &target) {
 }
 
 std::string Machine::defaultPath(const CpuTarget &target) {
-  llvm::SmallString<128> path;
-  if (const char *folder = std::getenv("XDG_CACHE_HOME"); folder && *folder)
-    path = folder;
-  else if (!llvm::sys::path::cache_directory(path))
-    return "";
-  std::string name = target.cpu + "-" + std::to_string(target.vectorBits) + ".json";
-  llvm::sys::path::append(path, "attune", "calibration", name);
-  return path.str().str();
+  return userFile("calibration", target);
 }
 
 llvm::Expected<Machine> Machine::of(const CpuTarget &target) {

@@ -11,10 +11,7 @@ namespace attune {
 
 namespace {
 
-struct Alternative {
-  Form form;
-  double seconds;
-};
+using Alternative = FormPrices::Alternative;
 
 class ChooseForms : public impl::ChooseFormsBase<ChooseForms> {
 public:
@@ -60,6 +57,12 @@ private:
     if (candidates.size() < 2)
       return {};
     ++numChosen;
+    if (std::optional<Form> fastest = isStatic(op) ? prices->measured(op) : std::nullopt;
+        fastest && llvm::any_of(candidates, [&](auto &a) { return a.form == *fastest; })) {
+      op.setForm(*fastest);
+      prices->chose(op, candidates);
+      return {};
+    }
     if (!isStatic(op)) {
       SmallVector<Form> forms = llvm::map_to_vector(candidates, [](auto &a) { return a.form; });
       FormPricesAttr all = prices->atRunTime(op, forms), some = withoutDominated(all);
@@ -73,6 +76,8 @@ private:
     op.setForm(llvm::min_element(candidates, [](const Alternative &a, const Alternative &b) {
                  return a.seconds < b.seconds;
                })->form);
+    if (isStatic(op))
+      prices->chose(op, candidates);
     return {};
   }
 

@@ -50,6 +50,15 @@ public:
   virtual double seconds(const WorkSum &work) const = 0;
   /// The prices of forms as functions of the sizes that are not static.
   virtual FormPricesAttr atRunTime(FormOpInterface op, llvm::ArrayRef<Form> forms) const = 0;
+
+  /// The form that was the fastest when this operator was measured at its sizes, if it was.
+  virtual std::optional<Form> measured(FormOpInterface op) const { return std::nullopt; }
+  /// Told of every choice of an operator's form, with the seconds of its forms.
+  struct Alternative {
+    Form form;
+    double seconds;
+  };
+  virtual void chose(FormOpInterface op, llvm::ArrayRef<Alternative> alternatives) const {}
 };
 
 /// The cheapest form at a batch of 1 (first axes) and so many positions (other axes).

@@ -153,6 +153,7 @@ int benchCommand(Args args) {
   InputSizes sizes{compile.fixedShapes, compile.fixedDims};
   compile.fixedShapes.clear();
   compile.fixedDims.clear();
+  compile.threads = threads;
   auto artifact = compileToTemporary(positional[0], compile);
   if (!artifact)
     return report(artifact.takeError());

@@ -1,10 +1,13 @@
 #include "attune/tools/attune/Options.h"
+#include "attune/tools/attune/Tune.h"
 
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/BinaryFormat/Magic.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
@@ -47,7 +50,9 @@ static void printSummary(llvm::StringRef output, const CompileReport &report, do
 int compileCommand(Args args) {
   CompileOptions options;
   std::string output;
-  bool time = false;
+  bool time = false, tunes = false;
+  TuneOptions tuning;
+  int64_t threads = llvm::hardware_concurrency().compute_thread_count();
   std::vector<std::string> positional;
   Options parser("compile", "MODEL.onnx -o MODEL.so [options]");
   parser.addString("o", "FILE", "output file (default: the model's name with .so; - for text)",
@@ -58,9 +63,13 @@ int compileCommand(Args args) {
   parser.add("stop-after", "STAGE",
              "write the IR after import, canonicalize, raise, rewrite or fuse",
              [&](llvm::StringRef text) { return setStop(text, options.stopAfter); });
+  parser.addOptionalInteger("tune", "K",
+                            "measure the K cheapest alternatives (default 3) of every decision", 2,
+                            tuning.alternatives, tunes);
+  parser.addInteger("threads", "N", "threads that measurements are for (default: all)", 1, threads);
+  parser.addSwitch("progress", "show progress of --tune, as on a terminal", tuning.progress);
   parser.addSwitch("time", "print the time of each stage", time);
-  parser.addNotImplemented({"precision", "config", "print-config", "no-cache", "cache-dir",
-                            "tune", "threads", "progress"});
+  parser.addNotImplemented({"precision", "config", "print-config", "no-cache", "cache-dir"});
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
   if (positional.size() != 1) {
@@ -79,12 +88,23 @@ int compileCommand(Args args) {
   }
 
   auto start = std::chrono::steady_clock::now();
+  options.threads = tuning.threads = threads;
+  unsigned tuned = 0;
+  if (tunes) {
+    tuning.progress |= llvm::sys::Process::StandardErrIsDisplayed();
+    auto measured = tune(positional[0], options, tuning);
+    if (!measured)
+      return report(measured.takeError());
+    tuned = *measured;
+  }
   CompileReport result;
   if (llvm::Error error = compileModel(positional[0], output, options, &result))
     return report(std::move(error));
   std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
   if (options.emit == EmitKind::Artifact && options.stopAfter.empty())
     printSummary(output, result, passed.count());
+  if (tunes)
+    (output == "-" ? llvm::errs() : llvm::outs()) << tuned << " decisions measured\n";
   if (time)
     for (const auto &[stage, ms] : result.stageMs)
       llvm::outs() << llvm::format("%10.1f ms  ", ms) << stage << "\n";

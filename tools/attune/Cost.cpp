@@ -34,6 +34,7 @@ int costCommand(Args args) {
   // Sizes are those of the call, as in `attune bench`.
   CostRequest request = takeSizes(options, threads);
   request.layers = energy.isArray();
+  options.threads = threads;
   if (server) {
     serveCosts(std::cin, llvm::outs(), options, request, energy);
     return kOk;

@@ -60,6 +60,7 @@ llvm::Expected<json::Value> answer(const json::Object &object, const CompileOpti
     return request.takeError();
   CompileOptions compile = options;
   compile.onlyPredict = true;
+  compile.threads = request->call.threads;
   compile.predict = {std::move(request->call)};
   CompileReport result;
   if (llvm::Error error = compileModel(request->model, "", compile, &result))

@@ -16,7 +16,8 @@ bool isAboutCaches(const CompileRemark &remark) {
   return llvm::StringRef(remark.category).contains("caches");
 }
 
-/// Rewrites that were made or refused, and how weights are stored; forms are told with their regions.
+/// Rewrites that were made or refused, and how weights are stored; forms are told with their
+/// regions.
 bool isAboutRewrite(const CompileRemark &remark) {
   llvm::StringRef category = remark.category;
   return (category.contains("rewrite") || category == "attune-fuse") &&
@@ -63,6 +64,22 @@ llvm::json::Array nodesOf(const CompileRemark &remark) {
   return nodes;
 }
 
+llvm::json::Object toJson(const codegen::Decision &decision) {
+  llvm::json::Array nodes, alternatives;
+  for (const std::string &node : decision.nodes)
+    nodes.push_back(llvm::json::fixUTF8(node));
+  for (const codegen::Decision::Alternative &alternative : decision.alternatives)
+    alternatives.push_back(
+        llvm::json::Object{{"name", alternative.name}, {"latency_ms", alternative.seconds * 1e3}});
+  return llvm::json::Object{{"kind", decision.kind},
+                            {"what", llvm::json::fixUTF8(decision.what)},
+                            {"nodes", std::move(nodes)},
+                            {"times", decision.times},
+                            {"chosen", decision.chosen},
+                            {"by", decision.measured ? "measurement" : "price"},
+                            {"alternatives", std::move(alternatives)}};
+}
+
 llvm::json::Value toJson(const CompileReport &report) {
   llvm::json::Array regions;
   for (const CompileRemark &remark : report.remarks) {
@@ -100,13 +117,16 @@ llvm::json::Value toJson(const CompileReport &report) {
                                          {"backend", kernel.backend},
                                          {"alternatives", std::move(prices)}});
   }
-  llvm::json::Value calibration = nullptr;
-  if (!report.calibration.empty())
-    calibration = report.calibration;
-  return llvm::json::Object{{"calibration", std::move(calibration)},
-                            {"regions", std::move(regions)},
-                            {"rewrites", std::move(rewrites)},
-                            {"kernels", std::move(kernels)}};
+  llvm::json::Array decisions;
+  for (const codegen::Decision &decision : report.decisions)
+    decisions.push_back(toJson(decision));
+  auto fileOr = [](const std::string &file) -> llvm::json::Value {
+    return file.empty() ? llvm::json::Value(nullptr) : llvm::json::Value(file);
+  };
+  return llvm::json::Object{
+      {"calibration", fileOr(report.calibration)}, {"tuning", fileOr(report.tuning)},
+      {"decisions", std::move(decisions)},         {"regions", std::move(regions)},
+      {"rewrites", std::move(rewrites)},           {"kernels", std::move(kernels)}};
 }
 
 void print(llvm::StringRef verdict, const CompileRemark &remark) {
@@ -117,6 +137,18 @@ void print(llvm::StringRef verdict, const CompileRemark &remark) {
       llvm::outs() << " and " << remark.nodes.size() - 1 << " more nodes";
   }
   llvm::outs() << "\n         " << remark.message << "\n";
+}
+
+void print(const codegen::Decision &decision) {
+  llvm::outs() << "chose    " << decision.kind << " of " << decision.what;
+  if (!decision.nodes.empty())
+    llvm::outs() << " at `" << decision.nodes.front() << "`";
+  if (decision.times > 1)
+    llvm::outs() << " and " << decision.times - 1 << " more like it";
+  llvm::outs() << ": " << decision.chosen << "\n        ";
+  for (const codegen::Decision::Alternative &alternative : decision.alternatives)
+    llvm::outs() << " " << alternative.name << llvm::format(" %.3g ms,", alternative.seconds * 1e3);
+  llvm::outs() << (decision.measured ? " measured" : " predicted") << "\n";
 }
 
 void printText(const CompileReport &report) {
@@ -136,30 +168,28 @@ void printText(const CompileReport &report) {
     if (isAboutRewrite(remark))
       print(remark.kind == CompileRemark::Kind::Passed ? "rewrote" : "kept", remark);
   llvm::outs() << raised << " regions raised, " << refused << " refused\n";
-  for (const CompileReport::Kernel &kernel : report.kernels) {
+  for (const CompileReport::Kernel &kernel : report.kernels)
     llvm::outs() << "kernel   " << llvm::left_justify(kernel.emitter, 10) << kernel.name << "\n";
-    if (kernel.prices.size() < 2)
-      continue;
-    llvm::outs() << "         ";
-    for (const CompileReport::Price &price : kernel.prices)
-      llvm::outs() << (&price == &kernel.prices.front() ? "" : ", ") << price.backend << " ("
-                   << price.emitter << ")" << llvm::format(" %.3g ms", price.ms);
-    llvm::outs() << "\n";
-  }
+  for (const codegen::Decision &decision : report.decisions)
+    print(decision);
   llvm::outs() << "prices   "
                << (report.calibration.empty()
                        ? "of a typical server: this machine is not calibrated (`attune calibrate`)"
                        : "by the calibration " + report.calibration)
                << "\n";
+  if (!report.tuning.empty())
+    llvm::outs() << "measured by `attune compile --tune`, kept in " << report.tuning << "\n";
 }
 } // namespace
 
 int explainCommand(Args args) {
   CompileOptions options;
   bool json = false;
+  int64_t threads = 0;
   std::vector<std::string> positional;
   Options parser("explain", "MODEL.onnx [options]");
   parser.addCompileOptions(options);
+  parser.addInteger("threads", "N", "threads whose measurements apply (default: all)", 1, threads);
   parser.addSwitch("json", "print one JSON object", json);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
@@ -167,6 +197,7 @@ int explainCommand(Args args) {
     llvm::errs() << "attune explain: expects one model, found " << positional.size() << "\n";
     return kUsage;
   }
+  options.threads = threads;
   llvm::SmallString<128> path;
   if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", "so", path))
     return report(llvm::createStringError(code, "cannot create a temporary file"));

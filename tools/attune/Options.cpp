@@ -33,6 +33,16 @@ void Options::addInteger(StringRef name, StringRef value, StringRef help, int64_
   });
 }
 
+void Options::addOptionalInteger(StringRef name, StringRef value, StringRef help, int64_t least,
+                                 int64_t &target, bool &given) {
+  addInteger(name, value, help, least, target);
+  options.back().optionalValue = true;
+  options.back().set = [&given, set = options.back().set](StringRef text) -> llvm::Error {
+    given = true;
+    return text.empty() ? llvm::Error::success() : set(text);
+  };
+}
+
 void Options::addSwitch(StringRef name, StringRef help, bool &target) {
   add(name, "", help, [&target](StringRef) {
     target = true;
@@ -130,7 +140,9 @@ void Options::printHelp() {
   for (const Option &option : options)
     if (option.set) {
       std::string left = (option.name == "o" ? "-" : "--") + option.name;
-      if (!option.value.empty())
+      if (option.optionalValue)
+        left += "[=" + option.value + "]";
+      else if (!option.value.empty())
         left += (option.name == "o" ? " " : "=") + option.value;
       llvm::outs() << "  " << llvm::left_justify(left, 26) << option.help << "\n";
     }
@@ -156,7 +168,7 @@ std::optional<int> Options::parse(Args args, std::vector<std::string> &positiona
       return usageError("`--" + name + "` is not implemented yet");
     if (option->value.empty() && hasValue)
       return usageError("`--" + name + "` takes no value");
-    if (!option->value.empty() && !hasValue) {
+    if (!option->value.empty() && !hasValue && !option->optionalValue) {
       if (i + 1 == args.size())
         return usageError("`--" + name + "` expects a value: " + option->value);
       value = args[++i];

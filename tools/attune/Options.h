@@ -1,4 +1,5 @@
-//===- Options.h - Command-line options of the subcommands ------------------------------------------===//
+//===- Options.h - Command-line options of the subcommands
+//------------------------------------------===//
 //
 // A table of options per command: flags take a value as `--name=value` or `--name value`. An option
 // of the contract that is not built yet is listed as such and refused with exit code 2.
@@ -24,8 +25,11 @@ public:
            std::function<llvm::Error(llvm::StringRef)> set);
   void addString(llvm::StringRef name, llvm::StringRef value, llvm::StringRef help,
                  std::string &target);
-  void addInteger(llvm::StringRef name, llvm::StringRef value, llvm::StringRef help,
-                  int64_t least, int64_t &target);
+  void addInteger(llvm::StringRef name, llvm::StringRef value, llvm::StringRef help, int64_t least,
+                  int64_t &target);
+  /// A switch that may have a value (`--name` or `--name=value`).
+  void addOptionalInteger(llvm::StringRef name, llvm::StringRef value, llvm::StringRef help,
+                          int64_t least, int64_t &target, bool &given);
   void addSwitch(llvm::StringRef name, llvm::StringRef help, bool &target);
   void addNotImplemented(llvm::ArrayRef<llvm::StringRef> names);
 
@@ -40,6 +44,7 @@ private:
   struct Option {
     std::string name, value, help;
     std::function<llvm::Error(llvm::StringRef)> set; ///< null: not implemented yet
+    bool optionalValue = false;
   };
   int usageError(const llvm::Twine &message);
   void printHelp();

@@ -137,6 +137,7 @@ int profileCommand(Args args) {
   }
   InputSizes sizes{options.fixedShapes, options.fixedDims};
   options.predict.push_back(takeSizes(options, threads));
+  options.threads = threads;
   CompileReport compiled;
   llvm::SmallString<128> artifact;
   if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", "so", artifact))

@@ -171,6 +171,8 @@ int runCommand(Args args) {
     return kUsage;
   }
   StringRef model = positional[0];
+  unsigned count = unsigned(std::min<int64_t>(threads, UINT32_MAX));
+  compile.threads = count;
   llvm::Expected<std::string> artifact = compileToTemporary(model, compile);
   if (!artifact)
     return report(artifact.takeError());
@@ -178,7 +180,6 @@ int runCommand(Args args) {
     if (*artifact != model)
       removeTemporary(*artifact);
   });
-  unsigned count = unsigned(std::min<int64_t>(threads, UINT32_MAX));
   if (llvm::Error error = run(*artifact, inputs, outputs, count))
     return report(std::move(error));
   return kOk;

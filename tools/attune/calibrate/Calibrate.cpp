@@ -1,17 +1,15 @@
 #include "attune/codegen/Artifact.h"
+#include "attune/codegen/cost/UserFile.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Roof.h"
 #include "attune/tools/attune/StepTimes.h"
 #include "attune/tools/attune/calibrate/Probes.h"
 #include "attune/tools/attune/calibrate/Sweep.h"
 
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Threading.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
 #include <cmath>
@@ -303,28 +301,6 @@ llvm::json::Value Calibration::measurements() const {
   return list;
 }
 
-llvm::Error writeFile(const std::string &path, const llvm::json::Value &value) {
-  llvm::StringRef folder = llvm::sys::path::parent_path(path);
-  std::error_code code =
-      folder.empty() ? std::error_code() : llvm::sys::fs::create_directories(folder);
-  std::string partial = path + ".new";
-  if (!code) {
-    llvm::ToolOutputFile file(partial, code, llvm::sys::fs::OF_None);
-    if (!code) {
-      file.os() << llvm::formatv("{0:2}\n", value);
-      file.os().flush();
-      code = file.os().error();
-      file.os().clear_error();
-    }
-    if (!code)
-      code = llvm::sys::fs::rename(partial, path);
-    if (!code)
-      file.keep();
-  }
-  return code ? llvm::createStringError(code, "cannot write `" + path + "`: " + code.message())
-              : llvm::Error::success();
-}
-
 } // namespace
 
 int calibrateCommand(Args args) {
@@ -351,15 +327,16 @@ int calibrateCommand(Args args) {
     output = Machine::defaultPath(*target);
   if (output.empty())
     return report(llvm::createStringError("there is no home folder: give --output=FILE"));
-  // Decisions of the compiler must not depend on an earlier calibration.
+  // Decisions of the compiler must not depend on what was measured before.
   ::setenv("ATTUNE_CALIBRATION", "none", 1);
+  ::setenv("ATTUNE_TUNING", "none", 1);
   Calibration calibration(*target, threads, seconds);
   if (llvm::Error error = calibration.run())
     return report(std::move(error));
-  if (llvm::Error error = writeFile(output, calibration.machine.toJson()))
+  if (llvm::Error error = codegen::writeJson(output, calibration.machine.toJson()))
     return report(std::move(error));
   if (!measurements.empty())
-    if (llvm::Error error = writeFile(measurements, calibration.measurements()))
+    if (llvm::Error error = codegen::writeJson(measurements, calibration.measurements()))
       return report(std::move(error));
   calibration.print(llvm::outs());
   llvm::outs() << "kept in " << output << "\n";

@@ -9,29 +9,21 @@
 
 namespace attune::tools {
 
+llvm::Expected<Temporary> Temporary::make(llvm::StringRef ending) {
+  llvm::SmallString<128> path;
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", ending, path))
+    return llvm::createStringError(code, "cannot create a temporary file: " + code.message());
+  Temporary file;
+  file.path = path.str().str();
+  return file;
+}
+
+Temporary::~Temporary() {
+  if (!path.empty())
+    llvm::sys::fs::remove(path);
+}
+
 namespace {
-
-/// A file that goes with its owner.
-class Temporary {
-public:
-  static llvm::Expected<Temporary> make(llvm::StringRef ending) {
-    llvm::SmallString<128> path;
-    if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", ending, path))
-      return llvm::createStringError(code, "cannot create a temporary file: " + code.message());
-    Temporary file;
-    file.path = path.str().str();
-    return file;
-  }
-  Temporary(Temporary &&other) : path(std::exchange(other.path, "")) {}
-  ~Temporary() {
-    if (!path.empty())
-      llvm::sys::fs::remove(path);
-  }
-  std::string path;
-
-private:
-  Temporary() = default;
-};
 
 llvm::Error writeModel(const Network &network, const std::string &path) {
   std::error_code code;

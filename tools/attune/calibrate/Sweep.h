@@ -10,6 +10,18 @@
 
 namespace attune::tools {
 
+/// A file that goes with its owner.
+class Temporary {
+public:
+  static llvm::Expected<Temporary> make(llvm::StringRef ending);
+  Temporary(Temporary &&other) : path(std::exchange(other.path, "")) {}
+  ~Temporary();
+  std::string path;
+
+private:
+  Temporary() = default;
+};
+
 /// A kernel as it was called, and what it took: the median of the faster half of its runs, and over
 /// its equal calls.
 struct MeasuredKernel {
