@@ -7,6 +7,7 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/AsmState.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -54,6 +55,7 @@ private:
   ScalarProgram scalars;
   DenseMap<Value, int64_t> values;
   DenseMap<Attribute, int64_t> weightOf;
+  DenseMap<std::pair<Type, StringRef>, int64_t> resourceOf; ///< by what they hold
   /// Kernel results that are written straight into an output.
   DenseMap<Value, int64_t> outputOf;
 
@@ -193,11 +195,18 @@ private:
 
   void addWeight(arith::ConstantOp constant) {
     auto contents = cast<ElementsAttr>(constant.getValue());
-    auto [it, fresh] = weightOf.try_emplace(contents, program.values.size());
-    values[constant.getResult()] = it->second;
-    if (!fresh)
-      return;
     auto type = cast<RankedTensorType>(constant.getType());
+    auto next = static_cast<int64_t>(program.values.size());
+    int64_t value = weightOf.try_emplace(contents, next).first->second;
+    // Resources have names: layers with tied weights pack equal ones each for itself.
+    if (auto resource = dyn_cast<DenseResourceElementsAttr>(contents); resource && value == next) {
+      ArrayRef<char> data = resource.getRawHandle().getBlob()->getData();
+      value = weightOf[contents] =
+          resourceOf.try_emplace({type, StringRef(data.data(), data.size())}, next).first->second;
+    }
+    values[constant.getResult()] = value;
+    if (value != next)
+      return;
     int64_t size = type.getNumElements() * ((type.getElementTypeBitWidth() + 7) / 8);
     std::vector<int64_t> extents;
     for (int64_t extent : type.getShape())

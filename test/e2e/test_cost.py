@@ -69,6 +69,23 @@ def test_peak_is_weights_plan_and_arguments(model, tmp_path):
     assert larger["stored_bytes"] == whole["stored_bytes"]
 
 
+def test_tied_weights_are_stored_once(tmp_path):
+    """Each use packs its own; equal ones are one in the file."""
+
+    def stored(layers, tied):
+        g = Graph("tied", opset=18)
+        y, weights = g.input("x", "f32", [24, 64]), [g.weight(64, 64) for _ in range(layers)]
+        for layer in range(layers):
+            y = g.op("Tanh", g.op("MatMul", y, weights[0 if tied else layer]))
+        g.output(y, "y", shape=[24, 64])
+        onnx.save(g.finish(), tmp_path / "tied.onnx")
+        return json.loads(cli.attune("cost", tmp_path / "tied.onnx", "--json").stdout)
+
+    one, tied, apart = stored(1, True), stored(3, True), stored(3, False)
+    assert one["stored_bytes"] == tied["stored_bytes"] < apart["stored_bytes"] / 2
+    assert tied["streamed_bytes"] == apart["streamed_bytes"] and tied["flops"] == apart["flops"]
+
+
 def test_text_says_what_it_is_based_on(model):
     text = cli.attune("cost", model, *DIMS).stdout
     assert "modelled" in text and "not calibrated" in text and "input_ids 2x24" in text
