@@ -7,7 +7,8 @@
 //   attn != local16            count(attn == softmax) <= 2            sum(ffn) * 128 / 1000
 //
 // A repeated variable is an array. Operators work element by element, scalars are spread. In a
-// condition of a repeated variable, arrays of the same repeat mean their element at that place.
+// condition of a repeated variable, arrays of the same repeat, and paths with as many points, mean
+// their element at that place.
 // What is not active is absent: operators on it give absent, functions of arrays skip it. Names are
 // resolved and types checked when parsed, so evaluation cannot fail.
 //

@@ -70,6 +70,8 @@ llvm::Expected<Expression> SpaceReader::expression(const Node &node, llvm::Strin
       if (axis == axes.size() && !(axes.size() == 1 && axisName.empty()))
         return std::nullopt;
       reference.length = variable->path->length();
+      reference.perElement = conditionOf && conditionOf->repeated && !conditionOf->repeat &&
+                             conditionOf->elements == reference.length;
       reference.offset += axis == axes.size() ? 0 : axis * reference.length;
       return reference;
     }

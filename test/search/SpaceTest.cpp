@@ -163,6 +163,37 @@ objectives: [{cost: params, goal: min}]
   EXPECT_EQ(space.costs[0].expression.evaluate(values), 2 * 128 * 3);
 }
 
+// The space file of an experiment: which operators a layer chooses from depends on its level.
+TEST(Space, ChoicesAlongAPath) {
+  Space space = llvm::cantFail(Space::read(ATTUNE_EXPERIMENTS "/shiftaddnas/hytra.yaml"));
+  const Variable &level = *space.find("level");
+  ASSERT_EQ(level.path->count(), 714);
+  double candidates = 0;
+  llvm::SmallVector<double> values;
+  llvm::BitVector active;
+  for (uint64_t number = 0; number < 714; ++number) {
+    Genes genes(space.geneCount(), 0);
+    level.path->unrank(number, llvm::MutableArrayRef(genes).slice(level.firstGene, 16));
+    space.decode(genes, values, active);
+    double choices = 1;
+    for (const char *name : {"fine", "coarse"}) {
+      const Variable &op = *space.find(name);
+      for (unsigned layer = 0; layer < 16; ++layer)
+        if (active[op.firstGene + layer])
+          choices *= space.choices(op.firstGene + layer);
+    }
+    for (unsigned layer = 1; layer < 16; ++layer)
+      ASSERT_LE(values[level.firstValue + layer - 1], values[level.firstValue + layer]);
+    candidates += choices;
+  }
+  EXPECT_EQ(candidates, 549483601253.0);
+  Rng rng(4, 0, Stage::Propose);
+  for (int i = 0; i < 100; ++i) {
+    space.decode(space.mutateOne(rng, space.sample(rng)), values, active);
+    EXPECT_EQ(active.count(), 16u + 16); // the path, and one operator for each layer
+  }
+}
+
 TEST(Space, JsonIsAccepted) {
   Space space = makeSpace(R"({"attune-space": 1,
     "vars": [{"name": "x", "kind": "int", "range": [1, 9, 2]}],
