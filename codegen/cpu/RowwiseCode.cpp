@@ -449,6 +449,8 @@ Values RowwiseCode::laneLoop(Value lower, Value upper, int64_t unroll, Values va
     Value length = kb.sub(upper, from);
     return kb.add(from, kb.mul(kb.div(length, step), step));
   };
+  if (group)
+    return loop(kb.add(lower, group->thread), upper, group->threads, 1, values);
   Value position = lower;
   if (unroll > 1 && (!extent || *extent >= unroll * count)) {
     Value end = endOf(lower, unroll * count);
@@ -511,7 +513,7 @@ void RowwiseCode::buildLaneParallel(Stage &stage) {
   SmallVector<Root *> reduces = rootsOf(stage, true), maps = rootsOf(stage, false);
   auto [lower, upper] = laneRange(stage);
   auto setLane = [&](Value iv, int64_t copy) {
-    at[stage.lane] = Lane::linear(kb.add(iv, copy * plan.lanes));
+    at[stage.lane] = laneAt(kb.add(iv, copy * plan.lanes));
   };
   laneLoop(lower, upper, unrollOf(stage), {}, [&](Value iv, int64_t copies, Values) {
     // The index of a copy is one value for everything that is built at it.
@@ -572,7 +574,7 @@ void RowwiseCode::buildLaneParallel(Stage &stage) {
 /// merged in a fixed order at the end.
 void RowwiseCode::buildLaneReduced(Stage &stage) {
   SmallVector<Root *> reduces = rootsOf(stage, true);
-  int64_t unroll = unrollOf(stage);
+  int64_t unroll = group ? 1 : unrollOf(stage);
   Values init;
   SmallVector<Lane> initial;
   for (Root *root : reduces) {
@@ -584,7 +586,7 @@ void RowwiseCode::buildLaneReduced(Stage &stage) {
   Values sums = reductionLoops(stage, 0, init, [&](Values carried) {
     return laneLoop(lower, upper, unroll, carried, [&](Value iv, int64_t copies, Values sums) {
       for (int64_t copy = 0; copy < copies; ++copy) {
-        at[stage.lane] = Lane::linear(kb.add(iv, copy * plan.lanes));
+        at[stage.lane] = laneAt(kb.add(iv, copy * plan.lanes));
         scoped([&] {
           for (Root &root : stage.roots) {
             if (root.kind != Root::Reduce) {
@@ -607,9 +609,11 @@ void RowwiseCode::buildLaneReduced(Stage &stage) {
     Reduction reduction = reductionOf(*root);
     Value sum = reduction.merge(kb, ArrayRef<Value>(sums).slice(number * unroll, unroll));
     sum = reduction.acrossLanes(kb, sum);
+    if (group)
+      sum = group->across(reduction, sum);
     if (!reduction.idempotent)
       sum = reduction.combine(kb, initial[number].scalar, sum);
-    finish(*root, sum);
+    once([&] { finish(*root, sum); });
     if (!root->kept)
       remember(root->value, pointOf(root->value), Lane(sum));
   }
@@ -627,24 +631,35 @@ void RowwiseCode::buildOuter(Stage &stage, size_t depth) {
 }
 
 void RowwiseCode::buildStage(Stage &stage) {
-  if (buildInPlace(stage))
+  if (!group && buildInPlace(stage))
     return;
   if (!stage.scalar()) {
     buildOuter(stage, 0);
   } else {
     for (Root &root : stage.roots) {
       if (root.kind != Root::Reduce) {
-        runRoots(stage, &root);
+        once([&] { runRoots(stage, &root); });
         continue;
       }
       Lane sum = reductionOf(root).combine(kb, initialOf(root).scalar, evalElement(root).scalar);
-      finish(root, sum);
+      once([&] { finish(root, sum); });
       remember(root.value, pointOf(root.value), sum);
     }
   }
+  bool kept = false;
   for (Root &root : stage.roots)
-    if (root.kept)
+    if (root.kept) {
+      kept = true;
       ready.insert(root.value);
+    }
+  if (group && kept)
+    group->meet();
+}
+
+void RowwiseCode::once(llvm::function_ref<void()> body) {
+  if (!group)
+    return body();
+  kb.ifThen(kb.eq(group->thread, zero), [&] { scoped(body); });
 }
 
 //===--------------------------------------------------------------------------------------------===//
@@ -695,6 +710,44 @@ void RowwiseCode::buildRow(ArrayRef<Value> index, Value block) {
   });
 }
 
+/// The numbers of each row class, outermost first, then of blocks of the lane class.
+Values RowwiseCode::radices() {
+  Values radix;
+  for (int axisClass : plan.rows)
+    radix.push_back(scope->get(plan.extents.at(axisClass)));
+  if (plan.laneBlock)
+    radix.push_back(kb.ceilDiv(scope->get(plan.extents.at(plan.lane)), plan.laneBlock));
+  return radix;
+}
+
+Values RowwiseCode::digitsOf(Value number, ValueRange radix) {
+  Values digits(radix.size());
+  for (int64_t digit = static_cast<int64_t>(radix.size()) - 1; digit >= 0; --digit) {
+    digits[digit] = digit == 0 ? number : kb.rem(number, radix[digit]);
+    if (digit > 0)
+      number = kb.div(number, radix[digit]);
+  }
+  return digits;
+}
+
+Value RowwiseCode::buildShared(Scope &rowScope, const RowGroup &rowGroup, Value number) {
+  Lanes rowLanes(rowScope, plan.lanes);
+  scope = &rowScope;
+  lanes = &rowLanes;
+  group = &rowGroup;
+  zero = scope->atEntry([&] { return kb.idx(0); });
+  for (auto &[value, inner] : plan.kept)
+    buffers[value] = rowGroup.buffer(value);
+  Values index = digitsOf(number, radices());
+  Value block = plan.laneBlock ? index.pop_back_val() : Value();
+  buildRow(index, block);
+  Value code = lanes->error();
+  scope = nullptr;
+  lanes = nullptr;
+  group = nullptr;
+  return code;
+}
+
 func::FuncOp RowwiseCode::buildTask(ModuleOp module, StringRef name) {
   return kb.task(module, name, [&](const KernelArgs &args) -> Value {
     Scope taskScope(*plan.sizes, kb, args);
@@ -718,19 +771,8 @@ func::FuncOp RowwiseCode::buildTask(ModuleOp module, StringRef name) {
     Value first = kb.mul(args.task, limit.rowsPerTask);
     Value last = kb.min(limit.rows, kb.add(first, limit.rowsPerTask));
 
-    // The index of each row class, outermost first, then the lane block; counted up row by row.
-    Values radix;
-    for (int axisClass : plan.rows)
-      radix.push_back(scope->get(plan.extents.at(axisClass)));
-    if (plan.laneBlock)
-      radix.push_back(kb.ceilDiv(scope->get(plan.extents.at(plan.lane)), plan.laneBlock));
-    Values start(radix.size());
-    Value rest = first;
-    for (int64_t digit = static_cast<int64_t>(radix.size()) - 1; digit >= 0; --digit) {
-      start[digit] = digit == 0 ? rest : kb.rem(rest, radix[digit]);
-      if (digit > 0)
-        rest = kb.div(rest, radix[digit]);
-    }
+    // Counted up row by row.
+    Values radix = radices(), start = digitsOf(first, radix);
     auto row = [&](ValueRange digits) {
       Values index(digits);
       Value block = plan.laneBlock ? index.pop_back_val() : Value();

@@ -10,6 +10,17 @@
 
 namespace attune::codegen {
 
+/// Threads that share a row: each runs the same code, lanes of a stage are dealt out to them.
+struct RowGroup {
+  int64_t threads;
+  mlir::Value thread; ///< in [0, threads)
+  /// A value that every thread has a part of, combined in a fixed order; all threads get it.
+  std::function<mlir::Value(const Reduction &, mlir::Value)> across;
+  /// What threads have stored is there for all of them.
+  std::function<void()> meet;
+  std::function<mlir::Value(mlir::Value kept)> buffer; ///< where a kept value lies
+};
+
 /// Builds one task function of a plan. Values are computed at a point: one index per axis, of which
 /// the lane class's runs over lanes. What was computed at a point is not computed there again.
 class RowwiseCode {
@@ -22,6 +33,9 @@ public:
   mlir::func::FuncOp buildTask(mlir::ModuleOp module, llvm::StringRef name);
   /// Bytes of scratch per worker.
   Size scratchBytes() const;
+  /// One row (or block of the lane class), by its number, computed by a group of threads inside a
+  /// function that is being built; the plan has one lane. The error code (i32).
+  Value buildShared(Scope &rowScope, const RowGroup &rowGroup, Value number);
   /// Whether something turned out not to be expressible; what was built is then unusable.
   bool failed = false;
 
@@ -32,7 +46,12 @@ private:
   };
   Limits limits(Scope &scope);
 
+  Values radices();
+  Values digitsOf(Value number, mlir::ValueRange radix);
   void buildRow(llvm::ArrayRef<Value> index, Value block);
+  /// `body` by one thread of a group: what it stores is the same for all.
+  void once(llvm::function_ref<void()> body);
+  Lane laneAt(Value index) const { return plan.lanes == 1 ? Lane(index) : Lane::linear(index); }
   void buildStage(Stage &stage);
   bool buildInPlace(Stage &stage);
   /// Whether elements of the input at `view` lie where `place` puts them (i1).
@@ -81,6 +100,7 @@ private:
   KernelBuilder &kb;
   Scope *scope = nullptr;
   Lanes *lanes = nullptr;
+  const RowGroup *group = nullptr; ///< null: one thread has the whole row
   Value zero;
   std::map<int, Lane> at; ///< the index of every class that is fixed here
   Value blockStart, blockEnd;

@@ -38,10 +38,69 @@ Value DeviceBuilder::globalThread(int64_t threads) { return add(mul(block(), thr
 
 void DeviceBuilder::barrier() { NVVM::Barrier0Op::create(b, loc); }
 
+void DeviceBuilder::warpBarrier() { NVVM::SyncWarpOp::create(b, loc, constI(-1, b.getI32Type())); }
+
+/// The bits of a scalar as 32-bit integers, and back.
+static Values wordsOf(KernelBuilder &kb, Value x) {
+  Type i32 = kb.b.getI32Type();
+  if (x.getType().isIndex())
+    x = arith::IndexCastOp::create(kb.b, kb.loc, kb.b.getI64Type(), x);
+  unsigned bits = x.getType().getIntOrFloatBitWidth();
+  Type integer = kb.b.getIntegerType(bits);
+  if (x.getType() != integer)
+    x = arith::BitcastOp::create(kb.b, kb.loc, integer, x);
+  if (bits < 32)
+    return {arith::ExtUIOp::create(kb.b, kb.loc, i32, x)};
+  if (bits == 32)
+    return {x};
+  Value high = arith::ShRUIOp::create(kb.b, kb.loc, x, kb.constI(32, integer));
+  return {arith::TruncIOp::create(kb.b, kb.loc, i32, x),
+          arith::TruncIOp::create(kb.b, kb.loc, i32, high)};
+}
+
+static Value fromWords(KernelBuilder &kb, ValueRange words, Type type) {
+  unsigned bits = type.isIndex() ? 64 : type.getIntOrFloatBitWidth();
+  Type integer = kb.b.getIntegerType(bits);
+  Value x = words[0];
+  if (bits < 32)
+    x = arith::TruncIOp::create(kb.b, kb.loc, integer, x);
+  if (bits == 64) {
+    Value low = arith::ExtUIOp::create(kb.b, kb.loc, integer, x);
+    Value high = arith::ExtUIOp::create(kb.b, kb.loc, integer, words[1]);
+    high = arith::ShLIOp::create(kb.b, kb.loc, high, kb.constI(32, integer));
+    x = arith::OrIOp::create(kb.b, kb.loc, low, high);
+  }
+  if (type.isIndex())
+    return arith::IndexCastOp::create(kb.b, kb.loc, type, x);
+  return type == integer ? x : arith::BitcastOp::create(kb.b, kb.loc, type, x).getResult();
+}
+
 Value DeviceBuilder::shuffleXor(Value x, int64_t mask) {
   auto i32 = [&](int64_t value) { return constI(value, b.getI32Type()); };
-  return NVVM::ShflOp::create(b, loc, x.getType(), i32(-1), x, i32(mask), i32(kWarp - 1),
-                              NVVM::ShflKind::bfly, UnitAttr());
+  Values words = wordsOf(*this, x);
+  for (Value &word : words)
+    word = NVVM::ShflOp::create(b, loc, word.getType(), i32(-1), word, i32(mask), i32(kWarp - 1),
+                                NVVM::ShflKind::bfly, UnitAttr());
+  return fromWords(*this, words, x.getType());
+}
+
+Value DeviceBuilder::acrossWarp(Value x, llvm::function_ref<Value(Value, Value)> combine) {
+  for (int64_t mask = kWarp / 2; mask; mask /= 2)
+    x = combine(x, shuffleXor(x, mask));
+  return x;
+}
+
+Value DeviceBuilder::shared(ModuleOp device, StringRef name, int64_t bytes) {
+  constexpr unsigned kShared = 3; // NVPTX's number of the address space
+  auto global = device.lookupSymbol<LLVM::GlobalOp>(name);
+  if (!global) {
+    OpBuilder outer = OpBuilder::atBlockBegin(device.getBody());
+    global = LLVM::GlobalOp::create(outer, loc, LLVM::LLVMArrayType::get(b.getI8Type(), bytes),
+                                    /*isConstant=*/false, LLVM::Linkage::Internal, name,
+                                    Attribute(), /*alignment=*/16, kShared);
+  }
+  Value address = LLVM::AddressOfOp::create(b, loc, global);
+  return LLVM::AddrSpaceCastOp::create(b, loc, ptr(), address);
 }
 
 void DeviceBuilder::entry(ModuleOp device, StringRef name, int64_t threads, int64_t buffers,

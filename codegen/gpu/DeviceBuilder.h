@@ -25,9 +25,14 @@ public:
   Value block(int64_t axis = 0);       ///< in the grid
   Value globalThread(int64_t threads); ///< in the grid, of blocks of so many threads along one axis
 
-  void barrier(); ///< of the block
-  /// Of the lane whose number differs by `mask`; all lanes of the warp take part.
+  void barrier();     ///< of the block
+  void warpBarrier(); ///< of the warp: memory of its lanes is in order
+  /// Of the lane whose number differs by `mask`, for any scalar; all lanes of the warp take part.
   Value shuffleXor(Value x, int64_t mask);
+  /// Combines what the lanes of a warp hold, pairwise; all get the result.
+  Value acrossWarp(Value x, llvm::function_ref<Value(Value, Value)> combine);
+  /// Shared memory of the block, `bytes` of it, uninitialised, aligned to 16.
+  Value shared(mlir::ModuleOp device, llvm::StringRef name, int64_t bytes);
 
   using Body = llvm::function_ref<void(const KernelArgs &)>;
   /// A function of a module of device functions that can be launched with `threads` threads in a
