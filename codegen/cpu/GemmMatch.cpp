@@ -24,7 +24,8 @@ bool isI32(Value tensor) { return getElementTypeOrSelf(tensor.getType()).isInteg
 
 class Matcher {
 public:
-  Matcher(KernelOp op, const Sizes &sizes) : op(op), sizes(sizes) {}
+  Matcher(KernelOp op, const Sizes &sizes, GemmFloats floats)
+      : op(op), sizes(sizes), floats(floats) {}
 
   std::optional<GemmMatch> run() {
     Block &body = op.getBody().front();
@@ -95,6 +96,10 @@ private:
     const GemmProduct &product = g.product;
     if (product.shiftsIntegers())
       return isI32(product.lhs) && (isI32(product.result) || product.sumsWide());
+    Type a = getElementTypeOrSelf(product.lhs.getType());
+    if (floats == GemmFloats::Any && (a.isF16() || a.isBF16()) && isF32(product.result) &&
+        a == getElementTypeOrSelf(product.rhs.getType()))
+      return true;
     return product.bytes() || (isF32(product.lhs) && (product.hasCodes() || isF32(product.rhs)) &&
                                isF32(product.result));
   }
@@ -456,14 +461,15 @@ private:
 
   KernelOp op;
   const Sizes &sizes;
+  GemmFloats floats;
   GemmMatch g;
   GemmCoords byLoop, point; ///< of the loops, of the product's axes
 };
 
 } // namespace
 
-std::optional<GemmMatch> matchGemm(KernelOp op, const Sizes &sizes) {
-  return Matcher(op, sizes).run();
+std::optional<GemmMatch> matchGemm(KernelOp op, const Sizes &sizes, GemmFloats floats) {
+  return Matcher(op, sizes, floats).run();
 }
 
 } // namespace attune::codegen

@@ -55,7 +55,11 @@ struct GemmMatch {
   Epilogue epilogue;
 };
 
-std::optional<GemmMatch> matchGemm(KernelOp op, const Sizes &sizes);
+/// Products of floats: f32 only, or also f16 and bf16 summed in f32.
+enum class GemmFloats { Single, Any };
+
+std::optional<GemmMatch> matchGemm(KernelOp op, const Sizes &sizes,
+                                   GemmFloats floats = GemmFloats::Single);
 
 } // namespace attune::codegen
 #endif

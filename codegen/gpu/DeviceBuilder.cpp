@@ -90,8 +90,14 @@ Value DeviceBuilder::acrossWarp(Value x, llvm::function_ref<Value(Value, Value)>
   return x;
 }
 
+/// NVPTX's numbers of address spaces.
+static constexpr unsigned kGlobal = 1, kShared = 3;
+
 Value DeviceBuilder::shared(ModuleOp device, StringRef name, int64_t bytes) {
-  constexpr unsigned kShared = 3; // NVPTX's number of the address space
+  return LLVM::AddrSpaceCastOp::create(b, loc, ptr(), sharedSpace(device, name, bytes));
+}
+
+Value DeviceBuilder::sharedSpace(ModuleOp device, StringRef name, int64_t bytes) {
   auto global = device.lookupSymbol<LLVM::GlobalOp>(name);
   if (!global) {
     OpBuilder outer = OpBuilder::atBlockBegin(device.getBody());
@@ -99,8 +105,25 @@ Value DeviceBuilder::shared(ModuleOp device, StringRef name, int64_t bytes) {
                                     /*isConstant=*/false, LLVM::Linkage::Internal, name,
                                     Attribute(), /*alignment=*/16, kShared);
   }
-  Value address = LLVM::AddressOfOp::create(b, loc, global);
-  return LLVM::AddrSpaceCastOp::create(b, loc, ptr(), address);
+  return LLVM::AddressOfOp::create(b, loc, global);
+}
+
+Value DeviceBuilder::sharedAt(Value base, Value bytes) {
+  Value offset = arith::IndexCastOp::create(b, loc, b.getI64Type(), bytes);
+  return LLVM::GEPOp::create(b, loc, base.getType(), b.getI8Type(), base, ValueRange{offset});
+}
+
+void DeviceBuilder::copyAsync(Value to, Value from, Value bytes) {
+  auto global = LLVM::LLVMPointerType::get(b.getContext(), kGlobal);
+  from = LLVM::AddrSpaceCastOp::create(b, loc, global, from);
+  LLVM::CallIntrinsicOp::create(b, loc, b.getStringAttr("llvm.nvvm.cp.async.cg.shared.global.16.s"),
+                                ValueRange{to, from, bytes});
+}
+
+void DeviceBuilder::commitCopies() { NVVM::CpAsyncCommitGroupOp::create(b, loc); }
+
+void DeviceBuilder::waitForCopies(int64_t groups) {
+  NVVM::CpAsyncWaitGroupOp::create(b, loc, groups);
 }
 
 void DeviceBuilder::entry(ModuleOp device, StringRef name, int64_t threads, int64_t buffers,

@@ -31,8 +31,18 @@ public:
   Value shuffleXor(Value x, int64_t mask);
   /// Combines what the lanes of a warp hold, pairwise; all get the result.
   Value acrossWarp(Value x, llvm::function_ref<Value(Value, Value)> combine);
-  /// Shared memory of the block, `bytes` of it, uninitialised, aligned to 16.
+  /// Shared memory of the block, `bytes` of it, uninitialised, aligned to 16: as an address like
+  /// any other, or of the space of shared memory.
   Value shared(mlir::ModuleOp device, llvm::StringRef name, int64_t bytes);
+  Value sharedSpace(mlir::ModuleOp device, llvm::StringRef name, int64_t bytes);
+  /// The address `bytes` behind one of shared memory.
+  Value sharedAt(Value base, Value bytes);
+
+  /// Copies 16 bytes to shared memory while the thread goes on, the first `bytes` (i32) of them
+  /// from `from`, the others zero.
+  void copyAsync(Value to, Value from, Value bytes);
+  void commitCopies();                ///< those since the last one are a group
+  void waitForCopies(int64_t groups); ///< until at most so many groups of the thread are under way
 
   using Body = llvm::function_ref<void(const KernelArgs &)>;
   /// A function of a module of device functions that can be launched with `threads` threads in a

@@ -1,0 +1,40 @@
+#include "attune/codegen/gpu/Fragments.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+Values Fragments::call(StringRef intrinsic, ValueRange operands, Type type, int64_t count) {
+  auto results =
+      LLVM::LLVMStructType::getLiteral(kb.b.getContext(), SmallVector<Type>(count, type));
+  Value all =
+      LLVM::CallIntrinsicOp::create(kb.b, kb.loc, results, kb.b.getStringAttr(intrinsic), operands)
+          .getResult(0);
+  Values parts;
+  for (int64_t i = 0; i < count; ++i)
+    parts.push_back(LLVM::ExtractValueOp::create(kb.b, kb.loc, all, i));
+  return parts;
+}
+
+Values Fragments::load(Value address, bool transposed) {
+  StringRef name = transposed ? "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16"
+                              : "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16";
+  return call(name, address, kb.b.getI32Type(), 4);
+}
+
+Values Fragments::multiply(ValueRange a, ValueRange b, ValueRange sums) {
+  Values operands;
+  auto add = [&](Value x) {
+    if (element.isF16())
+      x = LLVM::BitcastOp::create(kb.b, kb.loc, kb.vec(2, element), x);
+    operands.push_back(x);
+  };
+  llvm::for_each(a, add);
+  llvm::for_each(b, add);
+  llvm::append_range(operands, sums);
+  StringRef name = element.isF16() ? "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+                                   : "llvm.nvvm.mma.m16n8k16.row.col.bf16";
+  return call(name, operands, kb.f32(), 4);
+}
+
+} // namespace attune::codegen
