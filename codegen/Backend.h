@@ -9,6 +9,7 @@
 
 #include "attune/codegen/Kernels.h"
 #include "attune/passes/fuse/KernelBackend.h"
+#include "mlir/Pass/PassManager.h"
 
 namespace attune::codegen {
 
@@ -31,6 +32,8 @@ public:
   virtual llvm::SmallVector<Price> prices(KernelOp kernel) const = 0;
   /// The emitter of that name; null where kernels have no predictions.
   virtual const KernelEmitter *named(llvm::StringRef emitter) const { return nullptr; }
+  /// Adds what has to happen to the host function in front of fusion.
+  virtual void prepare(mlir::OpPassManager &pm) const {}
   /// Completes the module of all kernels, before it is lowered: code for a device becomes data of
   /// it. That code, as text; empty where there is none.
   virtual llvm::Expected<std::string> finish(mlir::ModuleOp kernels) const { return std::string(); }

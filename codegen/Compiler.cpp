@@ -160,6 +160,8 @@ public:
     module->walk(
         [&](Operation *op) { report.attentions += isa<AttentionOp, LinearAttentionOp>(op); });
     if (llvm::Error error = stage("fuse", [&](OpPassManager &pm) {
+          if (!options.reference)
+            backend->prepare(pm);
           addFuseStage(pm, options.reference ? nullptr : backend.get(), &prices);
         }))
       return error;

@@ -3,6 +3,10 @@
 #include "attune/codegen/gpu/Emit.h"
 #include "attune/codegen/gpu/Emitter.h"
 #include "attune/codegen/gpu/Launches.h"
+#include "attune/codegen/gpu/Prepare.h"
+#include "attune/passes/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
 
@@ -31,6 +35,13 @@ StringRef CudaBackend::emitterFor(KernelOp kernel) const {
 unsigned CudaBackend::rank(StringRef emitter) const {
   auto known = llvm::find_if(emitters, [&](const auto &e) { return e->name() == emitter; });
   return known - emitters.begin();
+}
+
+void CudaBackend::prepare(OpPassManager &pm) const {
+  pm.addNestedPass<func::FuncOp>(createPrepareForGpuPass());
+  pm.addNestedPass<func::FuncOp>(createFormContractions());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
 }
 
 llvm::Expected<std::string> CudaBackend::finish(ModuleOp kernels) const {

@@ -27,6 +27,7 @@ public:
   const CpuTarget &target() const override { return host; }
   EmitterList choose(KernelOp kernel, bool reference) const override;
   llvm::SmallVector<Price> prices(KernelOp kernel) const override { return {}; }
+  void prepare(mlir::OpPassManager &pm) const override;
   llvm::Expected<std::string> finish(mlir::ModuleOp kernels) const override;
 
 private:

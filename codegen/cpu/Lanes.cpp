@@ -537,6 +537,18 @@ struct LaneCloner {
     Lane offset = lanes.offset(memory->view, point);
     Value base = memory->base;
     Size total = product(*extents);
+    if (total.constant().value_or(0) == 0 && lanes.count == 1) {
+      Type type = extract.getType();
+      Value some = kb.lt(kb.idx(0), lanes.scope.get(total));
+      auto element = [&]() -> Values {
+        return {lanes.vector(lanes.load(type, base, offset, memory->constant))};
+      };
+      auto none = [&]() -> Values {
+        return {arith::ConstantOp::create(kb.b, kb.loc, kb.b.getZeroAttr(type))};
+      };
+      values[extract] = Lane(kb.ifElse(some, type, element, none)[0]);
+      return success();
+    }
     if (total.constant().value_or(0) == 0) {
       // An empty table: the indices are out of range and reported as such; read something harmless.
       Value none = lanes.scope.atEntry([&] {
