@@ -28,7 +28,7 @@ cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
     "$build/bin/attune" "$command" --help
     printf '```\n'
   done
-  for command in "" report export finalists build table; do
+  for command in "" space report export finalists build table; do
     printf '\n## attune search %s\n\n```\n' "$command"
     # shellcheck disable=SC2086
     "$build/bin/attune" search $command --help

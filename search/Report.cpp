@@ -74,6 +74,7 @@ llvm::Expected<Report> Report::read(llvm::StringRef folder) {
     return space.takeError();
   Report report;
   report.space = std::move(*space);
+  report.space.folder = header.getString("folder").value_or("").str();
   report.folder = folder.str();
   report.strategy = header.getString("strategy").value_or("").str();
   report.evaluator = header.getString("evaluator").value_or("").str();

@@ -2,8 +2,6 @@
 #include "attune/search/Document.h"
 #include "attune/search/Worker.h"
 
-#include "llvm/Support/Path.h"
-
 #include <cmath>
 
 namespace attune::search {
@@ -39,11 +37,7 @@ llvm::Expected<std::string> Setup::file() const {
   auto option = space.evaluator.options.find("file");
   if (option == space.evaluator.options.end())
     return createStringError("the evaluator `" + space.evaluator.name + "` needs `file`");
-  if (llvm::sys::path::is_absolute(option->second) || space.folder.empty())
-    return option->second;
-  llvm::SmallString<128> path(space.folder);
-  llvm::sys::path::append(path, option->second);
-  return std::string(path);
+  return space.pathOf(option->second);
 }
 
 Error Setup::readTable() {

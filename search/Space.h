@@ -81,6 +81,13 @@ struct Spec {
   std::vector<std::string> command = {}; ///< of a worker
 };
 
+/// A model whose attention is searched.
+struct ModelSpec {
+  std::string file;
+  std::vector<std::string> alternatives; ///< beside what the model has
+  std::map<std::string, int64_t> dims;   ///< sizes by symbol
+};
+
 class Space {
 public:
   /// Reads a space file. Errors name file, line and column.
@@ -94,11 +101,14 @@ public:
   std::vector<Objective> objectives;
   std::optional<EarlyStop> earlyStop;
   Spec strategy, evaluator;
-  std::string templateName;
+  std::string templateName; ///< what builds networks; `model`: the user's, see
+  ModelSpec model;
   uint64_t evals = 100, seed = 0;
   double seconds = 0;  ///< 0: no limit
   unsigned window = 8; ///< candidates asked for before their predecessors' results are known
   std::string folder;  ///< of the file: relative paths start here
+  /// A path of the space file.
+  std::string pathOf(llvm::StringRef path) const;
 
   /// Of everything that decides which candidate is asked next and how it is judged.
   std::string hash() const;

@@ -108,6 +108,54 @@ Error SpaceReader::readFixed(const Node &node) {
   return Error::success();
 }
 
+/// A name, or the user's own model.
+Error SpaceReader::readTemplate(const Node &node) {
+  if (node.kind != Node::Kind::Map) {
+    auto name = document.text(node, "a template");
+    if (!name)
+      return name.takeError();
+    space.templateName = *name;
+    identity += "template " + *name + "\n";
+    return Error::success();
+  }
+  if (Error error = document.expectMap(node, "a template", {"model", "choices", "dims"}))
+    return error;
+  space.templateName = "model";
+  auto model = document.required(node, "model", "a template");
+  if (!model)
+    return model.takeError();
+  auto file = document.text(**model, "`model`");
+  if (!file)
+    return file.takeError();
+  space.model.file = *file;
+  identity += "model " + *file;
+  auto choices = document.required(node, "choices", "a template");
+  if (!choices)
+    return choices.takeError();
+  if (Error error = document.expectList(**choices, "`choices`"))
+    return error;
+  for (const Node &item : (*choices)->items) {
+    auto name = document.text(item, "an alternative");
+    if (!name)
+      return name.takeError();
+    space.model.alternatives.push_back(*name);
+    identity += " " + *name;
+  }
+  if (const Node *dims = node.find("dims")) {
+    if (dims->kind != Node::Kind::Map)
+      return document.error(*dims, "`dims` is a map of symbols to sizes");
+    for (size_t i = 0; i < dims->items.size(); ++i) {
+      auto size = document.integer(dims->items[i], "a size", 1, INT64_C(1) << 40);
+      if (!size)
+        return size.takeError();
+      space.model.dims[dims->keys[i].text] = *size;
+      identity += " " + dims->keys[i].text + "=" + std::to_string(*size);
+    }
+  }
+  identity += "\n";
+  return Error::success();
+}
+
 Error SpaceReader::readTop() {
   const Node &root = document.root;
   if (Error error = document.expectMap(root, "a space",
@@ -121,13 +169,9 @@ Error SpaceReader::readTop() {
   auto number = document.integer(**version, "`attune-space`, the version of the format,", 1, 1);
   if (!number)
     return number.takeError();
-  if (const Node *node = root.find("template")) {
-    auto name = document.text(*node, "a template");
-    if (!name)
-      return name.takeError();
-    space.templateName = *name;
-    identity += "template " + *name + "\n";
-  }
+  if (const Node *node = root.find("template"))
+    if (Error error = readTemplate(*node))
+      return error;
   if (const Node *node = root.find("fixed"))
     if (Error error = readFixed(*node))
       return error;
@@ -186,6 +230,14 @@ llvm::Expected<Space> Space::parse(llvm::StringRef text, llvm::StringRef file) {
   if (!document)
     return document.takeError();
   return SpaceReader(std::move(*document)).run();
+}
+
+std::string Space::pathOf(llvm::StringRef path) const {
+  if (llvm::sys::path::is_absolute(path) || folder.empty())
+    return path.str();
+  llvm::SmallString<128> whole(folder);
+  llvm::sys::path::append(whole, path);
+  return std::string(whole);
 }
 
 llvm::Expected<Space> Space::read(llvm::StringRef path) {

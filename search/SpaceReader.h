@@ -19,6 +19,7 @@ public:
 
 private:
   llvm::Error readTop();
+  llvm::Error readTemplate(const Node &node);
   llvm::Error readFixed(const Node &node);
   // SpaceVariables.cpp
   llvm::Error readVariable(const Node &node);

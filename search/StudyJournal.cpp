@@ -1,6 +1,8 @@
 // What a study writes to its journal and how it goes on from there.
 #include "attune/search/Study.h"
 
+#include "llvm/Support/FileSystem.h"
+
 #include <cmath>
 
 namespace attune::search {
@@ -71,6 +73,8 @@ llvm::json::Object Study::header() const {
                                             {"goal", objective.maximise ? "max" : "min"}});
   for (const CostName &name : model.names())
     costs.push_back(name.str());
+  llvm::SmallString<128> folder(space.folder);
+  (void)llvm::sys::fs::make_absolute(folder);
   return llvm::json::Object{{"attune-study", 1},
                             {"space", space.hash()},
                             {"seed", std::to_string(space.seed)},
@@ -80,6 +84,7 @@ llvm::json::Object Study::header() const {
                             {"costs", std::move(costs)},
                             {"cost_model", model.identity()},
                             {"objectives", std::move(objectives)},
+                            {"folder", std::string(folder)},
                             {"text", options.spaceText}};
 }
 

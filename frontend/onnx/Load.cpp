@@ -8,7 +8,7 @@
 
 namespace attune::onnx {
 
-static ::onnx::ModelProto parse(const std::string &path) {
+::onnx::ModelProto parseModel(const std::string &path) {
   uint64_t size = 0;
   if (auto error = llvm::sys::fs::file_size(path, size))
     throw ImportError("cannot read " + path + ": " + error.message());
@@ -39,7 +39,7 @@ static ::onnx::ModelProto parse(const std::string &path) {
 }
 
 static void addFunctions(::onnx::ModelProto &model, const std::string &path) {
-  ::onnx::ModelProto library = parse(path);
+  ::onnx::ModelProto library = parseModel(path);
   for (const auto &function : library.functions()) {
     bool present = llvm::any_of(model.functions(), [&](const auto &own) {
       return own.name() == function.name() && own.domain() == function.domain();
@@ -116,7 +116,7 @@ int64_t LoadedModel::opset(const std::string &domain) const {
 
 LoadedModel loadModel(const std::string &path, const ImportOptions &options) {
   LoadedModel loaded;
-  loaded.model = parse(path);
+  loaded.model = parseModel(path);
   if (!loaded.model.has_graph())
     throw ImportError(path + " has no graph; it is truncated or not an ONNX model");
   for (const std::string &library : options.functions)

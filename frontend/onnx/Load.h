@@ -33,6 +33,9 @@ struct LoadedModel {
 /// Throws ImportError.
 LoadedModel loadModel(const std::string &path, const ImportOptions &options);
 
+/// The file as it is. Throws ImportError.
+::onnx::ModelProto parseModel(const std::string &path);
+
 // The steps, each in its own file.
 
 /// Names unnamed nodes; refuses values that are read before they are defined, too new opsets,

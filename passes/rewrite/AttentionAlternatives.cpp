@@ -117,7 +117,6 @@ private:
       reason = "its keys lie in a cache";
     } else if (op.getScale() && (!matchPattern(op.getScale(), m_Constant(&scale)) ||
                                  scale.getValueAsDouble() <= 0)) {
-      // A positive factor of all weights cancels in their quotient.
       reason = "its scale is not a positive constant";
     }
     if (!reason.empty())
@@ -144,8 +143,8 @@ private:
     linear.setNorm(Weighting::Sum);
     linear.setEps(APFloat(1e-6));
     linear.setAccumAttr(op.getAccumAttr());
-    for (Region *features : {&linear.getPhiQ(), &linear.getPhiK()})
-      addRelu(builder, linear, *features);
+    addFeatures(builder, linear, linear.getPhiQ(), scale ? scale.getValueAsDouble() : 1);
+    addFeatures(builder, linear, linear.getPhiK(), 1);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(linear);
     FloatType type = linear.getAccumType();
@@ -161,13 +160,19 @@ private:
     return linear.getResult();
   }
 
-  static void addRelu(OpBuilder &builder, LinearAttentionOp op, Region &features) {
+  static void addFeatures(OpBuilder &builder, LinearAttentionOp op, Region &features,
+                          double scale) {
     OpBuilder::InsertionGuard guard(builder);
     Location loc = op.getLoc();
     Value x = op.addMap(builder, features);
     builder.setInsertionPointToEnd(&features.front());
-    Value zero = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(x.getType(), 0));
-    YieldOp::create(builder, loc, arith::MaximumFOp::create(builder, loc, x, zero).getResult());
+    auto number = [&](double value) {
+      return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(x.getType(), value));
+    };
+    Value y = arith::MaximumFOp::create(builder, loc, x, number(0));
+    if (scale != 1)
+      y = arith::MulFOp::create(builder, loc, y, number(scale));
+    YieldOp::create(builder, loc, y);
   }
 };
 

@@ -45,7 +45,7 @@ def MakeChoices : Pass<"attune-make-choices", "::mlir::func::FuncOp"> {
     | alternative | is | legal where |
     | --- | --- | --- |
     | `softmax` | what stands there | |
-    | `linear` | `sum_j w v_j / (sum_j w + 1e-6)`, `w = relu(q) . relu(k) c_j` | scores are products of queries and keys, a bias per key (`c_j` is its exponential) and a mask of keys or of the future; positive scale; no sink, no cache |
+    | `linear` | `sum_j w v_j / (sum_j w + 1e-6)`, `w = scale relu(q) . relu(k) c_j` | scores are products of queries and keys, a bias per key (`c_j` is its exponential) and a mask of keys or of the future; positive scale; no sink, no cache |
     | `cosformer` | `w` also times `cos(pi/2 (i - j) / max(N, M))`, the sum at least 1e-6 | as `linear`, with static lengths |
     | `localN` | softmax over keys at most N positions away; a row that sees none is 0 | as many queries as keys, or known positions |
 

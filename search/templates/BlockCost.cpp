@@ -1,36 +1,10 @@
 #include "attune/search/templates/BlockCost.h"
-#include "attune/codegen/Compiler.h"
-
-#include "llvm/ADT/ScopeExit.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/raw_ostream.h"
 
 namespace attune::search {
 
-using llvm::createStringError;
-
-/// The compiler reads models from files.
 llvm::Expected<BlockCost> costOf(const Model &model) {
-  int file;
-  llvm::SmallString<128> path;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune-block", "onnx", file, path))
-    return createStringError("cannot make a temporary file: " + code.message());
-  auto remove = llvm::scope_exit([&] { llvm::sys::fs::remove(path); });
-  {
-    llvm::raw_fd_ostream os(file, /*shouldClose=*/true);
-    os << model.onnx;
-    os.flush();
-    if (os.has_error()) {
-      std::string why = os.error().message();
-      os.clear_error();
-      return createStringError("cannot write " + path + ": " + why);
-    }
-  }
-  CompileOptions options;
-  options.onlyPredict = true;
-  options.predict.emplace_back();
   CompileReport report;
-  if (llvm::Error error = compileModel(path, "", options, &report))
+  if (llvm::Error error = compile(model, "", /*onlyPredict=*/true, &report))
     return std::move(error);
   BlockCost result;
   const ModelCost &cost = report.predictions.front();
@@ -42,6 +16,45 @@ llvm::Expected<BlockCost> costOf(const Model &model) {
   result.ioBytes = cost.ioBytes;
   result.params = model.params;
   return result;
+}
+
+/// Whether the cost model knows no difference.
+static bool same(const codegen::KernelFeatures &a, const codegen::KernelFeatures &b) {
+  auto numbers = [](const codegen::KernelFeatures &f) {
+    const WorkSum &w = f.work;
+    const codegen::KernelPlan &p = f.plan;
+    return std::array{w.fma,      w.arithmetic,   w.transcendental, w.bytes,
+                      w.multiply, w.shift,        w.distance,       f.weightBytes,
+                      p.tasks,    f.stridedBytes, p.padding,        p.visited,
+                      p.copied,   p.rows,         p.columns,        p.instructions};
+  };
+  auto equal = [](const codegen::OpCount &a, const codegen::OpCount &b) {
+    return a.kind == b.kind && a.bits == b.bits && a.count == b.count;
+  };
+  return a.emitter == b.emitter && a.form == b.form && llvm::equal(a.counts, b.counts, equal) &&
+         numbers(a) == numbers(b);
+}
+
+BlockCost operator-(BlockCost whole, const BlockCost &part) {
+  std::vector<BlockCost::Kernel> added;
+  std::vector<bool> common(part.kernels.size());
+  for (BlockCost::Kernel &kernel : whole.kernels) {
+    size_t i = 0;
+    while (i < common.size() && (common[i] || !same(part.kernels[i].features, kernel.features)))
+      ++i;
+    if (i < common.size())
+      common[i] = true;
+    else
+      added.push_back(std::move(kernel));
+  }
+  for (size_t i = 0; i < common.size(); ++i)
+    if (!common[i])
+      added.push_back({part.kernels[i].features, -1});
+  whole.kernels = std::move(added);
+  whole.flops -= part.flops;
+  whole.storedBytes -= part.storedBytes;
+  whole.params -= part.params;
+  return whole;
 }
 
 } // namespace attune::search

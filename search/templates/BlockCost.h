@@ -8,19 +8,14 @@
 #ifndef ATTUNE_SEARCH_TEMPLATES_BLOCKCOST_H
 #define ATTUNE_SEARCH_TEMPLATES_BLOCKCOST_H
 
-#include "attune/codegen/cost/Features.h"
+#include "attune/search/templates/Model.h"
 
 namespace attune::search {
-
-struct Model {
-  std::string onnx; ///< serialised
-  int64_t params = 0;
-};
 
 struct BlockCost {
   struct Kernel {
     codegen::KernelFeatures features;
-    double calls = 1;
+    double calls = 1; ///< negative: no longer there
   };
   std::vector<Kernel> kernels;
   double flops = 0, storedBytes = 0, arenaBytes = 0, ioBytes = 0;
@@ -29,6 +24,10 @@ struct BlockCost {
 
 /// Compiles the model up to its kernels.
 llvm::Expected<BlockCost> costOf(const Model &model);
+
+/// What `whole` has beyond `part`: kernels that are in both are in neither. Memory that is used
+/// again by others (arena, inputs and outputs) is that of `whole`.
+BlockCost operator-(BlockCost whole, const BlockCost &part);
 
 } // namespace attune::search
 #endif

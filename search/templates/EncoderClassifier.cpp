@@ -68,7 +68,7 @@ public:
       g.output(result, {int64_t(1), s.classes});
     else
       g.output(result, {int64_t(1), s.seq, s.d});
-    return {g.serialise(), g.weightElements()};
+    return {.onnx = g.serialise(), .params = g.weightElements()};
   }
 
 private:
@@ -163,11 +163,11 @@ public:
     names.push_back(nameOf(Part::Head));
   }
 
-  Model block(uint64_t name) const override {
+  llvm::Expected<BlockCost> cost(uint64_t name) override {
     Builder builder("block", sizes);
     Part part = partOf(name);
     Name x = builder.input(part == Part::Stem ? sizes.features : sizes.d);
-    return builder.finish(add(builder, x, name), part == Part::Head);
+    return costOf(builder.finish(add(builder, x, name), part == Part::Head));
   }
 
   Model whole(llvm::ArrayRef<int32_t> genes) const override {

@@ -3,9 +3,12 @@
 namespace attune::search {
 
 llvm::Expected<std::unique_ptr<Template>> makeTemplate(const Space &space) {
+  if (space.templateName == "model")
+    return createModelTemplate(space);
   if (space.templateName != "enc_classifier")
     return llvm::createStringError("no template `" + space.templateName +
-                                   "`; there is enc_classifier");
+                                   "`; there is enc_classifier, or a model: {model: FILE, "
+                                   "choices: [...]}");
   llvm::Error error = llvm::Error::success();
   std::unique_ptr<Template> made = createEncoderClassifier(space, error);
   if (error)

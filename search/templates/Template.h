@@ -1,8 +1,9 @@
 //===- Template.h - From genes to a network ---------------------------------------------------===//
 //
-// A template says what network the genes of a space stand for, as an ONNX model: the same file that
-// is priced, compiled, measured and handed to users. It also takes the network apart into blocks
-// that recur in many candidates, so that a price is a sum of prices that are mostly known.
+// A template says what network the genes of a space stand for: an ONNX model that is priced,
+// compiled, measured and handed to users, or a model of the user with other attention. It also
+// takes the network apart into blocks that recur in many candidates, so that a price is a sum of
+// prices that are mostly known.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_SEARCH_TEMPLATES_TEMPLATE_H
@@ -18,16 +19,22 @@ public:
   virtual ~Template() = default;
   /// Names of the blocks of a candidate, in order; blocks of one name are the same network.
   virtual void blocks(llvm::ArrayRef<int32_t> genes, std::vector<uint64_t> &names) const = 0;
-  virtual Model block(uint64_t name) const = 0;
   /// What a block adds to a candidate.
-  virtual llvm::Expected<BlockCost> cost(uint64_t name) const { return costOf(block(name)); }
-  /// The whole candidate, with random weights.
+  virtual llvm::Expected<BlockCost> cost(uint64_t name) = 0;
+  /// The whole candidate, with random weights or those of the user's model.
   virtual Model whole(llvm::ArrayRef<int32_t> genes) const = 0;
+  /// The whole candidate as a file of its own, with standard operators.
+  virtual llvm::Expected<std::string> onnx(llvm::ArrayRef<int32_t> genes) const {
+    return whole(genes).onnx;
+  }
+  /// What prices depend on beside the machine and the space.
+  virtual std::string identity() const { return ""; }
 };
 
 /// The template that the space names. Errors say what its variables must be.
 llvm::Expected<std::unique_ptr<Template>> makeTemplate(const Space &space);
 
+llvm::Expected<std::unique_ptr<Template>> createModelTemplate(const Space &space);
 std::unique_ptr<Template> createEncoderClassifier(const Space &space, llvm::Error &error);
 
 } // namespace attune::search

@@ -46,7 +46,8 @@ llvm::Expected<std::unique_ptr<CostModel>> TemplateCost::create(const Space &spa
 std::string TemplateCost::identity() const {
   const codegen::Machine &machine = oracle.machine;
   return machine.cpu +
-         (machine.isCalibrated() ? ", calibrated by " + machine.version : ", a typical machine");
+         (machine.isCalibrated() ? ", calibrated by " + machine.version : ", a typical machine") +
+         model->identity();
 }
 
 unsigned TemplateCost::emitterNumber(const std::string &name) {

@@ -81,7 +81,7 @@ TEST_F(TemplateTest, SumOfBlocksIsTheWhole) {
     EXPECT_NEAR(value(genes, "flops") / predicted.flops, 1, 0.02);
     EXPECT_NEAR(value(genes, "latency_ms") / (predicted.seconds * 1e3), 1, 0.1);
     EXPECT_NEAR(value(genes, "energy_mj") / energyOf(predicted), 1, 0.1);
-    EXPECT_NEAR(value(genes, "peak_mb") / (predicted.peakBytes() / 1e6), 1, 0.1);
+    EXPECT_NEAR(value(genes, "peak_mb") / (predicted.peakBytes() / 1e6), 1, 0.15);
   }
 }
 
@@ -128,7 +128,9 @@ TEST(Template, Errors) {
     return made ? "accepted" : llvm::toString(made.takeError());
   };
   EXPECT_EQ(error("seq: 64", "seq: 64"), "accepted");
-  EXPECT_EQ(error("enc_classifier", "vision"), "no template `vision`; there is enc_classifier");
+  EXPECT_EQ(error("enc_classifier", "vision"),
+            "no template `vision`; there is enc_classifier, or a model: {model: FILE, choices: "
+            "[...]}");
   EXPECT_EQ(error("seq: 64, ", ""), "template enc_classifier: `fixed` needs `seq`");
   EXPECT_EQ(error("seq: 64", "seq: long"),
             "template enc_classifier: `seq` is a whole number from 1 "

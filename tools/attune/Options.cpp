@@ -82,6 +82,11 @@ static llvm::Error addShape(StringRef text, CompileOptions &options) {
   return llvm::Error::success();
 }
 
+void Options::addDims(CompileOptions &compile) {
+  add("dim", "SYMBOL=SIZE", "fix a dim symbol",
+      [&compile](StringRef text) { return addDim(text, compile); });
+}
+
 void Options::addCompileOptions(CompileOptions &compile) {
   add("target", "NAME", "what kernels run on: cpu (default), opencl or cuda",
       [&compile](StringRef text) -> llvm::Error {
@@ -94,8 +99,7 @@ void Options::addCompileOptions(CompileOptions &compile) {
   addString("cpu", "NAME", "host (default), x86-64-v2|v3|v4, or an LLVM CPU name", compile.cpu);
   addString("gpu", "NAME", "of the target cuda: sm_80 (default; runs on later ones, too) or sm_90a",
             compile.gpu);
-  add("dim", "SYMBOL=SIZE", "fix a dim symbol",
-      [&compile](StringRef text) { return addDim(text, compile); });
+  addDims(compile);
   add("shape", "INPUT=AxB", "fix the shape of an input",
       [&compile](StringRef text) { return addShape(text, compile); });
   addString("functions", "F.onnx", "function bodies for operators without a converter",

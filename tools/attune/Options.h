@@ -35,6 +35,8 @@ public:
 
   /// `--target`, `--cpu`, `--dim`, `--shape` and others, which every command that compiles takes.
   void addCompileOptions(CompileOptions &options);
+  /// `--dim` alone.
+  void addDims(CompileOptions &options);
 
   /// Parses; on success `positional` holds the rest. Otherwise the exit code to return: usage
   /// errors, or 0 after `--help`.

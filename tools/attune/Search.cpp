@@ -62,6 +62,8 @@ int searchCommand(Args args) {
     return searchExport(args.drop_front());
   if (!args.empty() && args[0] == "compare")
     return searchCompare(args.drop_front());
+  if (!args.empty() && args[0] == "space")
+    return searchSpace(args.drop_front());
   if (!args.empty() && args[0] == "table")
     return searchTable(args.drop_front());
 

@@ -12,6 +12,7 @@ int searchBuild(Args args);
 int searchCompare(Args args);
 int searchExport(Args args);
 int searchFinalists(Args args);
+int searchSpace(Args args);
 int searchTable(Args args);
 
 } // namespace attune::tools

@@ -34,6 +34,16 @@ struct Finalist {
   }
 };
 
+llvm::Error writeModel(const std::string &path, llvm::StringRef text) {
+  llvm::Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+    os << text;
+    return llvm::Error::success();
+  });
+  return error ? llvm::createStringError("cannot write " + path + ": " +
+                                         llvm::toString(std::move(error)))
+               : llvm::Error::success();
+}
+
 class Finals {
 public:
   Finals(Report &found, Template &network, unsigned threads)
@@ -58,10 +68,9 @@ public:
       for (size_t i = 0; i < found.costs.size() && i < entry->candidate.cost.values.size(); ++i)
         if (found.costs[i] == "latency_ms@" + std::to_string(threads))
           finalist.predictedMs = entry->candidate.cost.values[i];
-      std::string stem = inStudy("candidate-" + std::to_string(member.id));
-      if (llvm::Error error = build(member.genes, stem))
+      finalist.artifact = inStudy("candidate-" + std::to_string(member.id) + ".so");
+      if (llvm::Error error = compile(network.whole(member.genes), finalist.artifact))
         return error;
-      finalist.artifact = stem + ".so";
       finalist.session =
           std::make_unique<Session>(finalist.artifact, SessionOptions{.threads = threads});
       auto inputs = makeInputs(*finalist.session, {});
@@ -119,9 +128,21 @@ public:
     return winner;
   }
 
+  /// winner.so, and winner.onnx where standard operators can say what it is.
   llvm::Error keep(const Finalist &winner) {
-    return build(winner.entry->candidate.genes, inStudy("winner"));
+    const Genes &genes = winner.entry->candidate.genes;
+    if (llvm::Error error = compile(network.whole(genes), inStudy("winner.so")))
+      return error;
+    auto text = network.onnx(genes);
+    if (!text) {
+      llvm::errs() << "attune search finalists: no winner.onnx: "
+                   << llvm::toString(text.takeError()) << "\n";
+      return llvm::Error::success();
+    }
+    exported = true;
+    return writeModel(inStudy("winner.onnx"), *text);
   }
+  bool hasOnnx() const { return exported; }
 
   std::string inStudy(const llvm::Twine &name) const {
     llvm::SmallString<128> path(found.folder);
@@ -130,24 +151,10 @@ public:
   }
 
 private:
-  /// `stem`.onnx and `stem`.so; the model of a candidate that is no winner does not stay.
-  llvm::Error build(llvm::ArrayRef<int32_t> genes, const std::string &stem) {
-    std::string model = stem + ".onnx";
-    if (llvm::Error error = llvm::writeToOutput(model, [&](llvm::raw_ostream &os) {
-          os << network.whole(genes).onnx;
-          return llvm::Error::success();
-        }))
-      return llvm::createStringError("cannot write " + model + ": " +
-                                     llvm::toString(std::move(error)));
-    llvm::Error error = compileModel(model, stem + ".so", {});
-    if (!llvm::StringRef(stem).ends_with("winner"))
-      llvm::sys::fs::remove(model);
-    return error;
-  }
-
   Report &found;
   Template &network;
   unsigned threads;
+  bool exported = false;
   std::vector<Finalist> finalists;
 };
 
@@ -185,8 +192,9 @@ int searchFinalists(Args args) {
           llvm::createStringError("no finalist meets the limit on latency when measured"));
     if (llvm::Error error = finals.keep(*winner))
       return report(std::move(error));
-    llvm::outs() << "winner: " << winner->entry->candidate.id << ", "
-                 << finals.inStudy("winner.onnx") << ", " << finals.inStudy("winner.so") << "\n";
+    llvm::outs() << "winner: " << winner->entry->candidate.id
+                 << (finals.hasOnnx() ? ", " + finals.inStudy("winner.onnx") : "") << ", "
+                 << finals.inStudy("winner.so") << "\n";
   } catch (const std::exception &error) {
     return report(llvm::createStringError(error.what()));
   }

@@ -5,6 +5,7 @@
 #include "attune/tools/attune/Search.h"
 
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -101,6 +102,18 @@ static llvm::Expected<Genes> genesOf(const Space &space, llvm::StringRef values)
   return space.fromJson(*object);
 }
 
+static int writeChoices(const CompileOptions &options, llvm::StringRef output) {
+  llvm::json::Object choices;
+  for (const auto &[label, alternative] : options.choices)
+    choices[llvm::json::fixUTF8(label)] = alternative;
+  if (choices.empty())
+    return report(llvm::createStringError("the template of this space has no choices; accepted: "
+                                          "FILE.onnx, FILE.so"));
+  return writeFile(output, [&](llvm::raw_ostream &os) {
+    os << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(choices)));
+  });
+}
+
 static int buildModel(const Space &space, llvm::Expected<Genes> genes, llvm::StringRef output) {
   if (!genes)
     return report(genes.takeError());
@@ -109,23 +122,36 @@ static int buildModel(const Space &space, llvm::Expected<Genes> genes, llvm::Str
   auto made = makeTemplate(space);
   if (!made)
     return report(made.takeError());
-  Model model = (*made)->whole(*genes);
-  return writeFile(output, [&](llvm::raw_ostream &os) { os << model.onnx; });
+  llvm::StringRef ending = llvm::sys::path::extension(output);
+  if (ending == ".so") {
+    if (llvm::Error error = compile((*made)->whole(*genes), output))
+      return report(std::move(error));
+    llvm::outs() << output << "\n";
+    return kOk;
+  }
+  if (ending == ".json")
+    return writeChoices((*made)->whole(*genes).options, output);
+  auto text = (*made)->onnx(*genes);
+  if (!text)
+    return report(text.takeError());
+  return writeFile(output, [&](llvm::raw_ostream &os) { os << *text; });
 }
 
 int searchBuild(Args args) {
   std::string output, values;
   int64_t id = -1;
   std::vector<std::string> positional;
-  Options parser("search build",
-                 "STUDY -o MODEL.onnx [--id=N] | SPACE.yaml -o MODEL.onnx --values=JSON");
-  parser.addString("o", "MODEL.onnx", "the network of a candidate, with random weights", output);
+  Options parser("search build", "STUDY -o FILE [--id=N] | SPACE.yaml -o FILE --values=JSON");
+  parser.addString("o", "FILE.onnx|so|json",
+                   "a candidate as ONNX or compiled, with random weights or those of the space's "
+                   "model; or what it chose in that model, for --choices",
+                   output);
   parser.addInteger("id", "N", "which candidate (default: the best in the first objective)", 0, id);
   parser.addString("values", "JSON", "a member of a space, as workers get it", values);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
   if (positional.size() != 1 || output.empty() || (id >= 0 && !values.empty())) {
-    llvm::errs() << "attune search build: expects -o MODEL.onnx and either the folder of one study "
+    llvm::errs() << "attune search build: expects -o FILE and either the folder of one study "
                     "or one space file and --values\n";
     return kUsage;
   }

@@ -21,6 +21,9 @@
 // CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<1x2x4x8xf32>, %{{.*}}: f32):
 // CHECK-NEXT: attune.linear_attention ins(%[[A]], %[[A]], %[[A]] : {{.*}}) {direction = #attune.direction<bidirectional>, eps = {{.*}}, norm = #attune.weighting<sum>}
 // CHECK: arith.maximumf
+// CHECK: arith.mulf %{{.*}}, %{{.*}} : f32
+// CHECK: arith.maximumf
+// CHECK-NEXT: attune.yield
 // CHECK: alternative cosformer {
 // The sines of 1/4, 2/4, 3/4 and 4/4 of a right angle, then the cosines.
 // CHECK: %[[T:.*]] = arith.constant dense<{{\[}}[0.382683426, 0.707106769, 0.923879504, 1.000000e+00], [0.923879504, 0.707106769, 0.382683426, {{.*}}]]> : tensor<2x4xf32>
