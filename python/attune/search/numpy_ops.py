@@ -1,6 +1,6 @@
 """Training with numpy alone: reverse mode over the few operations that templates need.
 
-Slower than PyTorch on large networks, of the same results, and nothing to install.
+Slower than PyTorch on large networks; the same path but for rounding, and nothing to install.
 """
 
 import sys
