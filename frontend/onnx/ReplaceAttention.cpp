@@ -31,9 +31,6 @@ public:
   Replacer(GraphEditor &graph, const Replacement &wanted) : g(graph), wanted(wanted) {}
 
   void run() {
-    for (const Name &name : wanted.nodes)
-      if (NodeProto *node = g.node(name))
-        members.insert(node);
     end = wanted.nodes.empty() ? nullptr : g.node(wanted.nodes.back());
     if (!end)
       refuse("it is not a node of the model's own graph");
@@ -59,13 +56,14 @@ private:
                       wanted.alternative + " in ONNX: " + reason);
   }
 
-  //===-- Two products around a Softmax
-  //---------------------------------------------------------===//
+  //===-- Two products around a Softmax -------------------------------------------------------===//
 
   /// Steps over operators that change nothing.
   NodeProto *producer(const Name &value) {
     NodeProto *node = g.producer(value);
-    while (node && (node->op_type() == "Identity" || node->op_type() == "Dropout"))
+    while (node &&
+           (node->op_type() == "Identity" || node->op_type() == "Dropout" ||
+            (node->op_type() == "Cast" && g.type(node->input(0)) == g.integer(*node, "to", 0))))
       node = g.producer(node->input(0));
     return node;
   }
@@ -92,7 +90,7 @@ private:
     // Rows without a key are 0: Where(IsNaN(p), 0, p).
     if (node && node->op_type() == "Where") {
       NodeProto *condition = producer(node->input(0));
-      if (condition && condition->op_type() == "IsNaN")
+      if (condition && condition->op_type() == "IsNaN" && g.constant(node->input(1)) == 0.0)
         node = producer(node->input(2));
     }
     if (!node || node->op_type() != "Softmax")
@@ -101,11 +99,13 @@ private:
     int64_t axis = g.integer(*softmax, "axis", -1);
     if (axis != -1 && axis != g.rank(softmax->input(0)) - 1)
       refuse("its Softmax is not over the last axis");
-    for (NodeProto *member : members)
-      if (member != end && member->op_type() == "MatMul")
-        scores = scores ? scores : member;
-    if (!scores || !reachesScores(softmax->input(0)))
-      refuse("its scores are not the result of a MatMul");
+    for (const Name &name : wanted.nodes) {
+      scores = g.node(name);
+      if (scores && scores != end && scores->op_type() == "MatMul" &&
+          reachesScores(softmax->input(0)))
+        return;
+    }
+    refuse("its scores are not the result of a MatMul");
   }
 
   void addFactor(Parts &parts, const Name &factor, const Name &like) {
@@ -160,8 +160,7 @@ private:
     g.finish(*end, buildLinear(parts));
   }
 
-  //===-- One Attention node
-  //--------------------------------------------------------------------===//
+  //===-- One Attention node ------------------------------------------------------------------===//
 
   void checkOperator() {
     for (int input = 4; input < end->input_size(); ++input)
@@ -235,8 +234,7 @@ private:
     g.finish(*end, result);
   }
 
-  //===-- Linear attention
-  //----------------------------------------------------------------------===//
+  //===-- Linear attention --------------------------------------------------------------------===//
 
   /// Sines or cosines of the positions as a column (of queries) or a row (of keys); the lengths are
   /// scalars.
@@ -286,8 +284,7 @@ private:
     return g.op("Div", {above, below});
   }
 
-  //===-- Windows
-  //-------------------------------------------------------------------------------===//
+  //===-- Windows -----------------------------------------------------------------------------===//
 
   /// Which of the keys lie near each of the queries, [N, M]; both are scalars.
   Name window(const Name &queries, const Name &keys, int64_t reach) {
@@ -332,7 +329,6 @@ private:
 
   GraphEditor &g;
   const Replacement &wanted;
-  std::set<NodeProto *> members;
   NodeProto *end = nullptr, *softmax = nullptr, *scores = nullptr;
 };
 

@@ -108,6 +108,16 @@ bool KeyWeights::readAddend(Value value) {
 bool KeyWeights::readScore(Value value, unsigned &dots) {
   if (value == op.getScoreArgs().score)
     return ++dots == 1;
+  if (auto select = value.getDefiningOp<arith::SelectOp>()) {
+    std::optional<double> yes = asConstant(select.getTrueValue()),
+                          no = asConstant(select.getFalseValue());
+    if (no && *no <= kHidden && !yes)
+      return readCondition(select.getCondition(), /*negated=*/false) &&
+             readScore(select.getTrueValue(), dots);
+    if (yes && *yes <= kHidden && !no)
+      return readCondition(select.getCondition(), /*negated=*/true) &&
+             readScore(select.getFalseValue(), dots);
+  }
   auto sum = value.getDefiningOp<arith::AddFOp>();
   unsigned before = dots;
   if (sum && readScore(sum.getLhs(), dots) && readScore(sum.getRhs(), dots))

@@ -99,6 +99,23 @@ func.func @masked(%q: tensor<?x2x?x8xf32>, %seen: tensor<?x?xi1>, %bias: tensor<
 
 // -----
 
+// A mask that puts a finite number in place of scores.
+// CHECK-LABEL: @replaced
+// CHECK: alternative linear
+// CHECK: attune.linear_attention {{.*}}, %{{[a-z0-9]+}} : {{[^)]*}}) {eps =
+func.func @replaced(%q: tensor<1x2x?x8xf32>) -> tensor<1x2x?x8xf32> {
+  %o = attune.attention ins(%q, %q, %q : tensor<1x2x?x8xf32>, tensor<1x2x?x8xf32>, tensor<1x2x?x8xf32>) -> tensor<1x2x?x8xf32> score {
+  ^bb0(%x: f32, %b: index, %h: index, %i: index, %j: index, %n: index, %m: index):
+    %never = arith.constant -3.4e38 : f32
+    %future = arith.cmpi sgt, %j, %i : index
+    %y = arith.select %future, %never, %x : f32
+    attune.yield %y : f32
+  }
+  return %o : tensor<1x2x?x8xf32>
+}
+
+// -----
+
 // What linear attention cannot carry leaves the window.
 // CHECK-LABEL: @capped
 // CHECK: alternative softmax
