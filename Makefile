@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test conformance demo search-demo bench bench-attention bench-cheap bench-backends bench-cost docs format fresh-check clean
+.PHONY: setup build test conformance demo search-demo bench bench-attention bench-cheap bench-backends bench-cost bench-forms docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -42,6 +42,9 @@ bench-backends: build
 bench-cost: build
 	@test -n "$$ATTUNE_CALIBRATION" || $(BUILD)/bin/attune calibrate
 	@$(PYTHON) bench/cost.py $(ARGS)
+
+bench-forms: build
+	@$(PYTHON) bench/forms.py $(ARGS)
 
 docs: build
 	@scripts/docs.sh

@@ -41,7 +41,10 @@ double OracleFormPrices::seconds(Operation *op) const {
     addTerm(work, term, [](OpFoldResult extent) {
       return static_cast<double>(getConstantIntValue(extent).value_or(1));
     });
-  return seconds(work);
+  // What it exchanges with its neighbours comes from the level that holds it.
+  KernelFeatures features;
+  features.work = work;
+  return oracle.price(features, /*resident=*/work.bytes, /*threads=*/1).seconds;
 }
 
 /// Kernels of a form: transforms of both signals, their product and the way back; the impulse of an

@@ -44,7 +44,7 @@ Machine Machine::typical(const CpuTarget &target) {
       entry.bandwidth.push_back(bandwidth[level] *
                                 (level < 3 ? threads : 1 + 0.6 * (std::min(threads, 4u) - 1)));
   }
-  machine.launch = {2e-6};
+  machine.launch = {5e-7, 2e-6};
   // The part of the roofline that kernels of an emitter reach, on the machines that Attune is
   // developed on.
   for (auto [emitter, efficiency] :

@@ -234,18 +234,25 @@ LogicalResult EmaOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTy
   return success();
 }
 
+/// Steps of a chunk of a truncated average.
+static constexpr int64_t kChunkSteps = 16;
+
+/// Whether an average reaches over a whole chunk before its own.
+static bool hasWholeChunks(EmaOp op) {
+  return static_cast<int64_t>(*op.getTruncation()) >= 2 * kChunkSteps;
+}
+
 /// A forward average from zero is also the convolution with what it makes of an impulse; one that
 /// forgets has no recurrence, but chunks.
 SmallVector<Form> EmaOp::getForms() {
   if (getBidirectional() || getInitState() || getFinalState())
     return {Form::Recurrent};
-  if (getTruncation())
+  if (getTruncation() && hasWholeChunks(*this))
     return {Form::Quadratic, Form::Chunked, Form::Fft};
+  if (getTruncation())
+    return {Form::Quadratic, Form::Fft};
   return {Form::Recurrent, Form::Quadratic, Form::Fft};
 }
-
-/// Steps of a chunk of a truncated average.
-static constexpr int64_t kChunkSteps = 16;
 
 /// Multiply-adds for an element of a truncated average in chunks.
 static int64_t chunkedTaps(EmaOp op) {
@@ -255,9 +262,13 @@ static int64_t chunkedTaps(EmaOp op) {
 }
 
 Form EmaOp::getTruncatedForm() {
-  bool fewer = !getBidirectional() && chunkedTaps(*this) < static_cast<int64_t>(*getTruncation());
+  bool fewer = !getBidirectional() && hasWholeChunks(*this) &&
+               chunkedTaps(*this) < static_cast<int64_t>(*getTruncation());
   return fewer ? Form::Chunked : Form::Quadratic;
 }
+
+/// Arithmetic for a state of a channel before its first step, and with powers for chunks.
+static constexpr double kPrepare = 48, kPreparePowers = 200;
 
 /// Per element and state, one multiply-add for the state and one for the sum. With truncation one
 /// per element and tap; in chunks, only the taps of the chunk itself and of what lies before whole
@@ -272,8 +283,9 @@ SmallVector<WorkTerm> EmaOp::getWork(ExtentOf extent) {
     OpFoldResult taps = elements[1];
     if (getTruncation())
       taps = builder.getIndexAttr(*getTruncation());
-    addWork(terms, WorkTerm::Class::Fma, 4,
-            {taps, elements[2], builder.getIndexAttr(getNumStates())});
+    OpFoldResult states = builder.getIndexAttr(getNumStates());
+    addWork(terms, WorkTerm::Class::Fma, 4, {taps, elements[2], states});
+    addWork(terms, WorkTerm::Class::Arithmetic, kPrepare, {elements[2], states});
     addConvolutionWork(terms, getForm(), elements, taps, elements[2]);
     return terms;
   }
@@ -284,8 +296,10 @@ SmallVector<WorkTerm> EmaOp::getWork(ExtentOf extent) {
   } else {
     products.push_back(builder.getIndexAttr(getNumStates()));
     addWork(terms, WorkTerm::Class::Fma, 4 * directions, products);
-    addWork(terms, WorkTerm::Class::Arithmetic, directions, products);
   }
+  double prepared = getForm() == Form::Chunked ? kPreparePowers : kPrepare * directions;
+  addWork(terms, WorkTerm::Class::Arithmetic, prepared,
+          {elements[0], elements[2], builder.getIndexAttr(getNumStates())});
   if (getSkip())
     addWork(terms, WorkTerm::Class::Fma, 2, elements);
   return terms;

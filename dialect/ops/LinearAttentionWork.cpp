@@ -69,11 +69,18 @@ SmallVector<WorkTerm> LinearAttentionOp::getWork(ExtentOf extent) {
     SmallVector<OpFoldResult> in(keys), out(queries);
     in.push_back(results[3]);
     out.push_back(results[3]);
-    addWork(terms, Class::Fma, hasDelta() ? 4 : 2, in);
-    addWork(terms, Class::Fma, 2, out);
+    // The first chunk has no state yet, and nothing reads the last one's.
+    double between = 1;
+    if (isCausal() && !steps && !getFinalState() && !getInitState())
+      between = std::max(0.0, 1 - together(keys[2], kChunk) /
+                                      getConstantIntValue(keys[2]).value_or(INT64_MAX));
+    addWork(terms, Class::Fma, between * (hasDelta() ? 4 : 2), in);
+    addWork(terms, Class::Fma, between * 2, out);
     bool adaptive = getUpdate() == Update::AdaptiveMomentum;
-    double perState = (hasGate() ? 1 : 0) + (hasMomentum() ? 6 : 0) + (adaptive ? 6 : 0);
-    addWork(terms, Class::Arithmetic, steps ? perState : perState / kChunk, in);
+    double perStep = (hasMomentum() ? 6 : 0) + (adaptive ? 6 : 0), perPass = hasGate() ? 1 : 0;
+    double perState =
+        steps ? perStep + perPass / (hasMomentum() ? 1 : kBlock) : (perStep + perPass) / kChunk;
+    addWork(terms, Class::Arithmetic, perState, in);
     if (getDecay())
       addWork(terms, Class::Transcendental, 1, getExtents(getDecay(), extent));
     if (!getState().empty()) {

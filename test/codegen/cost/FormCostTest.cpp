@@ -124,6 +124,19 @@ TEST(FormCost, ARecurrenceThatCannotBeBlockedIsChunked) {
   EXPECT_FALSE(llvm::is_contained(causal.atRunTime.getForms(), Form::Chunked));
 }
 
+TEST(FormCost, ShortWindowsHaveNoChunks) {
+  FakeOracle oracle(1e-12, 1e-12);
+  for (auto [window, chunks] : {std::pair(24, false), {64, true}}) {
+    std::string op = average(1, 4096);
+    op.replace(op.find(" -> tensor", op.find("attune.ema")), 1,
+               llvm::formatv(" {{truncation = {0} : i64} ", window).str());
+    Chosen chosen(op, oracle);
+    chosen.module->walk([&](FormOpInterface found) {
+      EXPECT_EQ(llvm::is_contained(found.getForms(), Form::Chunked), chunks);
+    });
+  }
+}
+
 TEST(FormCost, LessExactFormsAreNotChosen) {
   FakeOracle oracle(1e-12, 1e-12);
   EXPECT_EQ(Chosen(average(1, 4096), oracle).form, Form::Recurrent);
