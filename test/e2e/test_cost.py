@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import onnx
 import pytest
@@ -13,21 +14,8 @@ from models.language import Config, encoder
 from models.spelling import Dynamo
 
 DIMS = ["--dim=batch=2", "--dim=seq=24"]
-# A machine that could exist: operations per second, bytes per second by threads.
-MACHINE = {
-    "format": 1, "cpu": "any", "vector_bits": 256, "threads": 2, "version": "test",
-    "operations_per_second": {
-        "fma": 8e10, "arithmetic": 4e10, "transcendental": 3e9, "multiply": 4e10, "shift": 8e10,
-        "distance": 4e10,
-    },
-    "levels": [
-        {"name": "L1", "bytes": 32768, "bandwidth": [1.5e11, 3e11]},
-        {"name": "L2", "bytes": 1048576, "bandwidth": [6e10, 1.2e11]},
-        {"name": "L3", "bytes": 16777216, "bandwidth": [2.5e10, 5e10]},
-        {"name": "DRAM", "bytes": 0, "bandwidth": [1.2e10, 2e10]},
-    ],
-    "launch_seconds": [1e-6, 3e-6], "overlap": 0.9, "residuals": {},
-}  # fmt: skip
+# A machine that could exist.
+MACHINE = json.loads((Path(__file__).parent / "machines" / "whole.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -154,26 +142,6 @@ def test_a_calibration_is_used_and_named(model, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTUNE_CALIBRATION", str(path))
     failed = cli.attune("cost", model, check=False)
     assert failed.returncode == 1 and "attune calibrate" in failed.stderr
-
-
-def test_half_the_bandwidth_shares_what_is_read(tmp_path, monkeypatch):
-    """Two products of one tensor: apart they read it twice, together one is copied to its output."""
-    g = Graph("projections", 20)
-    x = g.input("x", "f32", [16, 1024])
-    inner = g.op("MatMul", x, g.weight(1024, 32))
-    g.output(g.op("MatMul", x, g.weight(1024, 32)), "a", shape=[16, 32])
-    g.output(g.op("MatMul", inner, g.weight(32, 8)), "b", shape=[16, 8])
-    onnx.save(g.finish(), tmp_path / "projections.onnx")
-
-    def merged():
-        flags = [tmp_path / "projections.onnx", "--json"]
-        rewrites = json.loads(cli.attune("explain", *flags).stdout)["rewrites"]
-        return any(r["rewrite"] == "ProjectionsMerged" and r["applied"] for r in rewrites)
-
-    machine(tmp_path, monkeypatch, 2)
-    assert not merged()
-    machine(tmp_path, monkeypatch, 1)
-    assert merged()
 
 
 def constant(factor):
