@@ -145,6 +145,12 @@ def test_study(space, tmp_path, monkeypatch):
 
 def test_refused(space, tmp_path):
     network = build(space, ["softmax"], tmp_path / "m.onnx")
+    for tensor in network.model.graph.initializer:
+        tensor.name = tensor.name.replace("w_", "x_")
+    onnx.save(network.model, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="has no weights to train"):
+        Network(tmp_path / "other.onnx")
+    network = Network(tmp_path / "m.onnx")
     network.model.graph.node[0].op_type = "Cos"
     onnx.save(network.model, tmp_path / "other.onnx")
     with pytest.raises(ValueError, match="cannot train Cos .*accepted: Add, Attention"):

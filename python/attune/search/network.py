@@ -20,6 +20,8 @@ class Network:
         tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
         # Templates name what is to be trained w_N; masks, tables and shapes have other names.
         self.shapes = {n: t.shape for n, t in tensors.items() if n.startswith("w_")}
+        if not self.shapes:
+            raise ValueError(f"{path}: has no weights to train (w_N), so no template wrote it")
         self.constants = {n: t for n, t in tensors.items() if n not in self.shapes}
         self.nodes = [
             (node, {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute})
