@@ -26,8 +26,7 @@ llvm::Expected<Tuning> Tuning::of(const CpuTarget &target, llvm::StringRef versi
   if (isNamed && llvm::StringRef(named) == "none")
     return tuning;
   tuning.path = isNamed ? named : defaultPath(target);
-  if (tuning.path.empty() ||
-      (!llvm::sys::fs::exists(tuning.path) && (writes || !isNamed)))
+  if (tuning.path.empty() || (!llvm::sys::fs::exists(tuning.path) && (writes || !isNamed)))
     return tuning;
   Tuning found = tuning;
   if (llvm::Error error = found.read())

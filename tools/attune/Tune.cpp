@@ -128,8 +128,7 @@ private:
   /// Empty where alternatives came out the same.
   llvm::Expected<Tuning::Entry> measure(const Decision &decision) {
     auto alternatives = decision.alternatives;
-    llvm::sort(alternatives,
-                      [](const auto &a, const auto &b) {
+    llvm::sort(alternatives, [](const auto &a, const auto &b) {
       return std::tie(a.seconds, a.name) < std::tie(b.seconds, b.name);
     });
     if (alternatives.size() > static_cast<size_t>(how.alternatives))
