@@ -60,11 +60,14 @@ Decision CpuBackend::decisionOf(StringRef kind, KernelOp kernel) const {
 }
 
 SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel) const {
+  return prices(kernel, kind == BackendKind::Halide ? nullptr : &special.choose(kernel, cpu));
+}
+
+SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel,
+                                                  const KernelEmitter *mlir) const {
   SmallVector<Price> list;
-  if (kind != BackendKind::Halide) {
-    const KernelEmitter &mlir = special.choose(kernel, cpu);
-    list.push_back({mlir.backend(), mlir.name(), seconds(kernel, mlir)});
-  }
+  if (mlir)
+    list.push_back({mlir->backend(), mlir->name(), seconds(kernel, *mlir)});
   // Without windows MLIR's emitters are as good, where there is one. Where sizes are not known
   // there is no price worth compiling a second time for.
   bool tried =
@@ -91,10 +94,10 @@ SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel) const {
 const KernelEmitter &CpuBackend::choose(KernelOp kernel) const {
   if (kind == BackendKind::Halide)
     return *halide;
-  if (kind == BackendKind::Auto)
-    if (SmallVector<Price> list = prices(kernel); list.front().emitter == halide->name())
-      return *halide;
-  return special.choose(kernel, cpu);
+  const KernelEmitter &mlir = special.choose(kernel, cpu);
+  if (kind == BackendKind::Auto && prices(kernel, &mlir).front().emitter == halide->name())
+    return *halide;
+  return mlir;
 }
 
 EmitterList CpuBackend::choose(KernelOp kernel, bool reference) const {

@@ -48,6 +48,8 @@ private:
   std::unique_ptr<KernelEmitter> halide;
 
   const KernelEmitter &choose(KernelOp kernel) const;
+  /// `mlir`: the emitter of this code generator, null if it is ruled out.
+  llvm::SmallVector<Price> prices(KernelOp kernel, const KernelEmitter *mlir) const;
   /// Whether Halide gets to the end with a kernel: what was merged for it has no other good
   /// emitter.
   bool compiles(KernelOp kernel) const;

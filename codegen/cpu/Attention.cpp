@@ -276,15 +276,27 @@ func::FuncOp Emitter::mergeTask(const std::string &name) {
   });
 }
 
+static AttentionTile tileOf(const AttentionSpec &spec, const CpuTarget &target) {
+  return spec.tile.value_or(AttentionTile::choose(target, spec.headDim, spec.valueDim));
+}
+
+/// Behind the partial results, to align them.
+static constexpr int64_t kSlack = 64;
+
+AttentionScratch attentionScratch(const AttentionSpec &spec, const CpuTarget &target) {
+  auto bytes = [](int64_t floats) { return (4 * floats + 63) / 64 * 64; };
+  int64_t lanes = target.lanes();
+  int64_t panels = PanelForm::scratchFloats(spec, tileOf(spec, target), lanes);
+  return {bytes(std::max(panels, RowForm::scratchFloats(spec, lanes))),
+          bytes(RowForm::partialFloats(spec, lanes)) + kSlack};
+}
+
 AttentionScratch emitAttention(KernelBuilder &kb, ModuleOp module, StringRef symbol,
                                const AttentionSpec &spec, int64_t scratchBuffer) {
-  AttentionTile tile =
-      spec.tile.value_or(AttentionTile::choose(kb.target, spec.headDim, spec.valueDim));
-  auto bytes = [](int64_t floats) { return (4 * floats + 63) / 64 * 64; };
-  int64_t perWorker = bytes(std::max(PanelForm::scratchFloats(spec, tile, kb.lanes()),
-                                     RowForm::scratchFloats(spec, kb.lanes())));
-  int64_t partials = bytes(RowForm::partialFloats(spec, kb.lanes()));
-  Emitter emitter{kb, module, spec, tile, scratchBuffer, partials, perWorker};
+  AttentionScratch scratch = attentionScratch(spec, kb.target);
+  AttentionTile tile = tileOf(spec, kb.target);
+  int64_t partials = scratch.shared - kSlack;
+  Emitter emitter{kb, module, spec, tile, scratchBuffer, partials, scratch.perWorker};
   std::string name = symbol.str();
   func::FuncOp panels = emitter.panelTask(name + "_panels"), rows, merge;
   if (emitter.hasRows) {
@@ -318,7 +330,7 @@ AttentionScratch emitAttention(KernelBuilder &kb, ModuleOp module, StringRef sym
                 [&]() -> Values { return {runPanels()}; })
         .front();
   });
-  return {perWorker, partials + 64};
+  return scratch;
 }
 
 } // namespace attune::codegen

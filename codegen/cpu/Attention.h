@@ -132,6 +132,8 @@ KernelPlan attentionPlan(const AttentionTile &tile, const CpuTarget &target, int
 struct AttentionScratch {
   int64_t perWorker = 0, shared = 0;
 };
+/// By sizes, tile and number of tables of `spec`.
+AttentionScratch attentionScratch(const AttentionSpec &spec, const CpuTarget &target);
 
 /// Adds kernel `symbol` and its task functions to `module`. `scratchBuffer` is the number of the
 /// scratch buffer among the kernel's buffers.

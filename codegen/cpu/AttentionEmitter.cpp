@@ -419,8 +419,16 @@ struct AttentionEmitter : KernelEmitter {
     auto seen = [&](int64_t first, int64_t last) {
       return plan.facts.count(first + offset, last + offset, offset, keys, known);
     };
-    return attentionPlan(AttentionTile::choose(target, plan.headDim, plan.valueDim), target,
-                         batch * heads, batch * kvHeads, queries, keys, seen);
+    KernelPlan result = attentionPlan(AttentionTile::choose(target, plan.headDim, plan.valueDim),
+                                      target, batch * heads, batch * kvHeads, queries, keys, seen);
+    AttentionSpec spec;
+    spec.headDim = plan.headDim;
+    spec.valueDim = plan.valueDim;
+    spec.tables.resize(plan.tables.size());
+    AttentionScratch scratch = attentionScratch(spec, target);
+    result.scratch.push_back(
+        {static_cast<double>(scratch.shared), static_cast<double>(scratch.perWorker)});
+    return result;
   }
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &target) const override {

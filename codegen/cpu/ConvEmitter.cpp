@@ -34,6 +34,7 @@ public:
     plan.tasks = std::max(1.0, images * std::floor(positions * conv->channels * taps / kTask));
     plan.copied = lines * (conv->columns.stride == 1 ? 1 : taps);
     double vectors = images * positions * conv->maps * taps * conv->rows.taps / target.lanes(32);
+    plan.scratch = scratchOf(op, *conv, sizes, target, valueOf);
     if (conv->kind == ConvMatch::Dense) {
       plan.rows = std::min<double>(conv->maps, tile.channels());
       plan.columns = tile.positions();
@@ -63,6 +64,23 @@ public:
     else if (width < 16)
       copies = kShort / conv.rows.taps;
     return (conv.kind == ConvMatch::Max ? kExtremum : kSum) + copies;
+  }
+
+  static SmallVector<KernelPlan::Scratch, 2> scratchOf(KernelOp op, const ConvMatch &conv,
+                                                       const Sizes &sizes, const CpuTarget &target,
+                                                       IndexValues valueOf) {
+    OwningOpRef<ModuleOp> place(ModuleOp::create(op.getLoc()));
+    KernelBuilder kb(op.getLoc(), target);
+    kb.b.setInsertionPointToStart(place->getBody());
+    ConvCode code(conv, sizes, kb, *place);
+    Value elements =
+        code.scratchElements([&](const Size &size) { return kb.idx(size.at(valueOf)); });
+    SmallVector<KernelPlan::Scratch, 2> scratch;
+    // All sizes are constants here, which fold.
+    scratch.push_back({0, 4.0 * getConstantIntValue(elements).value_or(0)});
+    if (conv.kind == ConvMatch::Dense && !conv.packed)
+      scratch.push_back({4.0 * code.filterElements() * conv.groups.at(valueOf), 0});
+    return scratch;
   }
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,

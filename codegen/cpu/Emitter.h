@@ -38,6 +38,11 @@ struct KernelPlan {
   double copied = 0;  ///< bytes that go to scratch and are read back, as packed panels do
   double rows = 0, columns = 0; ///< of the register tile; 0: none
   double instructions = 0;      ///< of vectors, as the emitter counts them itself; 0: it does not
+  /// Bytes of each scratch buffer: so many, and so many for every thread.
+  struct Scratch {
+    double shared = 0, perThread = 0;
+  };
+  llvm::SmallVector<Scratch, 2> scratch;
 };
 
 /// The value of an index of the kernel's region.
@@ -60,7 +65,8 @@ public:
   virtual llvm::StringRef backend() const { return "mlir"; }
   /// Whether this emitter can generate `op` for `target`. Must not change the IR.
   virtual bool matches(KernelOp op, const CpuTarget &target) const = 0;
-  /// How it cuts a kernel that it matches. By default rows of results in tasks of their own.
+  /// How it cuts a kernel that it matches, and the scratch that `emit` asks for, without generating
+  /// code. By default rows of results in tasks of their own, and no scratch.
   virtual KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const;
   /// Adds to `module` a function `symbol` of the kernel ABI. Buffers: one per input, one per
   /// result, then scratch. Called only if it matches; a failure has emitted a diagnostic.

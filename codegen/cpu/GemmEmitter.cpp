@@ -104,8 +104,13 @@ public:
     std::optional<GemmMatch> g = matchGemm(op, sizes);
     if (!g)
       return {};
-    return gemmPlan(specOf(*g), target, g->batch.at(valueOf), g->m.at(valueOf), g->n.at(valueOf),
-                    g->k.at(valueOf));
+    GemmSpec spec = specOf(*g);
+    int64_t m = g->m.at(valueOf), k = g->k.at(valueOf);
+    KernelPlan plan = gemmPlan(spec, target, g->batch.at(valueOf), m, g->n.at(valueOf), k);
+    GemmScratch scratch = scratchOf(*g, spec, target);
+    double slack = GemmScratch::slack;
+    plan.scratch.push_back({slack, scratch.bytes(m, k, /*threads=*/1) - slack});
+    return plan;
   }
 
   static GemmSpec specOf(const GemmMatch &g) {
@@ -118,6 +123,12 @@ public:
     spec.n = g.n.constant();
     spec.k = g.k.constant();
     return spec;
+  }
+
+  static GemmScratch scratchOf(const GemmMatch &g, const GemmSpec &spec, const CpuTarget &target) {
+    if (g.product.bytes())
+      return byteDistanceScratch(spec, target);
+    return isDirect(g) ? GemmScratch() : gemmScratch(spec, target);
   }
 
   /// `GemmScratch::bytes` as a host expression.
@@ -171,10 +182,7 @@ public:
       return op.emitError("internal: the body of an epilogue is not supported");
 
     EmittedKernel emitted;
-    GemmScratch scratch = bytes          ? byteDistanceScratch(spec, target)
-                          : isDirect(*g) ? GemmScratch()
-                                         : gemmScratch(spec, target);
-    emitted.scratch.push_back(scratchBytes(op, *g, scratch));
+    emitted.scratch.push_back(scratchBytes(op, *g, scratchOf(*g, spec, target)));
     return emitted;
   }
 };

@@ -9,6 +9,8 @@ static constexpr int64_t kWantedTasks = 16;
 /// Chunks per part at least, and chunks of queries per task of the read.
 static constexpr int64_t kChunksPerTask = 4;
 
+static int64_t scratchBytes(int64_t floats) { return (4 * floats + 63) / 64 * 64; }
+
 namespace {
 
 struct Emitter {
@@ -18,12 +20,11 @@ struct Emitter {
   int64_t scratchBuffer;
   std::string name;
   LinearTile tile = LinearTile::of(kb.target);
-  LinearAttentionScratch scratch = {};
 
   /// Runs a form in the kernel function; the status.
   using Launch = std::function<Value(const KernelArgs &)>;
   Launch chunked(), recurrent(), quadratic(), linear();
-  void emit();
+  void emit(ArrayRef<Form> forms);
 
 private:
   using Body = llvm::function_ref<void(const LinearContext &, const KernelArgs &, Value scratch)>;
@@ -52,10 +53,9 @@ Value Emitter::state(const KernelArgs &args, Value number) {
 }
 
 func::FuncOp Emitter::task(StringRef suffix, int64_t scratchFloats, Body body) {
-  scratch.perWorker = std::max(scratch.perWorker, (4 * scratchFloats + 63) / 64 * 64);
   return kb.task(module, name + suffix.str(), [&](const KernelArgs &args) {
     LinearAttentionValues values = spec.values(kb, args);
-    Value mine = kb.mul(args.worker, (4 * scratchFloats + 63) / 64 * 64);
+    Value mine = kb.mul(args.worker, scratchBytes(scratchFloats));
     body({kb, spec, values}, args, kb.gep(aligned(args, scratchBuffer), mine, kb.b.getI8Type()));
     return spec.status ? spec.status(kb) : Value();
   });
@@ -146,8 +146,6 @@ Value Emitter::parts(const LinearAttentionValues &v) {
 
 Emitter::Launch Emitter::linear() {
   int64_t floats = ChunkForm::scratchFloats(spec, kb.target);
-  scratch.perHead = 4 * ChunkForm::stateFloats(spec, kb.target);
-  scratch.heads = kWantedTasks;
   func::FuncOp sums =
       task("_sums", floats, [&](const LinearContext &ctx, const KernelArgs &args, Value scratch) {
         const LinearAttentionValues &v = ctx.values;
@@ -232,17 +230,13 @@ Value Emitter::cheapest(const KernelArgs &args, ArrayRef<Launch> launches, Array
       .front();
 }
 
-void Emitter::emit() {
+void Emitter::emit(ArrayRef<Form> forms) {
   SmallVector<Launch> launches;
-  bool choose = spec.form == Form::Auto && !spec.prices.empty();
-  if (choose)
-    for (const LinearAttentionSpec::Price &price : spec.prices)
-      launches.push_back(launch(price.form));
-  else
-    launches.push_back(launch(spec.form == Form::Auto ? spec.usualForm() : spec.form));
+  for (Form form : forms)
+    launches.push_back(launch(form));
   kb.kernel(module, name, [&](const KernelArgs &args) -> Value {
     SmallVector<Value> costs;
-    if (choose) {
+    if (forms.size() > 1) {
       spec.values(kb, args);
       for (const LinearAttentionSpec::Price &price : spec.prices)
         costs.push_back(price.cost(kb));
@@ -251,11 +245,37 @@ void Emitter::emit() {
   });
 }
 
+/// The forms that `emit` makes.
+static SmallVector<Form> formsOf(const LinearAttentionSpec &spec) {
+  if (spec.form != Form::Auto)
+    return {spec.form};
+  if (spec.prices.empty())
+    return {spec.usualForm()};
+  return llvm::map_to_vector(spec.prices, [](const auto &price) { return price.form; });
+}
+
+LinearAttentionScratch linearAttentionScratch(const LinearAttentionSpec &spec, ArrayRef<Form> forms,
+                                              const CpuTarget &target) {
+  LinearAttentionScratch scratch;
+  for (Form form : forms) {
+    int64_t floats = form != Form::Recurrent ? ChunkForm::scratchFloats(spec, target)
+                     : spec.momentum()       ? MomentumForm::scratchFloats(spec, target)
+                                             : ScanForm::scratchFloats(spec, target);
+    scratch.perWorker = std::max(scratch.perWorker, scratchBytes(floats));
+    if (form == Form::Linear) {
+      scratch.perHead = 4 * ChunkForm::stateFloats(spec, target);
+      scratch.heads = kWantedTasks;
+    }
+  }
+  return scratch;
+}
+
 LinearAttentionScratch emitLinearAttention(KernelBuilder &kb, ModuleOp module, StringRef symbol,
                                            const LinearAttentionSpec &spec, int64_t scratchBuffer) {
   Emitter emitter{kb, module, spec, scratchBuffer, symbol.str()};
-  emitter.emit();
-  return emitter.scratch;
+  SmallVector<Form> forms = formsOf(spec);
+  emitter.emit(forms);
+  return linearAttentionScratch(spec, forms, kb.target);
 }
 
 } // namespace attune::codegen

@@ -90,6 +90,9 @@ struct LinearAttentionSpec {
 struct LinearAttentionScratch {
   int64_t perWorker = 0, perHead = 0, heads = 0;
 };
+/// Of a kernel that takes one of these forms.
+LinearAttentionScratch linearAttentionScratch(const LinearAttentionSpec &spec,
+                                              llvm::ArrayRef<Form> forms, const CpuTarget &target);
 
 /// Adds kernel `symbol` and its task functions to `module`. `scratchBuffer` is the number of the
 /// first scratch buffer among the kernel's buffers. `spec.allows(spec.form)`.

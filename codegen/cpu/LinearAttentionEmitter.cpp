@@ -30,6 +30,9 @@ struct Scalar {
   std::optional<Operand> operand; ///< its offset is the element's
 };
 
+/// Scratch may start anywhere: so many bytes more.
+constexpr int64_t kAlign = 64;
+
 /// Everything about the kernel that code generation needs, found without changing it.
 struct Plan {
   explicit Plan(KernelOp kernel) : sizes(kernel) {}
@@ -319,7 +322,7 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
   auto bytes = [](OpBuilder &b, Location loc, Value count, int64_t each) -> Value {
     auto constant = [&](int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); };
     Value all = arith::MulIOp::create(b, loc, count, constant(each));
-    return arith::AddIOp::create(b, loc, all, constant(64));
+    return arith::AddIOp::create(b, loc, all, constant(kAlign));
   };
   EmittedKernel emitted;
   emitted.scratch.push_back([=](OpBuilder &b, Location loc, ValueRange, Value threads) {
@@ -335,7 +338,7 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
   inPlace(plan.initNorm, plan.op.getInitNorm(), plan.finalNorm, plan.op.getFinalNorm());
   if (scratch.perHead) {
     Size heads = plan.extents[0] * plan.extents[2] + Size(scratch.heads);
-    emitted.scratch.push_back(hostExpr(kernel, heads * Size(scratch.perHead) + Size(64)));
+    emitted.scratch.push_back(hostExpr(kernel, heads * Size(scratch.perHead) + Size(kAlign)));
   }
   return emitted;
 }
@@ -343,6 +346,23 @@ FailureOr<EmittedKernel> Emission::run(ModuleOp module, StringRef symbol) {
 struct LinearAttentionEmitter : KernelEmitter {
   StringRef name() const override { return "linear_attention"; }
   bool matches(KernelOp op, const CpuTarget &) const override { return Plan(op).read(); }
+  KernelPlan plan(KernelOp op, const CpuTarget &target, IndexValues valueOf) const override {
+    KernelPlan result = KernelEmitter::plan(op, target, valueOf);
+    Plan plan(op);
+    if (!plan.read())
+      return result;
+    SmallVector<Form> forms{plan.spec.form};
+    if (plan.spec.form == Form::Auto) {
+      FormPricesAttr prices = plan.op.getFormPricesAttr();
+      forms = prices ? SmallVector<Form>(prices.getForms()) : SmallVector{plan.spec.usualForm()};
+    }
+    LinearAttentionScratch scratch = linearAttentionScratch(plan.spec, forms, target);
+    double heads = plan.extents[0].at(valueOf) * plan.extents[2].at(valueOf) + scratch.heads;
+    result.scratch.push_back({kAlign, static_cast<double>(scratch.perWorker)});
+    if (scratch.perHead)
+      result.scratch.push_back({heads * scratch.perHead + kAlign, 0});
+    return result;
+  }
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &target) const override {
     Plan plan(op);

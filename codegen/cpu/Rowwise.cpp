@@ -33,6 +33,9 @@ public:
     KernelPlan plan;
     plan.tasks = std::ceil(rows / (std::floor(16 * RowwisePlan::kTaskCycles / cost) + 1));
     plan.instructions = rows * cost / 16;
+    KernelBuilder kb(op.getLoc(), target);
+    if (double bytes = at(RowwiseCode(*rowwise, kb).scratchBytes()))
+      plan.scratch.push_back({0, bytes});
     return plan;
   }
 

@@ -9,6 +9,7 @@
 // taps per channel; `conv` is conv3) per layer; `heads`, `ffn` (int) per layer or once, or fixed.
 // Fixed: `seq`, `d`; also `features` (d), `classes` (10), `heads` (4), `ffn` (4 d).
 #include "attune/frontend/onnx/GraphBuilder.h"
+#include "attune/search/templates/PlannedBlock.h"
 #include "attune/search/templates/Template.h"
 
 #include <cmath>
@@ -163,11 +164,11 @@ public:
     names.push_back(nameOf(Part::Head));
   }
 
-  llvm::Expected<BlockCost> cost(uint64_t name) override {
+  std::optional<Model> block(uint64_t name) const override {
     Builder builder("block", sizes);
     Part part = partOf(name);
     Name x = builder.input(part == Part::Stem ? sizes.features : sizes.d);
-    return costOf(builder.finish(add(builder, x, name), part == Part::Head));
+    return builder.finish(add(builder, x, name), part == Part::Head);
   }
 
   Model whole(llvm::ArrayRef<int32_t> genes) const override {
@@ -180,11 +181,100 @@ public:
     return builder.finish(x, /*classes=*/true);
   }
 
+  llvm::Expected<BlockCost> cost(uint64_t name) override {
+    if (needsCompiler(name))
+      return costOf(*block(name));
+    if (!planner) {
+      auto made = BlockPlanner::create();
+      if (!made)
+        return made.takeError();
+      planner = std::move(*made);
+    }
+    return planned(name);
+  }
+
 private:
   static Part partOf(uint64_t name) { return static_cast<Part>(name >> 56); }
+  static uint64_t firstOf(uint64_t name) { return name >> 24 & 0xffffffff; }
+  static uint64_t secondOf(uint64_t name) { return name & 0xffffff; }
+
+  /// Axes of one element: rows alone make other kernels, a constant of one value is no weight. For
+  /// convolutions two code generators compete, with kernels that are cut in different ways.
+  bool needsCompiler(uint64_t name) const {
+    if (sizes.seq < 2 || sizes.d < 2)
+      return true;
+    switch (partOf(name)) {
+    case Part::Mix: {
+      const Mixing &mixing = mixings[firstOf(name)];
+      return mixing.kind == Mix::Conv || mixing.kind == Mix::Cosformer ||
+             sizes.d / secondOf(name) < 2 ||
+             (mixing.kind == Mix::Local && mixing.reach >= sizes.seq - 1);
+    }
+    case Part::FeedForward:
+      return firstOf(name) < 2;
+    case Part::Head:
+      return sizes.classes < 2;
+    default:
+      return false;
+    }
+  }
+
+  /// Kernels of one block are told apart in bits 48 to 55 of their keys.
+  BlockCost planned(uint64_t name) {
+    const auto &[seq, d, features, classes, heads, ffn] = sizes;
+    auto kernel = [&](unsigned number, bool varies, auto build) {
+      uint64_t key = (varies ? name : name >> 56 << 56) | static_cast<uint64_t>(number) << 48;
+      return &planner->kernel(key, build);
+    };
+    using Then = KernelRegions::Then;
+    auto product = [&](unsigned number, bool varies, int64_t k, int64_t n, Then then) {
+      return kernel(number, varies, [&, k, n, then](KernelRegions &regions) {
+        return regions.product(seq, k, n, then);
+      });
+    };
+    auto norm = [&](unsigned number, bool mean) {
+      return kernel(number, false,
+                    [&, mean](KernelRegions &regions) { return regions.norm(seq, d, mean); });
+    };
+    double input = 4.0 * seq * (partOf(name) == Part::Stem ? features : d);
+    int64_t square = d * d + d, norms = 2 * d;
+    switch (partOf(name)) {
+    case Part::Stem:
+      return planner->block({{product(0, false, features, d, Then::Table), {0}}}, input,
+                            features * d + d + seq * d);
+    case Part::FeedForward: {
+      int64_t inner = firstOf(name);
+      return planner->block({{norm(0, /*mean=*/false), {0}},
+                             {product(1, true, d, inner, Then::Gelu), {1}},
+                             {product(2, true, inner, d, Then::Residual), {0, 2}}},
+                            input, norms + 2 * d * inner + inner + d);
+    }
+    case Part::Head: {
+      const PlannedKernel *last = kernel(1, false, [&](KernelRegions &regions) {
+        return regions.product(/*rows=*/0, d, classes, Then::Bias);
+      });
+      return planner->block({{norm(0, /*mean=*/true), {0}}, {last, {1}}}, input,
+                            norms + d * classes + classes);
+    }
+    case Part::Mix:
+      break;
+    }
+    const Mixing &mixing = mixings[firstOf(name)];
+    int64_t parts = secondOf(name);
+    const PlannedKernel *mix = kernel(2, true, [&](KernelRegions &regions) {
+      return mixing.kind == Mix::Linear
+                 ? regions.linearAttention(seq, d, parts)
+                 : regions.attention(seq, d, parts, mixing.kind == Mix::Local);
+    });
+    return planner->block({{norm(0, /*mean=*/false), {0}},
+                           {product(1, false, d, 3 * d, Then::Bias), {1}},
+                           {mix, {2}},
+                           {product(3, false, d, d, Then::Residual), {0, 3}}},
+                          input, norms + 4 * square);
+  }
 
   Name add(Builder &builder, const Name &x, uint64_t name) const {
-    uint64_t a = name >> 24 & 0xffffffff, b = name & 0xffffff;
+    uint64_t a = firstOf(name), b = secondOf(name);
     switch (partOf(name)) {
     case Part::Stem:
       return builder.stem(x);
@@ -284,6 +374,7 @@ private:
   const Variable *attn = nullptr, *heads = nullptr, *ffn = nullptr;
   std::vector<Mixing> mixings; ///< by choice of `attn`
   Sizes sizes;
+  std::unique_ptr<BlockPlanner> planner; ///< made when a cost is asked for
 };
 
 } // namespace

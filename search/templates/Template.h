@@ -19,8 +19,10 @@ public:
   virtual ~Template() = default;
   /// Names of the blocks of a candidate, in order; blocks of one name are the same network.
   virtual void blocks(llvm::ArrayRef<int32_t> genes, std::vector<uint64_t> &names) const = 0;
-  /// What a block adds to a candidate.
+  /// What a block adds to a candidate: what compiling it finds, in whatever way it is found.
   virtual llvm::Expected<BlockCost> cost(uint64_t name) = 0;
+  /// The block as a model of its own, where that is what it is: `cost` is held against it in tests.
+  virtual std::optional<Model> block(uint64_t name) const { return std::nullopt; }
   /// The whole candidate, with random weights or those of the user's model.
   virtual Model whole(llvm::ArrayRef<int32_t> genes) const = 0;
   /// The whole candidate as a file of its own, with standard operators.

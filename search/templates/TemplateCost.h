@@ -1,8 +1,8 @@
 //===- TemplateCost.h - What a candidate of a template will take ------------------------------===//
 //
-// Prices candidates with the compiler's own cost oracle. A block is compiled once, up to the choice
-// of its kernels: what is priced are the kernels that would really run. Candidates are sums over
-// blocks, so after the first few a price is a look at known blocks. Costs: `latency_ms` (for every
+// Prices candidates with the compiler's own cost oracle. What is priced are the kernels that would
+// really run: a block's are found once (Template::cost). Candidates are sums over blocks, so after
+// the first few a price is a look at known blocks. Costs: `latency_ms` (for every
 // number of threads that the space asks for, else 1), `params`, `flops`, `peak_mb`, and `energy_mj`
 // (modelled, by the table horowitz45, at the first of these numbers of threads) where it is asked
 // for.
