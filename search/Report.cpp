@@ -1,5 +1,6 @@
 #include "attune/search/Report.h"
 #include "attune/search/Document.h"
+#include "attune/search/Permutation.h"
 #include "attune/search/Study.h"
 
 #include "llvm/Support/Format.h"
@@ -212,14 +213,16 @@ void Report::printCsv(llvm::raw_ostream &os) const {
     llvm::SmallVector<double> decoded;
     llvm::BitVector active;
     space.decode(candidate.genes, decoded, active);
-    for (const Variable &variable : space.variables)
-      for (unsigned i = 0; i < variable.geneCount; ++i) {
-        unsigned gene = variable.firstGene + i;
+    for (const Variable &variable : space.variables) {
+      Genes choices(llvm::ArrayRef(candidate.genes).slice(variable.firstGene, variable.geneCount));
+      if (variable.isOrder())
+        choices = Genes(permutation::orderOf(choices));
+      for (auto [i, choice] : llvm::enumerate(choices)) {
         os << ",";
-        if (active[gene])
-          os << (variable.path ? std::to_string(candidate.genes[gene])
-                               : quoted(variable.labels[candidate.genes[gene]]));
+        if (active[variable.firstGene + i])
+          os << (variable.path ? std::to_string(choice) : quoted(variable.labels[choice]));
       }
+    }
     for (size_t i = 0; i < costs.size(); ++i) {
       os << ",";
       if (i < candidate.cost.values.size())

@@ -1,5 +1,6 @@
 #include "attune/search/Space.h"
 #include "attune/search/Document.h"
+#include "attune/search/Permutation.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -41,7 +42,10 @@ void Space::finish() {
   for (unsigned v = 0; v < variables.size(); ++v)
     for (unsigned i = 0; i < variables[v].geneCount; ++i) {
       const Variable &variable = variables[v];
-      geneChoices.push_back(variable.path ? variable.path->choices(i) : variable.labels.size());
+      // What stands at earlier places of an order is no choice any more.
+      geneChoices.push_back(variable.path        ? variable.path->choices(i)
+                            : variable.isOrder() ? variable.labels.size() - i
+                                                 : variable.labels.size());
       geneVariable.push_back(v);
     }
 }
@@ -49,8 +53,9 @@ void Space::finish() {
 double Space::size() const {
   double size = 1;
   for (const Variable &variable : variables)
-    size *= variable.path ? variable.path->count()
-                          : std::pow(variable.labels.size(), variable.elements);
+    size *= variable.path        ? variable.path->count()
+            : variable.isOrder() ? std::tgamma(variable.elements + 1.0)
+                                 : std::pow(variable.labels.size(), variable.elements);
   return size;
 }
 
@@ -85,6 +90,16 @@ bool Space::isActive(const Variable &variable, unsigned element,
 
 void Space::decodeVariable(const Variable &variable, llvm::ArrayRef<int32_t> candidate,
                            llvm::SmallVectorImpl<double> &decoded, llvm::BitVector &active) const {
+  if (variable.isOrder()) {
+    if (!isActive(variable, 0, decoded))
+      return;
+    active.set(variable.firstGene, variable.firstGene + variable.geneCount);
+    permutation::Order order =
+        permutation::orderOf(candidate.slice(variable.firstGene, variable.geneCount));
+    for (auto [place, thing] : llvm::enumerate(order))
+      decoded[variable.firstValue + place] = variable.numbers[thing];
+    return;
+  }
   if (!variable.path) {
     for (unsigned i = 0; i < variable.elements; ++i)
       if (isActive(variable, i, decoded)) {
@@ -135,16 +150,18 @@ llvm::json::Object Space::toJson(llvm::ArrayRef<int32_t> candidate) const {
   llvm::SmallVector<double> decoded;
   llvm::BitVector active;
   decode(candidate, decoded, active);
-  auto value = [&](const Variable &variable, unsigned i) -> llvm::json::Value {
-    int32_t choice = candidate[variable.firstGene + i];
-    if (variable.kind == Variable::Kind::Categorical)
+  auto valueOf = [](const Variable &variable, int32_t choice) -> llvm::json::Value {
+    if (variable.words)
       return variable.labels[choice];
     if (variable.kind == Variable::Kind::Boolean)
       return choice != 0;
     double number = variable.numbers[choice];
-    if (variable.kind == Variable::Kind::Integer)
+    if (variable.kind != Variable::Kind::Float)
       return static_cast<int64_t>(number);
     return number;
+  };
+  auto value = [&](const Variable &variable, unsigned i) {
+    return valueOf(variable, candidate[variable.firstGene + i]);
   };
   llvm::json::Object object;
   for (const Variable &variable : variables) {
@@ -156,6 +173,14 @@ llvm::json::Object Space::toJson(llvm::ArrayRef<int32_t> candidate) const {
       for (const Path::Point &point : *points)
         path.push_back(llvm::json::Array(point));
       object[variable.name] = std::move(path);
+    } else if (variable.isOrder()) {
+      if (!active[variable.firstGene])
+        continue;
+      llvm::json::Array list;
+      for (int32_t thing :
+           permutation::orderOf(candidate.slice(variable.firstGene, variable.geneCount)))
+        list.push_back(valueOf(variable, thing));
+      object[variable.name] = std::move(list);
     } else if (!variable.repeated) {
       if (active[variable.firstGene])
         object[variable.name] = value(variable, 0);
@@ -177,8 +202,7 @@ llvm::json::Object Space::toJson(llvm::ArrayRef<int32_t> candidate) const {
 
 static std::optional<int32_t> choiceOf(const Variable &variable, const llvm::json::Value &value) {
   for (unsigned i = 0; i < variable.labels.size(); ++i)
-    if (variable.kind == Variable::Kind::Categorical
-            ? value.getAsString() == llvm::StringRef(variable.labels[i])
+    if (variable.words ? value.getAsString() == llvm::StringRef(variable.labels[i])
         : variable.kind == Variable::Kind::Boolean ? value.getAsBoolean() == (i != 0)
                                                    : value.getAsNumber() == variable.numbers[i])
       return i;
@@ -205,6 +229,19 @@ static bool readPath(const Variable &variable, const llvm::json::Value &value, G
   return found.has_value();
 }
 
+static bool readOrder(const Variable &variable, const llvm::json::Value &value, Genes &genes) {
+  const llvm::json::Array *list = value.getAsArray();
+  if (!list || list->size() != variable.elements)
+    return false;
+  permutation::Order order;
+  for (const llvm::json::Value &entry : *list)
+    order.push_back(choiceOf(variable, entry).value_or(-1));
+  std::optional<permutation::Order> found = permutation::genesOf(order);
+  if (found)
+    llvm::copy(*found, genes.begin() + variable.firstGene);
+  return found.has_value();
+}
+
 llvm::Expected<Genes> Space::fromJson(const llvm::json::Object &object) const {
   Genes result(genes, 0);
   for (const auto &[name, value] : object) {
@@ -218,6 +255,9 @@ llvm::Expected<Genes> Space::fromJson(const llvm::json::Object &object) const {
     };
     if (variable->path) {
       if (!readPath(*variable, value, result))
+        return refused();
+    } else if (variable->isOrder()) {
+      if (!readOrder(*variable, value, result))
         return refused();
     } else if (!variable->repeated) {
       std::optional<int32_t> choice = choiceOf(*variable, value);
@@ -267,8 +307,8 @@ uint64_t Space::indexOf(llvm::ArrayRef<int32_t> candidate) const {
               (valid ? variable.path->rank(part) : 0);
       continue;
     }
-    for (int32_t gene : part)
-      index = index * variable.labels.size() + gene;
+    for (auto [i, gene] : llvm::enumerate(part))
+      index = index * geneChoices[variable.firstGene + i] + gene;
   }
   return index;
 }
@@ -283,9 +323,9 @@ Genes Space::fromIndex(uint64_t index) const {
       index /= count;
       continue;
     }
-    for (unsigned i = variable.geneCount; i-- > 0;) {
-      result[variable.firstGene + i] = index % variable.labels.size();
-      index /= variable.labels.size();
+    for (unsigned gene = variable.firstGene + variable.geneCount; gene-- > variable.firstGene;) {
+      result[gene] = index % geneChoices[gene];
+      index /= geneChoices[gene];
     }
   }
   return result;

@@ -25,11 +25,12 @@ namespace attune::search {
 using Genes = llvm::SmallVector<int32_t, 32>;
 
 struct Variable {
-  enum class Kind { Categorical, Integer, Boolean, Float, Path };
+  enum class Kind { Categorical, Integer, Boolean, Float, Path, Permutation };
   std::string name;
   Kind kind = Kind::Categorical;
   std::vector<std::string> labels; ///< the values as written
   std::vector<double> numbers;     ///< the values in expressions
+  bool words = false;              ///< values are compared as words, not as numbers
   unsigned elements = 1;
   bool repeated = false;
   std::optional<unsigned> repeat; ///< the variable that says how many elements are active
@@ -37,6 +38,7 @@ struct Variable {
   std::shared_ptr<const Path> path;
   unsigned firstGene = 0, geneCount = 1, firstValue = 0;
   unsigned line = 0;
+  bool isOrder() const { return kind == Kind::Permutation; }
 };
 
 /// A cost by name, for a number of threads where that matters (0: not said).

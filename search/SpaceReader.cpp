@@ -77,13 +77,13 @@ llvm::Expected<Expression> SpaceReader::expression(const Node &node, llvm::Strin
     }
     if (!axisName.empty())
       return std::nullopt;
-    if (variable->repeated) {
+    if (variable->repeated || variable->isOrder()) {
       reference.length = variable->elements;
       reference.perElement = conditionOf && conditionOf->repeated &&
                              conditionOf->repeat == variable->repeat &&
                              conditionOf->elements == variable->elements;
     }
-    if (variable->kind == Variable::Kind::Categorical) {
+    if (variable->words) {
       reference.symbols = &variable->labels;
       reference.firstSymbol = variable->numbers[0];
     }

@@ -12,21 +12,26 @@ namespace attune::search {
 using llvm::Error;
 
 constexpr int64_t kMostElements = 1024, kMostValues = 65536, kMostGenes = 16384;
+constexpr size_t kMostOrdered = 128;
 
 Error SpaceReader::readValues(const Node &node, Variable &variable) {
   if (Error error = document.expectList(node, "`values`"))
     return error;
+  // An order is of numbers where all are.
+  variable.words = variable.kind == Variable::Kind::Categorical ||
+                   (variable.isOrder() &&
+                    llvm::any_of(node.items, [](const Node &item) { return !item.number(); }));
   for (const Node &item : node.items) {
     auto text = document.text(item, "a value");
     if (!text)
       return text.takeError();
-    if (variable.kind == Variable::Kind::Categorical)
+    if (variable.words)
       variable.numbers.push_back(symbols++);
     else {
       auto number = document.number(item, "a value of `" + variable.name + "`");
       if (!number)
         return number.takeError();
-      if (variable.kind == Variable::Kind::Integer && *number != std::floor(*number))
+      if (variable.kind != Variable::Kind::Float && *number != std::floor(*number))
         return document.error(item,
                               "`" + variable.name + "` takes whole numbers; found `" + *text + "`");
       if (llvm::is_contained(variable.numbers, *number))
@@ -210,10 +215,11 @@ Error SpaceReader::readVariable(const Node &node) {
           .Case("bool", Variable::Kind::Boolean)
           .Case("float", Variable::Kind::Float)
           .Case("path", Variable::Kind::Path)
+          .Case("perm", Variable::Kind::Permutation)
           .Default(std::nullopt);
   if (!kind)
     return document.error(**kindNode, "no kind `" + (*kindNode)->text +
-                                          "`; accepted: cat, int, bool, float, path");
+                                          "`; accepted: cat, int, bool, float, path, perm");
   variable.kind = *kind;
   bool path = *kind == Variable::Kind::Path, boolean = *kind == Variable::Kind::Boolean;
   bool range = *kind == Variable::Kind::Integer || *kind == Variable::Kind::Float;
@@ -223,7 +229,7 @@ Error SpaceReader::readVariable(const Node &node) {
         key == "axes" || key == "length" || key == "moves" || key == "start" || key == "end";
     if (forPath ? !path
                 : (key == "values" && (path || boolean)) || (key == "range" && !range) ||
-                      (key == "repeat" && path))
+                      (key == "repeat" && (path || variable.isOrder())))
       return document.error(node.keys[i],
                             "a variable of kind " + (*kindNode)->text + " has no `" + key + "`");
   }
@@ -255,6 +261,12 @@ Error SpaceReader::readVariable(const Node &node) {
   if (const Node *repeat = node.find("repeat"))
     if (Error error = readRepeat(*repeat, variable))
       return error;
+  if (variable.isOrder()) {
+    if (variable.labels.size() > kMostOrdered)
+      return document.error(*values,
+                            "an order is of at most " + llvm::Twine(kMostOrdered) + " values");
+    variable.elements = variable.labels.size();
+  }
   if (!path)
     variable.geneCount = variable.elements;
   if (const Node *when = node.find("when")) {

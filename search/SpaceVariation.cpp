@@ -1,4 +1,5 @@
 // Drawing candidates: uniform samples, mutation, crossover.
+#include "attune/search/Permutation.h"
 #include "attune/search/Space.h"
 
 #include <cmath>
@@ -14,22 +15,24 @@ Genes Space::sample(Rng &rng) const {
     if (variable.path)
       variable.path->sample(rng, part);
     else
-      for (int32_t &gene : part)
-        gene = rng.below(variable.labels.size());
+      for (auto [i, gene] : llvm::enumerate(part))
+        gene = rng.below(geneChoices[variable.firstGene + i]);
   }
   return canonical(result);
 }
 
 void Space::mutateVariable(Rng &rng, const Variable &variable, unsigned gene,
                            Genes &candidate) const {
+  auto part =
+      llvm::MutableArrayRef<int32_t>(candidate).slice(variable.firstGene, variable.geneCount);
+  if (variable.isOrder())
+    return permutation::swapTwo(rng, part);
   if (!variable.path) {
     // One of the other choices.
     uint32_t step = 1 + rng.below(geneChoices[gene] - 1);
     candidate[gene] = (candidate[gene] + step) % geneChoices[gene];
     return;
   }
-  auto part =
-      llvm::MutableArrayRef<int32_t>(candidate).slice(variable.firstGene, variable.geneCount);
   llvm::SmallVector<int32_t> before(part.begin(), part.end());
   unsigned steps = variable.geneCount - 1;
   constexpr int kTrials = 8;
@@ -55,9 +58,9 @@ void Space::settle(Rng &rng, Genes &candidate, const llvm::BitVector &before) co
         llvm::fill(part, 0);
     } else {
       for (unsigned i = 0; i < variable.elements; ++i) {
-        bool use = isActive(variable, i, decoded);
+        bool use = isActive(variable, variable.isOrder() ? 0 : i, decoded);
         if (use && !before[variable.firstGene + i])
-          part[i] = rng.below(variable.labels.size());
+          part[i] = rng.below(geneChoices[variable.firstGene + i]);
         else if (!use)
           part[i] = 0;
       }
@@ -66,13 +69,14 @@ void Space::settle(Rng &rng, Genes &candidate, const llvm::BitVector &before) co
   }
 }
 
-/// The genes that can be mutated: one per path, and no constants.
+/// The genes that can be mutated: one per path or order, and no constants.
 static llvm::SmallVector<unsigned> mutableGenes(const Space &space, const llvm::BitVector &active) {
   llvm::SmallVector<unsigned> result;
   for (unsigned gene : active.set_bits()) {
     const Variable &variable = space.variables[space.variableOf(gene)];
-    bool useful = variable.path ? gene == variable.firstGene && variable.path->count() > 1
-                                : space.choices(gene) > 1;
+    bool useful = variable.path        ? gene == variable.firstGene && variable.path->count() > 1
+                  : variable.isOrder() ? gene == variable.firstGene && variable.elements > 1
+                                       : space.choices(gene) > 1;
     if (useful)
       result.push_back(gene);
   }
@@ -114,14 +118,18 @@ Genes Space::crossover(Rng &rng, llvm::ArrayRef<int32_t> a, llvm::ArrayRef<int32
   llvm::BitVector known(genes);
   for (const Variable &variable : variables) {
     unsigned first = variable.firstGene;
-    if (variable.path && activeA[first] && activeB[first]) {
-      variable.path->crossover(
-          rng, llvm::MutableArrayRef<int32_t>(child).slice(first, variable.geneCount),
-          b.slice(first, variable.geneCount));
+    bool whole = variable.path || variable.isOrder();
+    if (whole && activeA[first] && activeB[first]) {
+      auto part = llvm::MutableArrayRef<int32_t>(child).slice(first, variable.geneCount);
+      auto other = b.slice(first, variable.geneCount);
+      if (variable.path)
+        variable.path->crossover(rng, part, other);
+      else
+        permutation::crossover(rng, part, other);
       known.set(first, first + variable.geneCount);
       continue;
     }
-    if (variable.path) {
+    if (whole) {
       if (activeB[first])
         std::copy_n(b.begin() + first, variable.geneCount, child.begin() + first);
       if (activeA[first] || activeB[first])

@@ -6,7 +6,8 @@
 // come from the context, keyed by the candidate. So one seed gives one search, however many workers
 // there are.
 //
-// A new strategy is one file in `strategies/` with a class and a row in `Strategy.cpp`.
+// A new strategy is one file in `strategies/` with a class and a row in `Strategy.cpp`, or a shared
+// library of its own (strategy_plugin.h).
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_SEARCH_STRATEGY_H
@@ -48,14 +49,15 @@ private:
 };
 
 struct Proposal {
-  enum class Kind { Try, Wait, Done };
+  enum class Kind { Try, Wait, Done, Failed };
   Kind kind = Kind::Done;
   Genes genes;
   int64_t parent = -1;
-  std::string origin;
+  std::string origin; ///< or why the strategy cannot go on
 
   static Proposal wait() { return {Kind::Wait, {}, -1, {}}; }
   static Proposal done() { return {Kind::Done, {}, -1, {}}; }
+  static Proposal failed(std::string why) { return {Kind::Failed, {}, -1, std::move(why)}; }
   /// Done if there are no genes.
   static Proposal of(std::optional<Genes> genes, llvm::StringRef origin, int64_t parent = -1);
 };
@@ -67,7 +69,8 @@ public:
   /// there is nothing left to try.
   virtual Proposal ask(SearchContext &context) = 0;
   virtual void tell(const Candidate &candidate, const Outcome &outcome) = 0;
-  /// The state, from which `load` goes on exactly. False if it is none of this space.
+  /// The state, from which `load` goes on exactly; null if it cannot be saved. False if it is none
+  /// of this space.
   virtual llvm::json::Value save() const = 0;
   virtual bool load(const llvm::json::Value &state, const Space &space) = 0;
 };
@@ -89,6 +92,9 @@ const std::vector<StrategyKind> &strategyKinds();
 
 /// Fails on unknown names and options, saying which there are.
 llvm::Expected<std::unique_ptr<Strategy>> makeStrategy(const Spec &spec, const Space &space);
+
+/// The strategy `plugin`: of the shared library `file`.
+llvm::Expected<std::unique_ptr<Strategy>> loadStrategy(const Spec &spec, const Space &space);
 
 /// A candidate with a result, as strategies keep it.
 struct Member {

@@ -135,6 +135,9 @@ Error Study::fill(SearchContext &context) {
           return createStringError("the strategy waits for outcomes, and none is missing");
         return Error::success();
       }
+      if (proposal.kind == Proposal::Kind::Failed)
+        return createStringError("the strategy `" + space.strategy.name +
+                                 "` cannot go on: " + proposal.origin);
       if (proposal.kind == Proposal::Kind::Done || result.repeated > kMostRepeated) {
         result.end = StudyResult::End::Exhausted;
         noMore = true;
@@ -240,7 +243,7 @@ llvm::Expected<StudyResult> Study::run() {
       return opened.takeError();
     journal.emplace(std::move(*opened));
     if (content.lines.empty()) {
-      if (Error error = append(header(), /*sync=*/true))
+      if (Error error = begin())
         return std::move(error);
     } else if (Error error = replay(context, content)) {
       return std::move(error);

@@ -32,6 +32,7 @@ struct StudyOptions {
   std::string folder; ///< empty: nothing is written
   bool resume = false;
   std::string spaceText = {}; ///< kept in the journal, so that reports need no other file
+  std::map<std::string, std::string> files = {}; ///< kept beside the journal of a new study
   unsigned checkpointEvery = 64;
   std::function<void(const Progress &)> onProgress = {};
   std::function<bool()> interrupted = {};
@@ -77,6 +78,7 @@ private:
     std::vector<std::optional<double>> thresholds;
   };
 
+  llvm::Error begin();
   llvm::json::Object header() const;
   llvm::Error checkHeader(const llvm::json::Object &found) const;
   llvm::Error replay(SearchContext &context, const JournalContent &content);

@@ -2,6 +2,7 @@
 #include "attune/search/Study.h"
 
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 
 #include <cmath>
 
@@ -88,6 +89,22 @@ llvm::json::Object Study::header() const {
                             {"text", options.spaceText}};
 }
 
+/// The header comes last: with it the study is one that can go on.
+Error Study::begin() {
+  for (const auto &[name, text] : options.files) {
+    llvm::SmallString<128> path(options.folder);
+    llvm::sys::path::append(path, name);
+    Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+      os << text;
+      return Error::success();
+    });
+    if (error)
+      return createStringError("cannot write " + path.str() + ": " +
+                               llvm::toString(std::move(error)));
+  }
+  return append(header(), /*sync=*/true);
+}
+
 Error Study::checkHeader(const llvm::json::Object &found) const {
   if (found.getInteger("attune-study") != 1)
     return createStringError("the journal is not of an attune-study of version 1");
@@ -105,18 +122,23 @@ Error Study::checkHeader(const llvm::json::Object &found) const {
     else
       os << "none";
     os << ", here it is " << *own.get(key) << "; nothing was changed";
+    if (llvm::StringRef(key) == "cost_model")
+      os << ". Prices follow from the calibration, whose file ATTUNE_CALIBRATION names";
     return createStringError(text);
   }
   return Error::success();
 }
 
 Error Study::writeCheckpoint(const SearchContext &context) {
+  llvm::json::Value state = strategy.save();
+  if (state.getAsNull())
+    return Error::success();
   return append(
       llvm::json::Object{
           {"checkpoint", static_cast<int64_t>(result.told)},
           {"next", static_cast<int64_t>(context.nextId)},
           {"first", static_cast<int64_t>(flying.empty() ? context.nextId : flying.begin()->first)},
-          {"state", strategy.save()}},
+          {"state", std::move(state)}},
       /*sync=*/false);
 }
 

@@ -1,4 +1,5 @@
 #include "attune/search/Trees.h"
+#include "attune/search/Permutation.h"
 
 #include <cmath>
 
@@ -21,6 +22,16 @@ Features::Row Features::row(llvm::ArrayRef<int32_t> genes) const {
   space.decode(genes, values, active);
   Row row;
   for (const Variable &variable : space.variables) {
+    if (variable.isOrder()) {
+      // Where each thing stands.
+      Row places(variable.elements, -1);
+      if (active[variable.firstGene])
+        for (auto [place, thing] : llvm::enumerate(
+                 permutation::orderOf(genes.slice(variable.firstGene, variable.geneCount))))
+          places[thing] = place;
+      llvm::append_range(row, places);
+      continue;
+    }
     if (variable.path) {
       size_t count = variable.path->length() * variable.path->axes().size();
       for (size_t i = 0; i < count; ++i) {

@@ -11,7 +11,7 @@ public:
     return Proposal::of(context.acceptRandom(rng), "random");
   }
   void tell(const Candidate &, const Outcome &) override {}
-  llvm::json::Value save() const override { return nullptr; }
+  llvm::json::Value save() const override { return true; } // nothing to remember
   bool load(const llvm::json::Value &, const Space &) override { return true; }
 };
 

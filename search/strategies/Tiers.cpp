@@ -51,11 +51,11 @@ private:
     const Legality::Judgement limits = context.legality.judge(top[rng.below(top.size())].genes);
     for (unsigned trial = 0; trial < kTrials; ++trial) {
       for (const Variable &variable : space.variables) {
-        const Genes &path = top[rng.below(top.size())].genes;
+        const Genes &whole = top[rng.below(top.size())].genes;
         for (unsigned gene = variable.firstGene; gene < variable.firstGene + variable.geneCount;
              ++gene)
           if (steered[gene])
-            genes[gene] = variable.path ? path[gene] : choose(rng, gene);
+            genes[gene] = variable.path || variable.isOrder() ? whole[gene] : choose(rng, gene);
       }
       genes = space.canonical(genes);
       if (space.contains(genes) && within(context.legality.judge(genes), limits))

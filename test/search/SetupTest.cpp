@@ -37,8 +37,9 @@ TEST(Setup, Errors) {
   EXPECT_EQ(error("worker"), "an evaluator `worker` needs `command`, a list of words");
   EXPECT_EQ(error("synthetic", "{metric: score, goal: max}", "template: vision"),
             "unsupported: no template `vision`");
-  EXPECT_EQ(error("synthetic", "{metric: score, goal: max}", "strategy: magic"),
-            "no strategy `magic`; there are random, grid, evolution, nsga2, hat, rank, tiers");
+  EXPECT_EQ(
+      error("synthetic", "{metric: score, goal: max}", "strategy: magic"),
+      "no strategy `magic`; there are random, grid, evolution, nsga2, hat, rank, tiers, plugin");
 }
 
 } // namespace

@@ -34,7 +34,7 @@ const Case kCases[] = {
     {"budget:", "bugdet:",
      "space.yaml:11:1: a space has no key `bugdet`; accepted: attune-space, template"},
     {"kind: int", "kind: integer",
-     "space.yaml:3:21: no kind `integer`; accepted: cat, int, bool, float, path"},
+     "space.yaml:3:21: no kind `integer`; accepted: cat, int, bool, float, path, perm"},
     {"kind: int", "knd: int",
      "space.yaml:3:15: a variable has no key `knd`; accepted: name, kind, values"},
     {"[1, 2]", "[]",

@@ -12,8 +12,9 @@ std::string error(const Spec &spec) {
 
 TEST(Strategy, Errors) {
   EXPECT_EQ(error({.name = "evolution", .options = {{"population", "20"}}}), "accepted");
-  EXPECT_EQ(error({.name = "genetic"}),
-            "no strategy `genetic`; there are random, grid, evolution, nsga2, hat, rank, tiers");
+  EXPECT_EQ(
+      error({.name = "genetic"}),
+      "no strategy `genetic`; there are random, grid, evolution, nsga2, hat, rank, tiers, plugin");
   EXPECT_EQ(error({.name = "evolution", .options = {{"size", "20"}}}),
             "the strategy `evolution` has no option `size`; accepted: population, sample");
   EXPECT_EQ(error({.name = "evolution", .options = {{"sample", "2.5"}}}),
