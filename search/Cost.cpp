@@ -4,6 +4,13 @@
 
 namespace attune::search {
 
+llvm::Expected<CostVector> CostModel::delta(const Space &space, llvm::ArrayRef<int32_t> genes,
+                                            unsigned gene, int32_t choice) {
+  Genes changed(genes.begin(), genes.end());
+  changed[gene] = choice;
+  return estimate(space.canonical(changed));
+}
+
 ClosedFormCost::ClosedFormCost(const Space &space) : space(space) {
   for (const ClosedForm &form : space.costs)
     costNames.push_back({form.name});

@@ -26,6 +26,10 @@ public:
   virtual std::string identity() const { return ""; }
   /// Of canonical genes. An error means that this candidate has no price and is refused.
   virtual llvm::Expected<CostVector> estimate(llvm::ArrayRef<int32_t> genes) = 0;
+  /// The price of a candidate of which one gene is changed, as evolution asks; the same as that of
+  /// the changed candidate.
+  llvm::Expected<CostVector> delta(const Space &space, llvm::ArrayRef<int32_t> genes, unsigned gene,
+                                   int32_t choice);
   /// Whether a value is counted, not estimated: then sigma does not apply to it.
   virtual bool exact(unsigned cost) const { return true; }
 };

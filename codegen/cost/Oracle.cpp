@@ -1,5 +1,6 @@
 #include "attune/codegen/cost/Oracle.h"
 #include "attune/codegen/cost/IndexValue.h"
+#include "attune/codegen/cost/Residency.h"
 #include "attune/codegen/cost/Work.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -72,19 +73,29 @@ KernelCost MachineOracle::price(const WorkSum &work, unsigned threads) const {
   return cost;
 }
 
+/// Levels 0 and 1 are those of every core.
+static bool holds(const Machine &machine, double bytes, unsigned level, unsigned threads) {
+  return bytes <= kUsable * machine.levels[level].bytes * (level < 2 ? threads : 1);
+}
+
+static constexpr unsigned kInL2 = 1, kInL3 = 2;
+
+unsigned residency(const Machine &machine, double resident, unsigned threads) {
+  return (holds(machine, resident, 1, threads) ? kInL2 : 0) |
+         (holds(machine, resident, 2, threads) ? kInL3 : 0);
+}
+
 /// What each level sends to the one above: results of earlier kernels come from the level that
 /// holds all of the kernel's data, constants from the level that holds the whole model; register
 /// tiles read a row of A per column tile and a column of B per row.
-static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, double resident,
+static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, unsigned residency,
                          unsigned threads) {
   double products = (kernel.work.fma + kernel.work.shift) / 2 + kernel.work.distance / 3;
   products *= kernel.plan.visited;
   double panels = kernel.plan.columns ? 4 * products / kernel.plan.columns : 0;
   double moved = kernel.work.bytes + 2 * kernel.plan.copied;
   double results = kernel.work.bytes - kernel.weightBytes;
-  auto fits = [&](double bytes, unsigned level) {
-    return bytes <= kUsable * machine.levels[level].bytes * (level < 2 ? threads : 1);
-  };
+  auto fits = [&](double bytes, unsigned level) { return holds(machine, bytes, level, threads); };
   Traffic traffic{};
   // Registers are filled from both operands of every tile, or with everything once.
   double tiles = kernel.plan.rows ? panels + 4 * products / kernel.plan.rows : 0;
@@ -93,8 +104,8 @@ static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, d
   // What other cores have written comes from their caches.
   double exchanged = results * (1 - 1.0 / threads);
   traffic[2] =
-      (fits(results, 1) ? exchanged : results) + (fits(resident, 1) ? 0 : kernel.weightBytes);
-  traffic[3] = (fits(results, 2) ? 0 : results) + (fits(resident, 2) ? 0 : kernel.weightBytes);
+      (fits(results, 1) ? exchanged : results) + (residency & kInL2 ? 0 : kernel.weightBytes);
+  traffic[3] = (fits(results, 2) ? 0 : results) + (residency & kInL3 ? 0 : kernel.weightBytes);
   return traffic;
 }
 
@@ -106,7 +117,7 @@ KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double resident
   for (const OpCount &count : kernel.counts)
     cost.flops += count.count;
   cost.bytes = kernel.work.bytes;
-  cost.traffic = trafficOf(kernel, machine, resident, threads);
+  cost.traffic = trafficOf(kernel, machine, residency(machine, resident, threads), threads);
 
   double tasks = std::max(plan.tasks, 1.0), used = std::min<double>(threads, tasks);
   auto byClass = secondsByClass(kernel.work, machine, plan.padding);

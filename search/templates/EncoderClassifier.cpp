@@ -190,7 +190,7 @@ public:
         return made.takeError();
       planner = std::move(*made);
     }
-    return planned(name);
+    return planner->isTuned ? costOf(*block(name)) : planned(name);
   }
 
 private:
@@ -199,7 +199,8 @@ private:
   static uint64_t secondOf(uint64_t name) { return name & 0xffffff; }
 
   /// Axes of one element: rows alone make other kernels, a constant of one value is no weight. For
-  /// convolutions two code generators compete, with kernels that are cut in different ways.
+  /// convolutions two code generators compete, with kernels that are cut in different ways; the
+  /// tables of cosFormer are not built here.
   bool needsCompiler(uint64_t name) const {
     if (sizes.seq < 2 || sizes.d < 2)
       return true;

@@ -1,15 +1,21 @@
 #include "attune/search/templates/PlannedBlock.h"
 
+#include "attune/codegen/Artifact.h"
 #include "attune/codegen/Program.h"
+#include "attune/codegen/cost/Tuning.h"
 #include "attune/passes/Passes.h"
+
+#include "llvm/Support/Threading.h"
 
 using namespace mlir;
 
 namespace attune::search {
 
-BlockPlanner::BlockPlanner(codegen::CpuTarget cpu, std::shared_ptr<codegen::MachineOracle> machine)
-    : context(MLIRContext::Threading::DISABLED), target(std::move(cpu)), oracle(std::move(machine)),
-      prices(*oracle), backend(target, codegen::BackendKind::Auto, oracle) {
+BlockPlanner::BlockPlanner(codegen::CpuTarget cpu, std::shared_ptr<codegen::MachineOracle> machine,
+                           bool isTuned)
+    : isTuned(isTuned), context(MLIRContext::Threading::DISABLED), target(std::move(cpu)),
+      oracle(std::move(machine)), prices(*oracle),
+      backend(target, codegen::BackendKind::Auto, oracle) {
   DialectRegistry registry;
   registerAllDialects(registry);
   context.appendDialectRegistry(registry);
@@ -23,8 +29,13 @@ llvm::Expected<std::unique_ptr<BlockPlanner>> BlockPlanner::create() {
   auto machine = codegen::Machine::of(*target);
   if (!machine)
     return machine.takeError();
+  auto tuning = codegen::Tuning::of(*target, codegen::compilerVersion(),
+                                    llvm::hardware_concurrency().compute_thread_count());
+  if (!tuning)
+    return tuning.takeError();
   return std::unique_ptr<BlockPlanner>(new BlockPlanner(
-      std::move(*target), std::make_shared<codegen::MachineOracle>(std::move(*machine))));
+      std::move(*target), std::make_shared<codegen::MachineOracle>(std::move(*machine)),
+      !tuning->isEmpty()));
 }
 
 static double bytesOf(Type type) {

@@ -33,6 +33,9 @@ public:
   /// For this machine, with its calibration.
   static llvm::Expected<std::unique_ptr<BlockPlanner>> create();
 
+  /// Whether this machine has measured decisions: then only the compiler knows what it makes.
+  const bool isTuned;
+
   /// The kernel of this key; `build` is called if it is not known yet.
   const PlannedKernel &kernel(uint64_t key, llvm::function_ref<BuiltKernel(KernelRegions &)> build);
 
@@ -44,7 +47,8 @@ public:
   BlockCost block(llvm::ArrayRef<Step> steps, double inputBytes, int64_t params) const;
 
 private:
-  BlockPlanner(codegen::CpuTarget target, std::shared_ptr<codegen::MachineOracle> oracle);
+  BlockPlanner(codegen::CpuTarget target, std::shared_ptr<codegen::MachineOracle> oracle,
+               bool isTuned);
 
   mlir::MLIRContext context;
   codegen::CpuTarget target;

@@ -1,4 +1,9 @@
 #include "attune/search/templates/TemplateCost.h"
+#include "attune/codegen/cost/Residency.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/xxhash.h"
 
 #include <cmath>
 
@@ -45,9 +50,11 @@ llvm::Expected<std::unique_ptr<CostModel>> TemplateCost::create(const Space &spa
 
 std::string TemplateCost::identity() const {
   const codegen::Machine &machine = oracle.machine;
-  return machine.cpu +
-         (machine.isCalibrated() ? ", calibrated by " + machine.version : ", a typical machine") +
-         model->identity();
+  if (!machine.isCalibrated())
+    return machine.cpu + ", a typical machine" + model->identity();
+  uint64_t id = llvm::xxh3_64bits(llvm::formatv("{0}", machine.toJson()).str());
+  return machine.cpu + ", calibration " + llvm::utohexstr(id, /*LowerCase=*/true, 16) + " by " +
+         machine.version + model->identity();
 }
 
 unsigned TemplateCost::emitterNumber(const std::string &name) {
@@ -58,55 +65,71 @@ unsigned TemplateCost::emitterNumber(const std::string &name) {
   return emitters.size() - 1;
 }
 
-llvm::Expected<const TemplateCost::Block *> TemplateCost::blockOf(uint64_t name) {
+llvm::Expected<TemplateCost::Block *> TemplateCost::blockOf(uint64_t name) {
   auto known = blocks.find(name);
   if (known != blocks.end())
     return &known->second;
   auto cost = model->cost(name);
   if (!cost)
     return cost.takeError();
-  Block block{std::move(*cost), {}};
+  Block block{std::move(*cost), {}, std::vector<Price>(threads.size() * codegen::kResidencies)};
   for (const BlockCost::Kernel &kernel : block.kernels)
     block.emitters.push_back(emitterNumber(kernel.features.emitter));
   return &blocks.emplace(name, std::move(block)).first->second;
 }
 
+const TemplateCost::Price &TemplateCost::priceOf(Block &block, unsigned number,
+                                                 double resident) const {
+  unsigned count = threads[number];
+  Price &price = block.prices[number * codegen::kResidencies +
+                              codegen::residency(oracle.machine, resident, count)];
+  if (std::exchange(price.known, true))
+    return price;
+  for (auto [kernel, emitter] : llvm::zip_equal(block.kernels, block.emitters)) {
+    codegen::KernelCost cost = oracle.price(kernel.features, resident, count);
+    double deviation = kernel.calls * cost.seconds * cost.sigma;
+    price.seconds += kernel.calls * cost.seconds;
+    if (energy)
+      price.joules += kernel.calls * energy->of(kernel.features, cost).total();
+    auto known =
+        llvm::find_if(price.deviations, [&](const auto &entry) { return entry.first == emitter; });
+    if (known == price.deviations.end())
+      price.deviations.push_back({emitter, deviation});
+    else
+      known->second += deviation;
+  }
+  return price;
+}
+
 llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes) {
   model->blocks(genes, parts);
-  llvm::SmallVector<std::pair<const Block *, double>, 32> counts;
+  network.clear();
   double stored = 0, arena = 0, flops = 0, params = 0;
   for (uint64_t name : parts) {
     auto block = blockOf(name);
     if (!block)
       return block.takeError();
+    network.push_back(*block);
     stored += (*block)->storedBytes;
     flops += (*block)->flops;
     params += (*block)->params;
     // Between blocks only their results live, which are in the arena of the whole model.
     arena = std::max(arena, (*block)->arenaBytes + (*block)->ioBytes);
-    auto same = llvm::find_if(counts, [&](const auto &entry) { return entry.first == *block; });
-    if (same == counts.end())
-      counts.push_back({*block, 1});
-    else
-      ++same->second;
   }
-  double resident = stored + arena;
+  double resident = stored + arena, joules = 0;
   CostVector cost;
   llvm::SmallVector<double, 8> deviations;
-  double joules = 0;
-  for (unsigned count : threads) {
+  for (unsigned number = 0; number < threads.size(); ++number) {
     double seconds = 0, variance = 0;
     deviations.assign(emitters.size(), 0);
-    for (auto [block, times] : counts)
-      for (size_t i = 0; i < block->kernels.size(); ++i) {
-        const auto &[features, calls] = block->kernels[i];
-        codegen::KernelCost kernel = oracle.price(features, resident, count);
-        seconds += times * calls * kernel.seconds;
-        // Kernels of one emitter are wrong together.
-        deviations[block->emitters[i]] += times * calls * kernel.seconds * kernel.sigma;
-        if (energy && count == threads.front())
-          joules += times * calls * energy->of(features, kernel).total();
-      }
+    for (Block *block : network) {
+      const Price &price = priceOf(*block, number, resident);
+      seconds += price.seconds;
+      joules += number == 0 ? price.joules : 0;
+      // Kernels of one emitter are wrong together.
+      for (auto [emitter, deviation] : price.deviations)
+        deviations[emitter] += deviation;
+    }
     for (double deviation : deviations)
       variance += deviation * deviation;
     cost.values.push_back(seconds * 1e3);

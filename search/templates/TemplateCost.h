@@ -27,12 +27,22 @@ public:
   bool exact(unsigned cost) const override { return cost >= threads.size(); }
 
 private:
+  struct Price {
+    bool known = false;
+    double seconds = 0, joules = 0;
+    /// Standard deviation of what each emitter's kernels take.
+    llvm::SmallVector<std::pair<unsigned, double>, 4> deviations;
+  };
   struct Block : BlockCost {
     std::vector<unsigned> emitters; ///< of the kernels, by number
+    /// By number of threads and residency (codegen::residency); filled when asked for.
+    std::vector<Price> prices;
   };
 
   TemplateCost(const Space &space, std::unique_ptr<Template> model, codegen::Machine machine);
-  llvm::Expected<const Block *> blockOf(uint64_t name);
+  llvm::Expected<Block *> blockOf(uint64_t name);
+  /// At threads[number].
+  const Price &priceOf(Block &block, unsigned number, double resident) const;
   unsigned emitterNumber(const std::string &name);
 
   std::unique_ptr<Template> model;
@@ -42,7 +52,8 @@ private:
   std::vector<CostName> costNames;
   std::unordered_map<uint64_t, Block> blocks;
   std::vector<std::string> emitters;
-  std::vector<uint64_t> parts; ///< scratch
+  std::vector<uint64_t> parts;  ///< scratch
+  std::vector<Block *> network; ///< the same
 };
 
 } // namespace attune::search

@@ -132,8 +132,8 @@ TEST(Permutation, InSpaces) {
 // Mutants and children are members, and orders of numbers are compared as numbers.
 TEST(Permutation, Variation) {
   std::string text = kOrders;
-  text.replace(text.find("count(order"), text.find("\"}") - text.find("count(order"),
-               "monotone(levels) or any(order == ffn)");
+  size_t from = text.find("count(order"), to = text.find("\"}", from);
+  text.replace(from, to - from, "monotone(levels) or any(order == ffn)");
   Space space = makeSpace(text);
   Rng rng(4, 0, Stage::Propose);
   Genes a = space.sample(rng);

@@ -1,5 +1,6 @@
 #include "Spaces.h"
 #include "attune/codegen/Compiler.h"
+#include "attune/search/Legality.h"
 #include "attune/search/templates/TemplateCost.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -28,9 +29,14 @@ objectives:
   - {cost: energy_mj, goal: min}
 )";
 
+/// What was calibrated and tuned here must not matter.
+void useTypicalMachine() {
+  ::setenv("ATTUNE_CALIBRATION", "none", 1);
+  ::setenv("ATTUNE_TUNING", "none", 1);
+}
+
 struct TemplateTest : testing::Test {
-  // A typical machine: what was calibrated here must not matter.
-  static void SetUpTestSuite() { ::setenv("ATTUNE_CALIBRATION", "none", 1); }
+  static void SetUpTestSuite() { useTypicalMachine(); }
   Space space = makeSpace(kSpace);
   std::unique_ptr<CostModel> cost = llvm::cantFail(TemplateCost::create(space));
 
@@ -120,7 +126,7 @@ void expectSame(const BlockCost &planned, const BlockCost &compiled) {
 
 // What is priced without compiling are the kernels that the compiler makes.
 TEST(Template, PlannedBlocksAreTheCompiledOnes) {
-  ::setenv("ATTUNE_CALIBRATION", "none", 1);
+  useTypicalMachine();
   struct {
     int64_t seq, d;
     const char *heads, *ffn;
@@ -158,11 +164,28 @@ TEST_F(TemplateTest, SumOfBlocksIsTheWhole) {
     Model whole = network->whole(genes);
     ModelCost predicted = predictWhole(whole);
     EXPECT_EQ(value(genes, "params"), whole.params);
-    EXPECT_NEAR(value(genes, "flops") / predicted.flops, 1, 0.02);
-    EXPECT_NEAR(value(genes, "latency_ms") / (predicted.seconds * 1e3), 1, 0.1);
-    EXPECT_NEAR(value(genes, "energy_mj") / energyOf(predicted), 1, 0.1);
+    EXPECT_NEAR(value(genes, "flops") / predicted.flops, 1, 1e-6);
+    EXPECT_NEAR(value(genes, "latency_ms") / (predicted.seconds * 1e3), 1, 1e-6);
+    EXPECT_NEAR(value(genes, "energy_mj") / energyOf(predicted), 1, 1e-6);
     // The plan of the whole may find better places than that of a block.
     EXPECT_NEAR(value(genes, "peak_mb") / (predicted.peakBytes() / 1e6), 1, 0.15);
+  }
+}
+
+// A change of one gene costs what the changed candidate does, whatever was asked for before.
+TEST_F(TemplateTest, DeltaIsTheWhole) {
+  Rng rng(6, 0, Stage::Propose);
+  Genes genes = space.sample(rng);
+  for (unsigned step = 0; step < 10; ++step) {
+    unsigned gene = rng.below(space.geneCount());
+    auto choice = static_cast<int32_t>(rng.below(space.choices(gene)));
+    auto changed = llvm::cantFail(cost->delta(space, genes, gene, choice));
+    genes[gene] = choice;
+    genes = space.canonical(genes);
+    auto fresh = llvm::cantFail(TemplateCost::create(space));
+    auto whole = llvm::cantFail(fresh->estimate(genes));
+    EXPECT_EQ(changed.values, whole.values);
+    EXPECT_EQ(changed.sigma, whole.sigma);
   }
 }
 
@@ -179,7 +202,7 @@ TEST_F(TemplateTest, MoreWorkIsNeverCheaper) {
 
 // Twelve layers, most of whose sizes no candidate before had; nothing here is asserted about time.
 TEST(Template, TimesOfPrices) {
-  ::setenv("ATTUNE_CALIBRATION", "none", 1);
+  useTypicalMachine();
   Space space = makeSpace(R"(
 attune-space: 1
 template: enc_classifier
@@ -198,13 +221,16 @@ objectives:
     candidates.push_back(space.sample(rng));
   }
   using Clock = std::chrono::steady_clock;
+  auto seconds = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
   for (const char *what : {"new sizes", "known blocks"}) {
     std::vector<double> times;
     double first = 0;
     for (const Genes &genes : candidates) {
       auto start = Clock::now();
       auto price = llvm::cantFail(cost->estimate(genes));
-      times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+      times.push_back(1e6 * seconds(start));
       first = first ? first : times.back();
       EXPECT_GT(price.values[0], 0);
     }
@@ -212,6 +238,17 @@ objectives:
     printf("twelve layers, %s: first %.1f us, median %.1f us, least %.1f us, most %.0f us\n", what,
            first, times[times.size() / 2], times.front(), times.back());
   }
+  // As a search does: every proposal is judged. ATTUNE_SEARCH_CHECKS=100000 measures a whole one.
+  const char *wanted = ::getenv("ATTUNE_SEARCH_CHECKS");
+  uint64_t checks = wanted ? std::stoull(wanted) : 2000;
+  Legality legality = llvm::cantFail(Legality::create(space, *cost));
+  auto start = Clock::now();
+  for (uint64_t id = 0; id < checks; ++id) {
+    Rng rng(5, id, Stage::Propose);
+    EXPECT_TRUE(legality.legal(space.sample(rng)));
+  }
+  printf("%llu candidates checked in %.2f s\n", static_cast<unsigned long long>(checks),
+         seconds(start));
 }
 
 TEST(Template, Errors) {

@@ -14,6 +14,7 @@ import attune_cli
 import pytest
 
 WORKER = Path(__file__).parent / "worker.py"
+MACHINE = Path(__file__).parents[1] / "e2e" / "machines" / "whole.json"
 
 SPACE = """
 attune-space: 1
@@ -123,7 +124,7 @@ def test_mistakes(space, tmp_path):
     space.write_text(SPACE.replace("kind: cat", "kind: category"))
     wrong = attune("search", space, "-o", tmp_path / "s")
     assert wrong.returncode == 1
-    assert ":4:24: no kind `category`; accepted: cat, int, bool, float, path" in wrong.stderr
+    assert ":4:24: no kind `category`; accepted: cat, int, bool, float, path, perm" in wrong.stderr
     space.write_text(SPACE.replace("le: 14", "le: 1"))
     tight = attune("search", space, "-o", tmp_path / "s")
     assert tight.returncode == 1 and "the tightest is `size <= 1`" in tight.stderr
@@ -209,3 +210,52 @@ def test_compare_needs_a_table(tmp_path):
     result = attune("search", "compare", worker_space(tmp_path))
     assert result.returncode == 1
     assert "compared on a table: the evaluator is `table` or `synthetic`" in result.stderr
+
+
+def test_a_study_keeps_its_calibration(tmp_path, monkeypatch):
+    space, study = tmp_path / "space.yaml", tmp_path / "study"
+    space.write_text(TEMPLATE)
+    slow, fast = tmp_path / "slow.json", tmp_path / "fast.json"
+    machine = json.loads(MACHINE.read_text())
+    fast.write_text(json.dumps(machine))
+    slow.write_text(json.dumps({**machine, "launch_seconds": [1e-3, 1e-3]}))
+    monkeypatch.setenv("ATTUNE_CALIBRATION", str(fast))
+    assert attune("search", space, "-o", tmp_path / "whole").returncode == 0
+    assert attune("search", space, "-o", study, "--evals=20").returncode == 0
+    monkeypatch.setenv("ATTUNE_CALIBRATION", str(slow))
+    resumed = attune("search", space, "-o", study, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "the machine has another calibration now" in resumed.stderr
+    prices = [
+        [(row["id"], row["latency_ms@1"]) for row in archive(folder)]
+        for folder in (study, tmp_path / "whole")
+    ]
+    assert prices[0] and prices[0] == prices[1]
+    # Without its copy it cannot go on, and says why.
+    (study / "calibration.json").unlink()
+    lost = attune("search", space, "-o", study, "--resume", "--evals=70")
+    assert lost.returncode == 1 and "has another cost_model" in lost.stderr
+    assert "ATTUNE_CALIBRATION" in lost.stderr
+
+
+def test_costs(tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text(TEMPLATE.replace(", conv]", "]"))
+    made = attune("search", "costs", space, "-o", tmp_path / "costs.json", "--samples=50")
+    assert made.returncode == 0, made.stderr
+    table = json.loads((tmp_path / "costs.json").read_text())
+    latency = table["costs"].index("latency_ms@1")
+    assert table["error"][latency]["max"] < 1e-9
+    assert all(abs(change["deltas"][latency]) < 1e-12 for change in table["transitions"])
+    assert "a typical machine" in table["cost_model"]
+    # The best sum over choices is what the search finds without limits.
+    least = table["base"][latency] + sum(
+        min(choice["deltas"][latency] for choice in unit["choices"]) for unit in table["units"]
+    )
+    study = tmp_path / "study"
+    space.write_text(TEMPLATE.replace(", conv]", "]").replace("nsga2", "grid"))
+    assert attune("search", space, "-o", study).returncode == 0
+    rows = archive(study)
+    assert min(float(row["latency_ms@1"]) for row in rows) == pytest.approx(least, rel=1e-6)
+    wrong = attune("search", "costs", space)
+    assert wrong.returncode == 2 and "expects one space file" in wrong.stderr

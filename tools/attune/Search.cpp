@@ -58,6 +58,8 @@ int searchCommand(Args args) {
     return searchBuild(args.drop_front());
   if (!args.empty() && args[0] == "finalists")
     return searchFinalists(args.drop_front());
+  if (!args.empty() && args[0] == "costs")
+    return searchCosts(args.drop_front());
   if (!args.empty() && args[0] == "export")
     return searchExport(args.drop_front());
   if (!args.empty() && args[0] == "compare")
@@ -72,7 +74,7 @@ int searchCommand(Args args) {
   bool resume = false, progress = false;
   std::vector<std::string> positional;
   Options parser("search", "SPACE.yaml -o STUDY [options] | report|export|finalists|build STUDY | "
-                           "compare|table SPACE.yaml");
+                           "compare|costs|table SPACE.yaml");
   parser.addString("o", "STUDY", "folder of the study", folder);
   parser.addSwitch("resume", "go on with a study that was interrupted, or has a larger budget now",
                    resume);
@@ -99,6 +101,13 @@ int searchCommand(Args args) {
   if (!strategy.empty() && strategy != space->strategy.name)
     space->strategy = {.name = strategy};
 
+  StudyOptions options;
+  if (!space->templateName.empty()) {
+    auto files = calibrationOf(folder, resume);
+    if (!files)
+      return report(files.takeError());
+    options.files = std::move(*files);
+  }
   auto setup =
       Setup::create(*space, {static_cast<unsigned>(workers), folder, TemplateCost::create});
   if (!setup)
@@ -107,7 +116,6 @@ int searchCommand(Args args) {
   if (!text)
     return report(llvm::createStringError("cannot read " + positional[0]));
   catchSignals();
-  StudyOptions options;
   options.folder = folder;
   options.resume = resume;
   options.spaceText = (*text)->getBuffer().str();

@@ -7,9 +7,16 @@
 
 namespace attune::tools {
 
+/// By which a study of a template prices candidates. A new one: the files that it keeps beside its
+/// journal. One that goes on: makes its own calibration that of this process, and says so where the
+/// machine has another one now.
+llvm::Expected<std::map<std::string, std::string>> calibrationOf(llvm::StringRef study,
+                                                                 bool resumed);
+
 int searchReport(Args args);
 int searchBuild(Args args);
 int searchCompare(Args args);
+int searchCosts(Args args);
 int searchExport(Args args);
 int searchFinalists(Args args);
 int searchSpace(Args args);
