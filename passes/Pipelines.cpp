@@ -42,6 +42,7 @@ void addCanonicalizeStage(OpPassManager &pm) {
 
 // Entry and exit: attune, linalg, tensor, arith, math, affine, cf (asserts), scf, func.
 void addRaiseStage(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createRaiseScatterWindows());
   pm.addNestedPass<func::FuncOp>(createSplitKronecker());
   // Products of features first: their sums also look like weights from elsewhere.
   pm.addNestedPass<func::FuncOp>(createRaiseLinearAttention());

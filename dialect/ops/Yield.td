@@ -6,7 +6,7 @@ include "attune/dialect/Interfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
 
 def Attune_YieldOp : Attune_Op<"yield", [Pure, Terminator, ReturnLike,
-    ParentOneOf<["AttentionOp", "ChoiceOp", "KernelOp", "LinearAttentionOp"]>]> {
+    ParentOneOf<["AttentionOp", "ChoiceOp", "KernelOp", "LinearAttentionOp", "ScatterOp"]>]> {
   let summary = "terminator of every attune region";
   let description = [{
     Gives the values of the enclosing region to its op, which says how many and of which types.

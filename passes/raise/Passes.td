@@ -196,6 +196,31 @@ def RaiseRelativePositions : Pass<"attune-raise-relative-positions", "::mlir::fu
   ];
 }
 
+def RaiseScatterWindows : Pass<"attune-raise-scatter-windows", "::mlir::func::FuncOp"> {
+  let summary = "Put windows of updates beside the rest of the tensor instead of one by one.";
+  let description = [{
+    A scatter whose index along each axis is a constant plus a leading axis of its own, as exporters
+    write assignments to slices (`x[..., 8:24] = u`), is a concatenation of slices of the data with
+    the updates. At most one axis may be covered in part; indices may be constants or ranges that
+    the model computes.
+
+    Before:
+    ```mlir
+    // %at[i, j] = (i, j + 8)
+    %y = attune.scatter ins(%x, %at, %u : tensor<?x32xf32>, tensor<?x16x2xi64>, tensor<?x16xf32>) -> tensor<?x32xf32>
+    ```
+    After:
+    ```mlir
+    %l = tensor.extract_slice %x[0, 0] [%n, 8] [1, 1] : tensor<?x32xf32> to tensor<?x8xf32>
+    %r = tensor.extract_slice %x[0, 24] [%n, 8] [1, 1] : tensor<?x32xf32> to tensor<?x8xf32>
+    %y = tensor.concat dim(1) %l, %u, %r : (...) -> tensor<?x32xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numRaised", "raised", "Scatters replaced">];
+}
+
 def RaiseToeplitz : Pass<"attune-raise-toeplitz", "::mlir::func::FuncOp"> {
   let summary = "Raise convolutions by Fourier transforms to attune.toeplitz.";
   let description = [{

@@ -191,6 +191,7 @@ AffineExpr Sizes::compute(Value tensor, int64_t axis) {
         AffineExpr length = of(dft.getLength());
         return dft.getOnesided() && !dft.getInverse() ? length.floorDiv(2) + 1 : length;
       })
+      .Case<ScatterOp>([&](auto scatter) { return of(scatter.getData(), axis); })
       .Case<EmaOp>([&](auto ema) {
         return tensor == ema.getResult() ? of(ema.getInput(), axis) : AffineExpr();
       })

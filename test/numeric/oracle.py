@@ -112,6 +112,15 @@ def scan(x, kind, axis, exclusive=False, reverse=False):
     return np.flip(y, axis) if reverse else y
 
 
+def scatter(x, indices, updates, add):
+    """`attune.scatter`, of updates that replace or are added."""
+    result = x.astype(F64) if add and x.dtype.kind == "f" else x.copy()
+    for at in np.ndindex(indices.shape[:-1]):
+        place = tuple(indices[at])
+        result[place] = result[place] + updates[at] if add else updates[at]
+    return result
+
+
 def dft(x, length, axis, inverse=False, onesided=False):
     """`attune.dft`: last axis (re) or (re, im)."""
     z = x[..., 0].astype(F64) + (1j * x[..., 1] if x.shape[-1] == 2 else 0)

@@ -116,7 +116,35 @@ DFTS = [
     dft_case("dft_one", (3, 1, 1), 1, 1),
     dft_case("dft_f64", (2, 31, 2), 1, 31, element="f64"),
 ]
-CASES = ATTENTION + LINEAR + SEQUENCES + CONTRACTS + NORMS + SCANS + DFTS
+
+
+def scatter_case(name, shape, leading, depth, combine=None, element="f32", dynamic=False):
+    x, at = tensor(shape, element, dynamic), tensor((*leading, depth), "i64", dynamic, True)
+    updates = tensor((*leading, *shape[depth:]), element, dynamic)
+    op = f"attune.scatter ins(%x, %at, %u : {x.type}, {at.type}, {updates.type}) -> {x.type}"
+    if combine:
+        op += f" combine {{\n    ^bb0(%a: {element}, %b: {element}):\n      %s = arith.{combine} %a, %b : {element}"
+        op += f"\n      attune.yield %s : {element}\n  }}"
+
+    def draw(rng):
+        places = rng.integers(0, np.maximum(shape[:depth], 1), at.shape)
+        return {"x": x.draw(rng), "at": places.astype(np.int64), "u": updates.draw(rng)}
+
+    return Case(name, op, {"x": x, "at": at, "u": updates}, [x], draw,
+                lambda x, at, u: [oracle.scatter(x, at, u, bool(combine))])  # fmt: skip
+
+
+SCATTERS = [
+    scatter_case("scatter_rows", (4, 5), (9,), 1),
+    scatter_case("scatter_rows_sum", (4, 5), (9,), 1, "addf", dynamic=True),
+    scatter_case("scatter_elements", (3, 2), (4, 5), 2, "addi", element="i32"),
+    scatter_case("scatter_last_wins", (3,), (20,), 1, element="i64", dynamic=True),
+    scatter_case("scatter_planes", (2, 3, 4, 5), (2, 2), 2, dynamic=True),
+    scatter_case("scatter_one", (4, 5), (), 1, "addf"),
+    scatter_case("scatter_nothing", (4, 5), (0,), 1, dynamic=True),
+    scatter_case("scatter_empty_rows", (4, 0), (3,), 1, "addf"),
+]
+CASES = ATTENTION + LINEAR + SEQUENCES + CONTRACTS + NORMS + SCANS + DFTS + SCATTERS
 
 
 TILED = ("--attune-tile-state=tile=3", "--attune-decompose")

@@ -1,5 +1,4 @@
-// Scatters as pulls: every element of the result looks for the updates that name it, in their
-// order, so that nothing depends on threads.
+#include "attune/dialect/Attune.h"
 #include "attune/frontend/onnx/Build.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -36,39 +35,22 @@ Value combine(OpBuilder &b, Location loc, StringRef kind, DType dtype, Value old
   return update;
 }
 
-/// The update that step `loops.back()` of the last loop brings for the element at the other loops:
-/// whether it is one, and its value.
-using UpdateFn =
-    llvm::function_ref<std::pair<Value, Value>(OpBuilder &, Location, ValueRange loops)>;
-
-/// Folds `steps` updates into every element of `data`.
-Tensor pull(Node &node, const Tensor &data, const Extent &steps, StringRef kind, UpdateFn update) {
+/// `data` with `updates` at `places` [.., depth], checked indices.
+Tensor scatter(Node &node, const Tensor &data, Value places, const Tensor &updates,
+               StringRef kind) {
   DType dtype = data.dtype();
   if (kind != "none" && (dtype.isBool() || (dtype.isFloat() && dtype.bits() == 8)))
     node.unsupported("element type " + dtype.name() + " with attribute 'reduction'");
-  MLIRContext *context = node.context();
-  int64_t rank = data.rank();
-  SmallVector<AffineMap> maps{
-      AffineMap::get(rank + 1, 0, {getAffineDimExpr(rank, context)}, context),
-      AffineMap::getMultiDimIdentityMap(rank + 1, context).getMajorSubMap(rank)};
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  iterators.push_back(utils::IteratorType::reduction);
   OpBuilder &b = node.builder();
   Location loc = node.loc();
-  Type element = dtype.type(context);
-  Value count = empty(node, {steps}, element), init = node.value(data);
-  auto op = linalg::GenericOp::create(b, loc, init.getType(), ValueRange{count}, ValueRange{init},
-                                      maps, iterators);
-  OpBuilder::InsertionGuard guard(b);
-  Block *block = b.createBlock(&op.getRegion(), {}, {element, element}, {loc, loc});
-  SmallVector<Value> loops;
-  for (int64_t i = 0; i <= rank; ++i)
-    loops.push_back(linalg::IndexOp::create(b, loc, i));
-  Value old = block->getArgument(1);
-  auto [mine, value] = update(b, loc, loops);
-  Value changed = combine(b, loc, kind, dtype, old, value);
-  linalg::YieldOp::create(b, loc, arith::SelectOp::create(b, loc, mine, changed, old).getResult());
-  return node.tensor(op.getResult(0), dtype, data.shape());
+  auto op = ScatterOp::create(b, loc, node.value(data), places, node.value(updates));
+  if (kind != "none") {
+    OpBuilder::InsertionGuard guard(b);
+    Block *block = op.addCombine(b);
+    YieldOp::create(b, loc,
+                    combine(b, loc, kind, dtype, block->getArgument(0), block->getArgument(1)));
+  }
+  return node.tensor(op.getResult(), dtype, data.shape());
 }
 
 void checkIndices(Node &node, const Tensor &indices) {
@@ -76,8 +58,9 @@ void checkIndices(Node &node, const Tensor &indices) {
              "indices have element type " + indices.dtype().name() + "; accepted: int32, int64");
 }
 
-Value lessThan(OpBuilder &b, Location loc, Value i, Value size) {
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, i, size);
+Value isNumber(OpBuilder &b, Location loc, Value index, int64_t number) {
+  Value wanted = arith::ConstantIndexOp::create(b, loc, number);
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, index, wanted);
 }
 
 void convertScatterElements(Node &node) {
@@ -93,38 +76,25 @@ void convertScatterElements(Node &node) {
       node.require(node.extents().less(indices.dim(i), data.dim(i) + 1),
                    "the indices are larger than the data along axis " + llvm::Twine(i));
   }
-  Value table = node.value(castTo(node, indices, kInt64)), values = node.value(updates);
+  int64_t rank = data.rank();
   Value size = node.index(data.dim(axis));
-  SmallVector<Value> sizes;
-  for (const Extent &e : indices.shape())
-    sizes.push_back(node.index(e));
-  auto update = [&](OpBuilder &b, Location loc, ValueRange loops) {
-    // Beyond the updates of the other axes the first one is read, and not used.
-    SmallVector<Value> at(loops.drop_back());
-    Value mine = arith::ConstantIntOp::create(b, loc, 1, 1);
-    Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-    for (int64_t i = 0; i < data.rank(); ++i) {
-      if (i == axis) {
-        at[i] = loops.back();
-        continue;
-      }
-      Value inside = lessThan(b, loc, at[i], sizes[i]);
-      mine = arith::AndIOp::create(b, loc, mine, inside);
-      at[i] = arith::SelectOp::create(b, loc, inside, at[i], zero);
-    }
-    Value raw = tensor::ExtractOp::create(b, loc, table, at);
-    Value target = checkedIndex(node, b, loc, raw, size, /*isUnsigned=*/false);
-    Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, target, loops[axis]);
-    return std::pair<Value, Value>(arith::AndIOp::create(b, loc, mine, here),
-                                   tensor::ExtractOp::create(b, loc, values, at));
-  };
-  // Without updates along another axis there is nothing to read.
-  for (int64_t i = 0; i < data.rank(); ++i)
-    if (i != axis && !indices.dim(axis).is(0))
-      node.require(node.extents().max(node.extents().less(0, indices.dim(i)),
-                                      node.extents().equal(indices.dim(axis), 0)),
-                   "the indices are empty along axis " + llvm::Twine(i));
-  node.setOutput(0, pull(node, data, indices.dim(axis), kind, update));
+  AffineMap element = AffineMap::getMultiDimIdentityMap(rank + 1, node.context());
+  Shape shape(indices.shape().begin(), indices.shape().end());
+  shape.push_back(rank);
+  Type i64 = node.builder().getI64Type();
+  Value places =
+      generic(node, {node.value(castTo(node, indices, kInt64))}, {element.getMajorSubMap(rank)},
+              shape, i64, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                // An element keeps its place on the other axes.
+                Value axisOf = linalg::IndexOp::create(b, loc, rank);
+                Value place = checkedIndex(node, b, loc, args[0], size, /*isUnsigned=*/false);
+                for (int64_t i = 0; i < rank; ++i)
+                  if (i != axis)
+                    place = arith::SelectOp::create(b, loc, isNumber(b, loc, axisOf, i),
+                                                    linalg::IndexOp::create(b, loc, i), place);
+                return arith::IndexCastOp::create(b, loc, i64, place);
+              });
+  node.setOutput(0, scatter(node, data, places, updates, kind));
 }
 
 void convertScatterND(Node &node) {
@@ -138,37 +108,28 @@ void convertScatterND(Node &node) {
   node.check(*depth >= 1 && *depth <= data.rank(), "an index has " + llvm::Twine(*depth) +
                                                        " coordinates; the data has rank " +
                                                        llvm::Twine(data.rank()));
-  Extent count = 1;
   Shape expected(indices.shape().begin(), indices.shape().end() - 1);
-  for (const Extent &e : expected)
-    count = count * e;
   expected.append(data.shape().begin() + *depth, data.shape().end());
   node.check(updates.rank() == int64_t(expected.size()),
              "the updates have rank " + llvm::Twine(updates.rank()) +
                  "; accepted: " + llvm::Twine(expected.size()));
   for (auto [own, wanted] : llvm::zip(updates.shape(), expected))
     node.requireEqual(own, wanted, "the updates have another shape than the places they go to");
-  Shape flat = {count};
-  flat.append(data.shape().begin() + *depth, data.shape().end());
-  Value table = node.value(reshape(node, castTo(node, indices, kInt64), {count, *depth}));
-  Value values = node.value(reshape(node, updates, flat));
   SmallVector<Value> sizes;
   for (int64_t i = 0; i < *depth; ++i)
     sizes.push_back(node.index(data.dim(i)));
-  auto update = [&](OpBuilder &b, Location loc, ValueRange loops) {
-    Value mine = arith::ConstantIntOp::create(b, loc, 1, 1);
-    for (int64_t i = 0; i < *depth; ++i) {
-      Value k = arith::ConstantIndexOp::create(b, loc, i);
-      Value raw = tensor::ExtractOp::create(b, loc, table, ValueRange{loops.back(), k});
-      Value target = checkedIndex(node, b, loc, raw, sizes[i], /*isUnsigned=*/false);
-      Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, target, loops[i]);
-      mine = arith::AndIOp::create(b, loc, mine, here);
-    }
-    SmallVector<Value> at{loops.back()};
-    llvm::append_range(at, loops.drop_back().drop_front(*depth));
-    return std::pair<Value, Value>(mine, tensor::ExtractOp::create(b, loc, values, at));
-  };
-  node.setOutput(0, pull(node, data, count, kind, update));
+  AffineMap element = AffineMap::getMultiDimIdentityMap(indices.rank(), node.context());
+  Type i64 = node.builder().getI64Type();
+  Value places =
+      generic(node, {node.value(castTo(node, indices, kInt64))}, {element}, indices.shape(), i64,
+              [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                Value axis = linalg::IndexOp::create(b, loc, indices.rank() - 1), size = sizes[0];
+                for (int64_t i = 1; i < *depth; ++i)
+                  size = arith::SelectOp::create(b, loc, isNumber(b, loc, axis, i), sizes[i], size);
+                Value place = checkedIndex(node, b, loc, args[0], size, /*isUnsigned=*/false);
+                return arith::IndexCastOp::create(b, loc, i64, place);
+              });
+  node.setOutput(0, scatter(node, data, places, updates, kind));
 }
 
 /// A cache with new entries from a place of its own in each sequence: one comparison decides.

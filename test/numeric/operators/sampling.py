@@ -65,6 +65,17 @@ def scattered():
                      opset=18, label=kind)  # fmt: skip
     yield OpCase("ScatterND", [data, np.array([[1, 2], [3, -1]]), f32(2)], label="elements",
                  static_only=True)  # fmt: skip
+    image = f32(3, 5, 7)
+    yield OpCase("ScatterND", [image, i64(2, 3, 2, low=-3, high=3), f32(2, 3, 7)],
+                 dict(reduction="max"), opset=18, label="lines", static_only=True)  # fmt: skip
+    yield OpCase("ScatterElements", [image, i64(2, 4, 7, low=0, high=5), f32(2, 4, 7)],
+                 dict(axis=1, reduction="add"), opset=18, label="part")  # fmt: skip
+    for name, (rows, columns) in dict(window=(3, slice(2, 5)), whole=(3, slice(0, 7))).items():
+        places = np.stack(np.mgrid[:rows, :5, columns], -1)
+        yield OpCase("ScatterND", [image, places, f32(*places.shape[:-1])], constants=(1,),
+                     label=name)  # fmt: skip
+    yield OpCase("ScatterND", [image, np.empty((0, 1), np.int64), f32(0, 5, 7)], label="nothing",
+                 static_only=True)  # fmt: skip
 
 
 def recurrent():
