@@ -490,8 +490,13 @@ bool AttentionMatch::matchRegions() {
     MaskedScore parts = splitMask(elements, score);
     if (!parts.score || !elements.depends(parts.score, dot))
       return refuse("the mask hides the scores");
-    score = parts.score;
-    allowed = parts.allowed;
+    // A mask region does not see the score.
+    if (!parts.allowed || !elements.depends(parts.allowed, dot)) {
+      score = parts.score;
+      allowed = parts.allowed;
+    }
+    if (readsOtherScores(score) || (allowed && readsOtherScores(allowed)))
+      return refuse("score or mask depend on other scores of the row");
   }
   if (keptAfter && !matchKept())
     takeMap();

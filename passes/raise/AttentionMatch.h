@@ -56,6 +56,7 @@ private:
   bool matchOperands();
   bool matchGivenScores();
   bool matchKept();
+  bool readsOtherScores(mlir::Value scalar);
   bool matchRegions();
   bool onlyUsers();
   /// Whether adding the constant to `kept` gives the constant again, but for rounding.

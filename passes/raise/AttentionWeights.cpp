@@ -44,6 +44,14 @@ static bool comesFrom(Value tensor, Operation *op) {
   return false;
 }
 
+/// Whether an element of the scores, or of what was computed from them, is read beside the score
+/// itself: it was rounded in another way than the attention will round.
+bool AttentionMatch::readsOtherScores(Value scalar) {
+  return scores && llvm::any_of(elements.loads(scalar), [&](Value load) {
+           return load != dot && comesFrom(elements.load(load)->tensor, scores->op);
+         });
+}
+
 /// True if the scalar is `dot` times something that does not depend on it. Such weights are a
 /// product of features: linear attention, which has cheaper forms.
 static bool isMultiple(Elements &elements, Value scalar, Value dot) {
@@ -224,13 +232,10 @@ bool AttentionMatch::matchWeightRegions() {
   while (splitWeightMask())
     if (!elements.depends(score, dot))
       return refuse("the mask hides the scores");
-  for (Value load : elements.loads(score))
-    if (load != dot && comesFrom(elements.load(load)->tensor, scores->op))
-      return refuse("the weights are no function of single scores");
-  if (allowed)
-    for (Value load : elements.loads(allowed))
-      if (comesFrom(elements.load(load)->tensor, scores->op))
-        return refuse("the mask depends on the scores");
+  if (readsOtherScores(score))
+    return refuse("the weights are no function of single scores");
+  if (allowed && (elements.depends(allowed, dot) || readsOtherScores(allowed)))
+    return refuse("the mask depends on the scores");
   // Dividing by a number of keys that is the same for a row is multiplying by its inverse.
   while (true) {
     arith::DivFOp division;

@@ -180,3 +180,42 @@ func.func @alibi(%q: tensor<2x3x4x8xf32>, %k: tensor<2x3x4x8xf32>, %v: tensor<2x
   %3 = linalg.contract indexing_maps = [#p, #v, #o] ins(%2, %v : tensor<2x3x4x4xf32>, tensor<2x3x4x5xf32>) outs(%f1 : tensor<2x3x4x5xf32>) -> tensor<2x3x4x5xf32>
   return %3 : tensor<2x3x4x5xf32>
 }
+
+// -----
+
+#q = affine_map<(h, n, m, d) -> (h, n, d)>
+#k = affine_map<(h, n, m, d) -> (h, m, d)>
+#s = affine_map<(h, n, m, d) -> (h, n, m)>
+#p = affine_map<(h, n, e, m) -> (h, n, m)>
+#v = affine_map<(h, n, e, m) -> (h, m, e)>
+#o = affine_map<(h, n, e, m) -> (h, n, e)>
+#id = affine_map<(h, n, m) -> (h, n, m)>
+#row = affine_map<(h, n, m) -> (n)>
+
+// A mask by the score itself belongs to the score.
+// CHECK-LABEL: func.func @threshold
+// CHECK: attune.attention
+// CHECK-SAME: score {
+// CHECK: arith.cmpf olt
+// CHECK: arith.select
+// CHECK-NOT: mask {
+// CHECK: return
+func.func @threshold(%q: tensor<3x4x8xf32>, %t: tensor<4xf32>) -> tensor<3x4x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %never = arith.constant 0xFF800000 : f32
+  %e = tensor.empty() : tensor<3x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
+  %0 = linalg.contract indexing_maps = [#q, #k, #s] ins(%q, %q : tensor<3x4x8xf32>, tensor<3x4x8xf32>) outs(%f : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
+  %m = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%0, %t : tensor<3x4x4xf32>, tensor<4xf32>) outs(%e : tensor<3x4x4xf32>) {
+  ^bb0(%x: f32, %least: f32, %out: f32):
+    %below = arith.cmpf olt, %x, %least : f32
+    %y = arith.select %below, %never, %x : f32
+    linalg.yield %y : f32
+  } -> tensor<3x4x4xf32>
+  %1 = linalg.softmax dimension(2) ins(%m : tensor<3x4x4xf32>) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
+  %e1 = tensor.empty() : tensor<3x4x8xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %q : tensor<3x4x4xf32>, tensor<3x4x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  return %2 : tensor<3x4x8xf32>
+}
