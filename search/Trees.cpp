@@ -54,81 +54,6 @@ Features::Row Features::row(llvm::ArrayRef<int32_t> genes) const {
   return row;
 }
 
-namespace {
-struct Bin {
-  double g = 0, h = 0;
-  unsigned count = 0;
-};
-} // namespace
-
-unsigned RankTrees::leafOf(const Tree &tree, llvm::ArrayRef<int16_t> row) {
-  unsigned node = 0;
-  for (unsigned level = 0; level < kDepth; ++level)
-    node = 2 * node + 1 + (row[tree.feature[node]] > tree.threshold[node]);
-  return node - kInner;
-}
-
-RankTrees::Tree RankTrees::grow(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<double> gradient,
-                                llvm::ArrayRef<double> curvature, double rate) {
-  constexpr double kRidge = 1;
-  constexpr unsigned kLeastRows = 3;
-  Tree tree = {};
-  std::vector<std::vector<unsigned>> members(kInner + kLeaves);
-  for (unsigned i = 0; i < rows.size(); ++i)
-    members[0].push_back(i);
-  auto quality = [](double g, double h) { return g * g / (h + kRidge); };
-  for (unsigned node = 0; node < kInner; ++node) {
-    tree.threshold[node] = INT16_MAX; // everything to the left
-    double g = 0, h = 0;
-    for (unsigned i : members[node]) {
-      g += gradient[i];
-      h += curvature[i];
-    }
-    double best = 1e-9;
-    std::vector<Bin> bins;
-    for (unsigned feature = 0; members[node].size() >= 2 * kLeastRows && feature < rows[0].size();
-         ++feature) {
-      bins.clear();
-      for (unsigned i : members[node]) {
-        size_t place = rows[i][feature] + 1; // -1 is the least value
-        if (place >= bins.size())
-          bins.resize(place + 1);
-        bins[place].g += gradient[i];
-        bins[place].h += curvature[i];
-        ++bins[place].count;
-      }
-      double leftG = 0, leftH = 0;
-      unsigned left = 0;
-      for (size_t place = 0; place < bins.size(); ++place) {
-        const Bin &bin = bins[place];
-        leftG += bin.g;
-        leftH += bin.h;
-        left += bin.count;
-        if (!bin.count || left < kLeastRows || members[node].size() - left < kLeastRows)
-          continue;
-        double gain = quality(leftG, leftH) + quality(g - leftG, h - leftH) - quality(g, h);
-        if (gain > best) {
-          best = gain;
-          tree.feature[node] = feature;
-          tree.threshold[node] = static_cast<int16_t>(place) - 1;
-          tree.gain[node] = gain;
-        }
-      }
-    }
-    for (unsigned i : members[node])
-      members[2 * node + 1 + (rows[i][tree.feature[node]] > tree.threshold[node])].push_back(i);
-  }
-  for (unsigned leaf = 0; leaf < kLeaves; ++leaf) {
-    double g = 0, h = 0;
-    for (unsigned i : members[kInner + leaf]) {
-      g += gradient[i];
-      h += curvature[i];
-    }
-    tree.leaf[leaf] = rate * g / (h + kRidge);
-  }
-  return tree;
-}
-
 RankTrees RankTrees::fit(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<double> goals,
                          Options options, Rng rng) {
   constexpr unsigned kPartners = 24;
@@ -155,9 +80,9 @@ RankTrees RankTrees::fit(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<doub
       else
         for (unsigned k = 0; k < kPartners; ++k)
           pair(i, rng.below(rows.size()));
-    Tree tree = grow(rows, gradient, curvature, options.rate);
+    BoostedTree tree = BoostedTree::grow(rows, gradient, curvature, options.rate);
     for (unsigned i = 0; i < rows.size(); ++i)
-      scores[i] += tree.leaf[leafOf(tree, rows[i])];
+      scores[i] += tree.value(rows[i]);
     result.trees.push_back(tree);
   }
   return result;
@@ -165,16 +90,16 @@ RankTrees RankTrees::fit(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<doub
 
 double RankTrees::score(llvm::ArrayRef<int16_t> row) const {
   double sum = 0;
-  for (const Tree &tree : trees)
-    sum += tree.leaf[leafOf(tree, row)];
+  for (const BoostedTree &tree : trees)
+    sum += tree.value(row);
   return sum;
 }
 
 std::vector<double> RankTrees::importance(size_t features) const {
   std::vector<double> shares(features, 0);
   double total = 0;
-  for (const Tree &tree : trees)
-    for (unsigned node = 0; node < kInner; ++node) {
+  for (const BoostedTree &tree : trees)
+    for (unsigned node = 0; node < BoostedTree::kInner; ++node) {
       shares[tree.feature[node]] += tree.gain[node];
       total += tree.gain[node];
     }

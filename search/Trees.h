@@ -1,15 +1,15 @@
 //===- Trees.h - Small gradient-boosted trees -------------------------------------------------===//
 //
-// Trees of one fixed depth in flat arrays, boosted on pairs: of two rows the better one shall score
-// higher (logistic loss, as RankNAS ranks architectures: Hu et al., 2021; Chen and Guestrin, 2016,
-// for the second-order gain). For some hundred rows of small whole numbers, which is what a search
-// has; fits and scores are the same on every machine.
+// Trees boosted on pairs: of two rows the better one shall score higher (logistic loss, as RankNAS
+// ranks architectures: Hu et al., 2021). For some hundred rows of small whole numbers, which is
+// what a search has; fits and scores are the same on every machine.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_SEARCH_TREES_H
 #define ATTUNE_SEARCH_TREES_H
 
 #include "attune/search/Space.h"
+#include "attune/support/BoostedTree.h"
 
 namespace attune::search {
 
@@ -18,7 +18,7 @@ namespace attune::search {
 class Features {
 public:
   explicit Features(const Space &space);
-  using Row = llvm::SmallVector<int16_t, 64>;
+  using Row = BoostedTree::Row;
   Row row(llvm::ArrayRef<int32_t> genes) const;
   size_t size() const { return variables.size(); }
   unsigned variableOf(unsigned feature) const { return variables[feature]; }
@@ -43,17 +43,7 @@ public:
   std::vector<double> importance(size_t features) const;
 
 private:
-  static constexpr unsigned kDepth = 3, kInner = (1 << kDepth) - 1, kLeaves = 1 << kDepth;
-  struct Tree {
-    int16_t feature[kInner], threshold[kInner]; ///< left if row[feature] <= threshold
-    float gain[kInner];
-    double leaf[kLeaves];
-  };
-  static Tree grow(llvm::ArrayRef<Features::Row> rows, llvm::ArrayRef<double> gradient,
-                   llvm::ArrayRef<double> curvature, double rate);
-  static unsigned leafOf(const Tree &tree, llvm::ArrayRef<int16_t> row);
-
-  std::vector<Tree> trees;
+  std::vector<BoostedTree> trees;
 };
 
 } // namespace attune::search
