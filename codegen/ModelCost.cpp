@@ -45,16 +45,38 @@ llvm::Expected<std::vector<std::vector<int64_t>>> bindInputs(const Program &prog
   return shapes;
 }
 
-bool isConstant(Value tensor) {
+bool isView(Operation *op) {
+  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
+             tensor::ExtractSliceOp>(op);
+}
+
+/// The tensor whose elements a view has.
+Value rootOf(Value tensor) {
   while (Operation *op = tensor.getDefiningOp()) {
-    if (isa<arith::ConstantOp>(op))
-      return true;
-    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
-             tensor::ExtractSliceOp>(op))
-      return false;
+    if (!isView(op))
+      break;
     tensor = op->getOperand(0);
   }
-  return false;
+  return tensor;
+}
+
+bool isConstant(Value tensor) {
+  return isa_and_nonnull<arith::ConstantOp>(rootOf(tensor).getDefiningOp());
+}
+
+/// Whether the caller of the model gets the tensor.
+bool isReturned(Value tensor) {
+  return llvm::any_of(tensor.getUsers(), [](Operation *user) {
+    return user->hasTrait<OpTrait::ReturnLike>() ||
+           (isView(user) && isReturned(user->getResult(0)));
+  });
+}
+
+/// Inputs, then results: whether the model exchanges them with its caller.
+bool isDistant(KernelOp kernel, unsigned buffer) {
+  unsigned inputs = kernel.getInputs().size();
+  return buffer < inputs ? isa<BlockArgument>(rootOf(kernel.getInputs()[buffer]))
+                         : isReturned(kernel->getResult(buffer - inputs));
 }
 
 std::string describeInputs(const Program &program, ArrayRef<std::vector<int64_t>> shapes) {
@@ -117,13 +139,14 @@ llvm::Expected<ModelCost> predict(const Program &program, ArrayRef<PricedKernel>
       continue;
     const PricedKernel &kernel = *next++;
     auto dims = llvm::map_to_vector(step.dims, [&](int64_t scalar) { return scalars[scalar]; });
-    ModelCost::Call call{step.kernel,
-                         describe(kernel.op, *kernel.emitter, target, dims,
-                                  [&](unsigned input) {
-                                    return isConstant(KernelOp(kernel.op).getInputs()[input]);
-                                  }),
-                         {},
-                         {}};
+    ModelCost::Call call{
+        step.kernel,
+        describe(
+            kernel.op, *kernel.emitter, target, dims,
+            [&](unsigned input) { return isConstant(KernelOp(kernel.op).getInputs()[input]); },
+            [&](unsigned buffer) { return isDistant(kernel.op, buffer); }),
+        {},
+        {}};
     if (request.layers)
       call.layers = rsLayers(kernel.op, dims);
     call.cost = oracle.price(call.features, cost.resident, request.threads);

@@ -35,18 +35,20 @@ double iterations(Operation *op, IndexValue &valueOf) {
 }
 
 /// Elements of a tensor that a kernel reads: a gather reads one per point of its loops, a slice
-/// what it is; everything else all of it, once.
-double elementsRead(Value tensor, IndexValue &valueOf) {
+/// what it is; everything else all of it, once. Adds those of gathers to `gathered`.
+double elementsRead(Value tensor, IndexValue &valueOf, double &gathered) {
   double whole = valueOf.elements(tensor), part = 0;
   for (Operation *user : tensor.getUsers()) {
     if (isa<tensor::DimOp>(user))
       continue;
-    if (isa<tensor::ExtractOp>(user))
-      part += iterations(user, valueOf);
-    else if (isa<tensor::ExtractSliceOp>(user))
+    if (isa<tensor::ExtractOp>(user)) {
+      double points = iterations(user, valueOf);
+      gathered += points;
+      part += points;
+    } else if (isa<tensor::ExtractSliceOp>(user))
       part += valueOf.elements(user->getResult(0));
     else if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(user))
-      part += elementsRead(user->getResult(0), valueOf);
+      part += elementsRead(user->getResult(0), valueOf, gathered);
     else
       return whole;
   }
@@ -68,17 +70,25 @@ void resolveForm(FormOpInterface op, IndexValue &valueOf) {
   op.setForm(cheapestForm(prices, sizes));
 }
 
-/// What crosses the border of the kernel; constants are also counted apart.
+/// What crosses the border of the kernel; constants are also counted apart, and so is what the
+/// model exchanges with its caller.
 void addBytes(KernelOp kernel, IndexValue &valueOf, llvm::function_ref<bool(unsigned)> isWeight,
-              KernelFeatures &features) {
+              llvm::function_ref<bool(unsigned)> isDistant, KernelFeatures &features) {
   for (BlockArgument input : kernel.getInputArgs()) {
-    double bytes = bytesOf(input, elementsRead(input, valueOf));
+    double gathered = 0, bytes = bytesOf(input, elementsRead(input, valueOf, gathered));
     features.work.bytes += bytes;
+    features.gatheredBytes += std::min(bytes, bytesOf(input, gathered));
     if (isWeight(input.getArgNumber()))
       features.weightBytes += bytes;
+    else if (isDistant(input.getArgNumber()))
+      features.distantBytes += bytes;
   }
-  for (Value result : kernel.getYield().getOperands())
-    features.work.bytes += bytesOf(result, valueOf.elements(result));
+  for (auto [number, result] : llvm::enumerate(kernel.getYield().getOperands())) {
+    double bytes = bytesOf(result, valueOf.elements(result));
+    features.work.bytes += bytes;
+    if (isDistant(kernel.getInputs().size() + number))
+      features.distantBytes += bytes;
+  }
 }
 
 /// Bytes of operands whose lines lie across those of the result.
@@ -101,12 +111,20 @@ double stridedBytes(KernelOp kernel, IndexValue &valueOf) {
   return bytes;
 }
 
-/// Counting adds index arithmetic and fixes forms: `kernel` is a copy.
-void addWork(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features) {
+/// Fixes the forms of a copy; whether one was open.
+bool resolveForms(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features) {
+  bool open = false;
   kernel.walk([&](FormOpInterface op) {
+    Form before = op.getForm();
     resolveForm(op, valueOf);
+    open |= op.getForm() != before;
     features.form = stringifyForm(op.getForm()).str();
   });
+  return open;
+}
+
+/// Counting adds index arithmetic: `kernel` is a copy.
+void addWork(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features) {
   for (const WorkTerm &term : countWork(kernel)) {
     WorkSum sum;
     addTerm(sum, term, [&](OpFoldResult extent) -> double { return valueOf(extent); });
@@ -130,21 +148,34 @@ WorkSum workOf(KernelOp kernel, ArrayRef<int64_t> dims) {
   OwningOpRef<KernelOp> copy(kernel.clone());
   IndexValue valueOf(*copy, dims);
   KernelFeatures features;
+  resolveForms(*copy, valueOf, features);
   addWork(*copy, valueOf, features);
-  addBytes(*copy, valueOf, [](unsigned) { return false; }, features);
+  auto none = [](unsigned) { return false; };
+  addBytes(*copy, valueOf, none, none, features);
   return features.work;
 }
 
 KernelFeatures describe(KernelOp kernel, const KernelEmitter &emitter, const CpuTarget &target,
-                        ArrayRef<int64_t> dims, llvm::function_ref<bool(unsigned)> isWeight) {
+                        ArrayRef<int64_t> dims, llvm::function_ref<bool(unsigned)> isWeight,
+                        llvm::function_ref<bool(unsigned)> isDistant) {
   OwningOpRef<KernelOp> copy(kernel.clone());
   IndexValue valueOf(*copy, dims);
   KernelFeatures features;
   features.emitter = emitter.name().str();
-  features.plan = emitter.plan(*copy, target, [&](Value value) { return valueOf(value); });
+  auto plan = [&] {
+    return emitter.plan(*copy, target, [&](Value value) { return valueOf(value); });
+  };
+  features.plan = plan();
+  if (resolveForms(*copy, valueOf, features)) {
+    // Scratch is there for every form that the kernel can take.
+    auto scratch = std::move(features.plan.scratch);
+    features.plan = plan();
+    features.plan.scratch = std::move(scratch);
+  }
   addWork(*copy, valueOf, features);
-  addBytes(*copy, valueOf, isWeight, features);
+  addBytes(*copy, valueOf, isWeight, isDistant, features);
   features.stridedBytes = stridedBytes(*copy, valueOf);
+  features.buffers = kernel.getInputs().size() + kernel->getNumResults();
   return features;
 }
 

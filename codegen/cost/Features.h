@@ -30,17 +30,22 @@ struct KernelFeatures {
   WorkSum work;                ///< `bytes`: moved between the kernel and the rest of the model
   std::vector<OpCount> counts; ///< the same work by width
   double weightBytes = 0;      ///< of `work.bytes`, constants
+  double distantBytes = 0;     ///< of `work.bytes`, inputs and outputs of the model
   double stridedBytes = 0;     ///< read across lines, as transposes do
+  double gatheredBytes = 0;    ///< read at places that are computed, as rows of a table are
+  double buffers = 0;          ///< inputs and results
   KernelPlan plan;
 };
 
 /// The work of a region at known sizes. The kernel is not changed.
 WorkSum workOf(KernelOp kernel, llvm::ArrayRef<int64_t> dims);
 
-/// `isWeight` says which inputs are constants of the model. The kernel is not changed.
-KernelFeatures describe(KernelOp kernel, const KernelEmitter &emitter, const CpuTarget &target,
-                        llvm::ArrayRef<int64_t> dims,
-                        llvm::function_ref<bool(unsigned input)> isWeight);
+/// `isWeight` says which inputs are constants of the model, `isDistant` which buffers (inputs, then
+/// results) are inputs or outputs of it. The kernel is not changed.
+KernelFeatures describe(
+    KernelOp kernel, const KernelEmitter &emitter, const CpuTarget &target,
+    llvm::ArrayRef<int64_t> dims, llvm::function_ref<bool(unsigned input)> isWeight,
+    llvm::function_ref<bool(unsigned buffer)> isDistant = [](unsigned) { return false; });
 
 } // namespace attune::codegen
 #endif

@@ -4,10 +4,6 @@ using namespace mlir;
 
 namespace attune::codegen {
 
-/// Elements of the first level cache that the image of one micro-kernel call should take.
-static constexpr int64_t kCallElements = 6144;
-/// Elements of the second (planes: first) level cache that a task's lines should take.
-static constexpr int64_t kTaskElements = 1 << 16, kPlaneElements = 1 << 13;
 /// Elements that copies and tiles may reach beyond their ends.
 static constexpr int64_t kSlack = 256;
 
@@ -36,12 +32,12 @@ ConvCode::ConvCode(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb,
   int64_t taps = conv.rows.taps * conv.columns.taps;
   depth = conv.channels * taps;
   channelBlock =
-      std::clamp<int64_t>(kCallElements / (taps * (tile.positions() + 8)), 1, conv.channels);
+      std::clamp<int64_t>(kConvCallElements / (taps * (tile.positions() + 8)), 1, conv.channels);
 }
 
 ConvLines ConvCode::lines(const Get &get) {
-  return conv.kind == ConvMatch::Dense ? ConvLines(kb, conv, get, conv.channels, kTaskElements)
-                                       : ConvLines(kb, conv, get, 1, kPlaneElements);
+  return conv.kind == ConvMatch::Dense ? ConvLines(kb, conv, get, conv.channels, kConvTaskElements)
+                                       : ConvLines(kb, conv, get, 1, kConvPlaneElements);
 }
 
 /// Few blocks of rows are shared by several tasks, each for some of the channels.
@@ -234,7 +230,7 @@ void ConvCode::finishTile(Task &t, Value memory, Value panel, Value valid, Value
 /// Channels of a task: small planes are taken together.
 ConvCode::Value ConvCode::planeChunk(const Get &get) {
   Value positions = kb.mul(get(conv.rows.out), get(conv.columns.out));
-  return kb.add(kb.div(kb.idx(1 << 14), kb.max(positions, kb.idx(1))), 1);
+  return kb.add(kb.div(kb.idx(kConvPlanePositions), kb.max(positions, kb.idx(1))), 1);
 }
 
 ConvCode::Value ConvCode::planeTask(const KernelArgs &args) {

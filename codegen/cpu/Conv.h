@@ -11,8 +11,19 @@
 
 #include "attune/codegen/cpu/ConvLines.h"
 #include "attune/codegen/cpu/ConvMicro.h"
+#include "attune/codegen/cpu/Emitter.h"
 
 namespace attune::codegen {
+
+/// Elements of the first level cache that the image of one micro-kernel call should take.
+inline constexpr int64_t kConvCallElements = 6144;
+/// Elements of the second (planes: first) level cache that a task's lines should take.
+inline constexpr int64_t kConvTaskElements = 1 << 16, kConvPlaneElements = 1 << 13;
+/// Positions of small planes that are taken together.
+inline constexpr int64_t kConvPlanePositions = 1 << 14;
+
+/// How ConvCode cuts and what its tasks do, at known sizes.
+KernelPlan convPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf);
 
 class ConvCode {
 public:

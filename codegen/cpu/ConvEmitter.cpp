@@ -1,14 +1,9 @@
 #include "attune/codegen/cpu/Conv.h"
 
-#include <cmath>
-
 using namespace mlir;
 
 namespace attune::codegen {
 namespace {
-
-/// Elements that a task copies, about.
-constexpr double kTask = 1 << 13;
 
 class ConvEmitter : public KernelEmitter {
 public:
@@ -23,47 +18,10 @@ public:
     std::optional<ConvMatch> conv = matchConv(op, sizes);
     if (!conv)
       return {};
-    auto at = [&](const Size &size) -> double { return size.at(valueOf); };
-    ConvTile tile = ConvTile::of(target);
-    double images = at(conv->batch) * at(conv->groups), taps = conv->columns.taps;
-    double positions = at(conv->rows.out) * at(conv->columns.out);
-    double lines = images * conv->channels * at(conv->rows.in) * at(conv->columns.out) * 4;
-    KernelPlan plan;
-    if (positions == 0)
-      return plan;
-    plan.tasks = std::max(1.0, images * std::floor(positions * conv->channels * taps / kTask));
-    plan.copied = lines * (conv->columns.stride == 1 ? 1 : taps);
-    double vectors = images * positions * conv->maps * taps * conv->rows.taps / target.lanes(32);
-    plan.scratch = scratchOf(op, *conv, sizes, target, valueOf);
-    if (conv->kind == ConvMatch::Dense) {
-      plan.rows = std::min<double>(conv->maps, tile.channels());
-      plan.columns = tile.positions();
-      plan.padding = padded(conv->maps, kFilterPanel) / conv->maps *
-                     (padded(positions, plan.columns) / positions);
-      plan.instructions = vectors * conv->channels * plan.padding;
-    } else {
-      double width = at(conv->columns.out), lanes = target.lanes(32);
-      plan.instructions = vectors * planeWeight(*conv, width, lanes);
-      if (width >= lanes)
-        plan.instructions *= padded(width, lanes) / width;
-    }
+    KernelPlan plan = convPlan(*conv, target, valueOf);
+    if (conv->rows.out.at(valueOf) * conv->columns.out.at(valueOf) != 0)
+      plan.scratch = scratchOf(op, *conv, sizes, target, valueOf);
     return plan;
-  }
-
-  static double padded(double extent, double step) { return std::ceil(extent / step) * step; }
-
-  /// Multiply-adds that a vector of a tap takes as long as, in one plane: its load lies in two
-  /// lines mostly. Lines are copied once, short ones for every tap column, those of a stride for
-  /// every tap.
-  static double planeWeight(const ConvMatch &conv, double width, double lanes) {
-    constexpr double kSum = 2.2, kExtremum = 2.4, kCopy = 12, kShort = 35, kStrided = 10,
-                     kLine = 16;
-    double taps = conv.rows.taps * conv.columns.taps, copies = kCopy / taps;
-    if (conv.columns.stride != 1 || conv.rows.stride != 1)
-      copies = kStrided + kLine * lanes / width;
-    else if (width < 16)
-      copies = kShort / conv.rows.taps;
-    return (conv.kind == ConvMatch::Max ? kExtremum : kSum) + copies;
   }
 
   static SmallVector<KernelPlan::Scratch, 2> scratchOf(KernelOp op, const ConvMatch &conv,

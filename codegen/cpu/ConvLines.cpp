@@ -6,8 +6,7 @@ using namespace mlir;
 
 namespace attune::codegen {
 
-/// Whether whole rows are worth tiles of their own. A summed convolution has wide tiles.
-static bool isWide(const ConvMatch &conv) {
+bool hasWideLines(const ConvMatch &conv) {
   if (conv.rows.stride != 1 || conv.columns.stride != 1)
     return false;
   std::optional<int64_t> columns = conv.columns.out.constant();
@@ -18,7 +17,7 @@ static bool isWide(const ConvMatch &conv) {
 
 ConvLines::ConvLines(KernelBuilder &kb, const ConvMatch &conv,
                      std::function<Value(const Size &)> get, int64_t channels, int64_t budget)
-    : kb(kb), conv(conv), get(get), channels(channels), wide(isWide(conv)) {
+    : kb(kb), conv(conv), get(get), channels(channels), wide(hasWideLines(conv)) {
   length = get(conv.columns.out);
   if (wide)
     length = kb.add(length, (conv.columns.taps - 1) * conv.columns.dilation);

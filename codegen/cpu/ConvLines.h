@@ -16,6 +16,9 @@
 
 namespace attune::codegen {
 
+/// Whether whole rows are worth tiles of their own. A summed convolution has wide tiles.
+bool hasWideLines(const ConvMatch &conv);
+
 class ConvLines {
 public:
   using Value = mlir::Value;

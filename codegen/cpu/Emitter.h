@@ -38,6 +38,8 @@ struct KernelPlan {
   double copied = 0;  ///< bytes that go to scratch and are read back, as packed panels do
   double rows = 0, columns = 0; ///< of the register tile; 0: none
   double instructions = 0;      ///< of vectors, as the emitter counts them itself; 0: it does not
+  double starts = 0;            ///< loops begun and functions called, with the addresses for them
+  double strided = 0;           ///< elements read or written one by one
   /// Bytes of each scratch buffer: so many, and so many for every thread.
   struct Scratch {
     double shared = 0, perThread = 0;

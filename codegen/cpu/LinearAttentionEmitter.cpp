@@ -361,7 +361,24 @@ struct LinearAttentionEmitter : KernelEmitter {
     result.scratch.push_back({kAlign, static_cast<double>(scratch.perWorker)});
     if (scratch.perHead)
       result.scratch.push_back({heads * scratch.perHead + kAlign, 0});
+    result.visited = visitedPart(plan, valueOf);
     return result;
+  }
+
+  /// Where the length is not known, the work counts whole chunks, and a state for the first one.
+  static double visitedPart(const Plan &plan, IndexValues valueOf) {
+    LinearAttentionOp op = plan.op;
+    if (op.getForm() != Form::Chunked || !cast<ShapedType>(op.getKey().getType()).isDynamicDim(2))
+      return 1;
+    constexpr double kChunk = 64;
+    double length = plan.extents[4].at(valueOf), first = std::min(length, kChunk);
+    double keyDim = cast<ShapedType>(op.getKey().getType()).getDimSize(3),
+           valueDim = cast<ShapedType>(op.getValue().getType()).getDimSize(3);
+    if (length <= 0 || keyDim <= 0 || valueDim <= 0)
+      return 1;
+    double state = 2 * keyDim * valueDim, inside = keyDim + valueDim;
+    return (length * (first * inside + 2 * state) - (plan.initState ? 0 : first * state)) /
+           (length * (kChunk * inside + 2 * state));
   }
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &target) const override {

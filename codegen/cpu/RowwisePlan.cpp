@@ -316,6 +316,7 @@ namespace {
 struct Access {
   std::map<int, Size> strides;
   int64_t weight;
+  SmallVector<int> loops; ///< classes that it is walked by
 };
 } // namespace
 
@@ -328,9 +329,9 @@ static Size strideOf(const Access &access, int axisClass) {
 static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *> live,
                                         std::set<int> &pinned) {
   SmallVector<Access> accesses;
-  auto addView = [&](Value value, const View &view, int64_t weight,
+  auto addView = [&](const View &view, int64_t weight, ArrayRef<int> loops,
                      llvm::function_ref<int(int64_t)> classOfAxis) {
-    Access access{{}, weight};
+    Access access{{}, weight, SmallVector<int>(loops)};
     for (auto [axis, stride] : llvm::enumerate(view.strides))
       if (int axisClass = classOfAxis(axis); axisClass >= 0)
         access.strides[axisClass] = strideOf(access, axisClass) + stride;
@@ -339,18 +340,24 @@ static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *>
   for (auto &[number, place] : plan.placements) {
     auto classOfAxis = [&](int64_t axis) { return plan.classOf(place.value, axis); };
     int64_t rank = place.strides.size();
-    addView(place.value, View{place.value, place.offset, place.strides}, 2 * rank + 1, classOfAxis);
+    SmallVector<int> loops;
+    for (int64_t axis = 0; axis < rank; ++axis)
+      loops.push_back(classOfAxis(axis));
+    addView({place.value, place.offset, place.strides}, 2 * rank + 1, loops, classOfAxis);
     std::optional<View> view = readView(*plan.sizes, place.value);
     if (view && plan.sizes->inputNumber(view->root))
-      addView(place.value, *view, 2 * rank, classOfAxis);
+      addView(*view, 2 * rank, loops, classOfAxis);
   }
   for (Operation *op : live) {
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
     if (!linalgOp || !isComputed(op))
       continue;
+    SmallVector<int> loops;
+    for (int64_t loop = 0; loop < linalgOp.getNumLoops(); ++loop)
+      loops.push_back(plan.classes.of(op, loop));
     for (Operation &inner : *linalgOp.getBlock())
       if (auto index = dyn_cast<linalg::IndexOp>(inner))
-        pinned.insert(plan.classes.of(op, index.getDim()));
+        pinned.insert(loops[index.getDim()]);
     for (OpOperand *operand : linalgOp.getDpsInputOperands()) {
       AffineMap map = linalgOp.getMatchingIndexingMap(operand);
       for (auto [axis, expr] : llvm::enumerate(map.getResults()))
@@ -364,7 +371,7 @@ static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *>
         }
       std::optional<View> view = readView(*plan.sizes, operand->get());
       if (view && plan.sizes->inputNumber(view->root))
-        addView(operand->get(), *view, 2 * linalgOp.getNumLoops(), [&](int64_t axis) {
+        addView(*view, 2 * linalgOp.getNumLoops(), loops, [&](int64_t axis) {
           auto dim = dyn_cast<AffineDimExpr>(map.getResult(axis));
           return dim ? plan.classes.of(op, dim.getPosition()) : -1;
         });
@@ -480,6 +487,21 @@ Size RowwisePlan::rowCount() const {
   Size count(1);
   for (int axisClass : rows)
     count = count * extents.at(axisClass);
+  return count;
+}
+
+Size RowwisePlan::stridedElements() {
+  std::set<int> pinned;
+  Size count(0);
+  for (const Access &access : findAccesses(*this, live.getArrayRef(), pinned)) {
+    Size stride = strideOf(access, lane);
+    if (stride.is(0) || stride.is(1) || !llvm::is_contained(access.loops, lane))
+      continue;
+    Size elements(1);
+    for (int axisClass : access.loops)
+      elements = elements * extents.at(axisClass);
+    count = count + elements;
+  }
   return count;
 }
 

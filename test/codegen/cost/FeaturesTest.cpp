@@ -144,6 +144,8 @@ TEST(Features, AGatherReadsWhatItTakes) {
   KernelFeatures features = ir.describe(*createRowwiseEmitter(), {5});
   EXPECT_EQ(features.weightBytes, 5 * 8 * 4);
   EXPECT_EQ(features.work.bytes, 5 * 8 + 2 * 5 * 8 * 4);
+  EXPECT_EQ(features.gatheredBytes, 5 * 8 * 4);
+  EXPECT_EQ(features.buffers, 3);
   EXPECT_GT(ir.describe(*createRowwiseEmitter(), {500}).plan.instructions,
             features.plan.instructions);
 }
