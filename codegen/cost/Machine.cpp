@@ -11,7 +11,7 @@ namespace attune::codegen {
 
 namespace json = llvm::json;
 
-static constexpr int64_t kFormat = 1;
+static constexpr int64_t kFormat = 2;
 static constexpr llvm::StringRef kRates[WorkTerm::kClasses] = {
     "fma", "arithmetic", "transcendental", "multiply", "shift", "distance"};
 static constexpr llvm::StringRef kLevels[] = {"L1", "L2", "L3", "DRAM"};
@@ -30,9 +30,13 @@ Machine Machine::typical(const CpuTarget &target) {
   machine.cpu = target.cpu;
   machine.vectorBits = target.vectorBits;
   constexpr double kClock = 2.8e9;
+  /// Vectors of 512 bits run at a lower clock, or as two halves.
+  constexpr double kWide = 0.75;
   /// Arithmetic operations of a vectorised polynomial.
   constexpr double kPolynomial = 14;
   double fma = target.lanes(32) * (target.fma ? 4.0 : 2.0) * kClock;
+  if (target.vectorBits >= 512)
+    fma *= kWide;
   machine.rate = {fma, fma / 2, fma / 2 / kPolynomial, fma / 2, fma, fma / 2};
   double bytes[] = {32e3, 1e6, 16e6, 0}, bandwidth[] = {150e9, 60e9, 25e9, 12e9};
   for (unsigned level = 0; level < 4; ++level) {
@@ -45,18 +49,22 @@ Machine Machine::typical(const CpuTarget &target) {
                                 (level < 3 ? threads : 1 + 0.6 * (std::min(threads, 4u) - 1)));
   }
   machine.launch = {5e-7, 2e-6};
+  // See MachineOracle::parts. Two emitters count what they do; loops are scalar code.
+  machine.shares["rowwise"] = {0.2, 0.6, 1, 0.5, 0.1, 1.3, 1, 0.5, 0.3, 1, 0, 0};
+  machine.shares["conv"] = {1, 0.5, 1, 0, 1, 1.3, 0, 0.3, 0.3, 0, 0, 0};
+  machine.shares["loops"] = {25, 0.5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   // The part of the roofline that kernels of an emitter reach, on the machines that Attune is
   // developed on.
   for (auto [emitter, efficiency] :
        std::initializer_list<std::pair<const char *, double>>{{"gemm", 1.0},
-                                                              {"conv", 0.9},
+                                                              {"conv", 1.0},
                                                               {"attention", 0.85},
                                                               {"linear_attention", 0.75},
                                                               {"map_mix", 1.0},
-                                                              {"rowwise", 1.8},
+                                                              {"rowwise", 1.0},
                                                               {"toeplitz", 0.5},
                                                               {"halide", 1.0},
-                                                              {"loops", 0.04}})
+                                                              {"loops", 1.0}})
     machine.residuals.emplace(emitter, Residual(std::log(1 / efficiency)));
   return machine;
 }
@@ -90,20 +98,22 @@ static json::Array numbers(llvm::ArrayRef<double> values) {
 }
 
 json::Value Machine::toJson() const {
-  json::Object rates, kernels;
+  json::Object rates, parts, kernels;
   for (auto [name, value] : llvm::zip(kRates, rate))
     rates[name] = value;
   json::Array caches;
   for (const Level &level : levels)
     caches.push_back(json::Object{
         {"name", level.name}, {"bytes", level.bytes}, {"bandwidth", numbers(level.bandwidth)}});
+  for (const auto &[emitter, list] : shares)
+    parts[emitter] = numbers(list);
   for (const auto &[emitter, residual] : residuals)
     kernels[emitter] = residual.toJson();
   return json::Object{{"format", kFormat},           {"cpu", cpu},
                       {"vector_bits", vectorBits},   {"threads", threads},
                       {"version", version},          {"operations_per_second", std::move(rates)},
                       {"levels", std::move(caches)}, {"launch_seconds", numbers(launch)},
-                      {"overlap", overlap},          {"residuals", std::move(kernels)}};
+                      {"shares", std::move(parts)},  {"residuals", std::move(kernels)}};
 }
 
 /// All of them positive, at least one.
@@ -118,7 +128,7 @@ static llvm::Error parse(const json::Value &value, Machine &machine) {
   if (!map || !map.map("format", format) || !map.map("cpu", machine.cpu) ||
       !map.map("vector_bits", machine.vectorBits) || !map.map("threads", machine.threads) ||
       !map.map("version", machine.version) || !map.map("launch_seconds", machine.launch) ||
-      !map.map("overlap", machine.overlap))
+      !map.mapOptional("shares", machine.shares))
     return root.getError();
   if (format != kFormat)
     return llvm::createStringError("it has format %lld, expected %lld",
@@ -137,11 +147,15 @@ static llvm::Error parse(const json::Value &value, Machine &machine) {
       return root.getError();
   }
   bool complete = machine.levels.size() == std::size(kLevels) && arePositive(machine.launch) &&
-                  arePositive(machine.rate) && machine.overlap >= 0 && machine.overlap <= 1;
+                  arePositive(machine.rate);
   for (auto [level, name] : llvm::zip(machine.levels, kLevels))
     complete &= level.name == name && arePositive(level.bandwidth);
   if (!complete)
     return llvm::createStringError("a rate, a level or a time is missing or not positive");
+  for (const auto &[emitter, list] : machine.shares)
+    if (list.size() != kTimeParts || !llvm::all_of(list, [](double x) { return x >= 0; }))
+      return llvm::createStringError("the shares of `" + emitter + "` are not " +
+                                     llvm::Twine(kTimeParts) + " numbers from 0 on");
   if (const json::Object *residuals = object.getObject("residuals"))
     for (const auto &[emitter, entry] : *residuals) {
       auto residual = Residual::fromJson(entry);
@@ -150,6 +164,13 @@ static llvm::Error parse(const json::Value &value, Machine &machine) {
       machine.residuals.emplace(emitter.str(), std::move(*residual));
     }
   return llvm::Error::success();
+}
+
+llvm::Expected<Machine> Machine::fromJson(const json::Value &value) {
+  Machine machine;
+  if (llvm::Error error = parse(value, machine))
+    return error;
+  return machine;
 }
 
 llvm::Expected<Machine> Machine::read(llvm::StringRef path) {

@@ -21,6 +21,9 @@
 
 namespace attune::codegen {
 
+/// Parts that the time of a kernel is the weighted sum of (`MachineOracle::parts`).
+inline constexpr unsigned kTimeParts = 12;
+
 struct Machine {
   struct Level {
     std::string name;              ///< L1, L2, L3, DRAM
@@ -36,7 +39,9 @@ struct Machine {
   std::array<double, WorkTerm::kClasses> rate{};
   std::vector<Level> levels;  ///< L1, L2, L3, DRAM
   std::vector<double> launch; ///< seconds to start a kernel by 1, 2, ... threads
-  double overlap = 0.9;       ///< part of the shorter of arithmetic and traffic that costs nothing
+  /// How much each part of a kernel's time counts, by emitter; where there is none, the roofline
+  /// and the start do.
+  std::map<std::string, std::vector<double>> shares;
   std::map<std::string, Residual> residuals; ///< by emitter
 
   bool isCalibrated() const { return !source.empty(); }
@@ -53,6 +58,7 @@ struct Machine {
   static std::string defaultPath(const CpuTarget &target);
 
   static llvm::Expected<Machine> read(llvm::StringRef path);
+  static llvm::Expected<Machine> fromJson(const llvm::json::Value &json);
   llvm::json::Value toJson() const;
 };
 

@@ -5,6 +5,7 @@
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,8 +14,11 @@ using namespace mlir;
 
 namespace attune::codegen {
 
-/// Part of a cache that data keeps from call to call.
-static constexpr double kUsable = 0.75;
+/// Units of the smaller parts, which calibration weighs: vectors that beginning a loop takes the
+/// time of, seconds for a buffer, a task, a line of a table that is not in the second level.
+static constexpr double kStart = 10, kBuffer = 1e-8, kTask = 1e-7, kTableLine = 1e-8;
+/// Part of the shorter of arithmetic and traffic that costs nothing.
+static constexpr double kOverlap = 0.9;
 
 void addTerm(WorkSum &sum, const WorkTerm &term, llvm::function_ref<double(OpFoldResult)> valueOf) {
   double operations = term.perIteration;
@@ -73,80 +77,144 @@ KernelCost MachineOracle::price(const WorkSum &work, unsigned threads) const {
   return cost;
 }
 
-/// Levels 0 and 1 are those of every core.
-static bool holds(const Machine &machine, double bytes, unsigned level, unsigned threads) {
-  return bytes <= kUsable * machine.levels[level].bytes * (level < 2 ? threads : 1);
+/// The part of `bytes` that is gone from a cache when it is read again.
+static double missed(double bytes, double capacity) {
+  // Replacement is no queue, and others use the cache too: it is gradual.
+  return bytes <= 0      ? 0
+         : capacity <= 0 ? 1
+                         : std::clamp(std::log2(2 * bytes / capacity), 0.0, 1.0);
 }
 
-static constexpr unsigned kInL2 = 1, kInL3 = 2;
+/// Residencies are quarters of an octave, from some kilobytes on.
+static constexpr double kPerOctave = 4, kLeastOctave = 14;
 
-unsigned residency(const Machine &machine, double resident, unsigned threads) {
-  return (holds(machine, resident, 1, threads) ? kInL2 : 0) |
-         (holds(machine, resident, 2, threads) ? kInL3 : 0);
+unsigned residency(double resident) {
+  double number = std::round(kPerOctave * (std::log2(std::max(resident, 1.0)) - kLeastOctave));
+  return std::clamp(number, 0.0, kResidencies - 1.0);
+}
+
+/// The bytes that stand for all of one residency.
+static double rounded(double resident) {
+  return std::exp2(residency(resident) / kPerOctave + kLeastOctave);
 }
 
 /// What each level sends to the one above: results of earlier kernels come from the level that
-/// holds all of the kernel's data, constants from the level that holds the whole model; register
-/// tiles read a row of A per column tile and a column of B per row.
-static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, unsigned residency,
+/// holds all of the kernel's data, constants and what the caller gives from the level that holds
+/// the whole model; register tiles read a row of A per column tile and a column of B per row.
+static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, double resident,
                          unsigned threads) {
   double products = (kernel.work.fma + kernel.work.shift) / 2 + kernel.work.distance / 3;
   products *= kernel.plan.visited;
   double panels = kernel.plan.columns ? 4 * products / kernel.plan.columns : 0;
   double moved = kernel.work.bytes + 2 * kernel.plan.copied;
-  double results = kernel.work.bytes - kernel.weightBytes;
-  auto fits = [&](double bytes, unsigned level) { return holds(machine, bytes, level, threads); };
+  // Nobody has touched these since the call before.
+  double old = kernel.weightBytes + kernel.distantBytes;
+  double results = kernel.work.bytes - old;
+  auto beyond = [&](double bytes, unsigned level) {
+    return missed(bytes, machine.levels[level].bytes * (level < 2 ? threads : 1));
+  };
   Traffic traffic{};
   // Registers are filled from both operands of every tile, or with everything once.
   double tiles = kernel.plan.rows ? panels + 4 * products / kernel.plan.rows : 0;
-  traffic[0] = std::max(moved, tiles + results);
+  traffic[0] = std::max(moved, tiles + kernel.work.bytes - kernel.weightBytes);
   traffic[1] = moved + panels;
   // What other cores have written comes from their caches.
-  double exchanged = results * (1 - 1.0 / threads);
-  traffic[2] =
-      (fits(results, 1) ? exchanged : results) + (residency & kInL2 ? 0 : kernel.weightBytes);
-  traffic[3] = (fits(results, 2) ? 0 : results) + (residency & kInL3 ? 0 : kernel.weightBytes);
+  double exchanged = 1 - 1.0 / threads;
+  traffic[2] = results * std::max(exchanged, beyond(results, 1)) + old * beyond(resident, 1);
+  traffic[3] = results * beyond(results, 2) + old * beyond(resident, 2);
   return traffic;
 }
 
-KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double resident, unsigned threads,
-                                   std::vector<double> *inputs) const {
+namespace {
+/// A kernel by the rates of a machine.
+struct Estimate {
+  Estimate(const KernelFeatures &kernel, const Machine &machine, double resident, unsigned threads);
+
+  std::array<double, WorkTerm::kClasses> byClass;
+  Traffic traffic;
+  double tasks;
+  unsigned used; ///< threads
+  MachineOracle::Parts parts;
+};
+} // namespace
+
+Estimate::Estimate(const KernelFeatures &kernel, const Machine &machine, double resident,
+                   unsigned threads)
+    : byClass(secondsByClass(kernel.work, machine, kernel.plan.padding)),
+      traffic(trafficOf(kernel, machine, resident, threads)) {
+  constexpr double kLine = 64;
   const KernelPlan &plan = kernel.plan;
+  tasks = std::max(plan.tasks, 1.0);
+  used = std::min<double>(threads, tasks);
+  // The last round of tasks may not be full.
+  double at = tasks / std::ceil(tasks / used);
+  double vector = machine.vectorBits / 32 * 2 / machine.rate[0] / at;
+  // What an emitter counts itself knows of loads, reductions and remainders.
+  double arithmetic =
+      plan.instructions ? plan.instructions * vector : sumOf(byClass) * plan.visited / at;
+  Traffic seconds;
+  for (unsigned level = 0; level < traffic.size(); ++level)
+    seconds[level] = traffic[level] / machine.bandwidth(level, used);
+  double memory = *llvm::max_element(seconds);
+  double shorter = std::min(arithmetic, memory), longer = std::max(arithmetic, memory);
+  // Memory is several times as far away as the third level.
+  constexpr double kFarther = 4;
+  double lines = kernel.gatheredBytes / kLine *
+                 (missed(resident, machine.levels[1].bytes) +
+                  kFarther * missed(resident, machine.levels[2].bytes));
+  parts = {longer + (1 - kOverlap) * shorter,
+           machine.launchSeconds(used),
+           kernel.buffers * kBuffer,
+           byClass[2] / at,
+           plan.starts * kStart * vector,
+           plan.strided * vector,
+           lines * kTableLine / at,
+           seconds[1],
+           seconds[2],
+           seconds[3],
+           tasks * kTask / at,
+           arithmetic};
+}
+
+MachineOracle::Parts MachineOracle::parts(const KernelFeatures &kernel, double resident,
+                                          unsigned threads) const {
+  return Estimate(kernel, machine, rounded(resident), threads).parts;
+}
+
+KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double touched, unsigned threads,
+                                   std::vector<double> *inputs) const {
+  double resident = rounded(touched);
+  constexpr double kTiny = 1e-9;
+  static const std::vector<double> roofline{1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  Estimate estimate(kernel, machine, resident, threads);
+  auto known = machine.shares.find(kernel.emitter);
+  const std::vector<double> &shares = known == machine.shares.end() ? roofline : known->second;
   KernelCost cost;
   cost.flops = 0;
   for (const OpCount &count : kernel.counts)
     cost.flops += count.count;
   cost.bytes = kernel.work.bytes;
-  cost.traffic = trafficOf(kernel, machine, residency(machine, resident, threads), threads);
-
-  double tasks = std::max(plan.tasks, 1.0), used = std::min<double>(threads, tasks);
-  auto byClass = secondsByClass(kernel.work, machine, plan.padding);
-  double arithmetic = sumOf(byClass) * plan.visited, memory = 0;
-  // What an emitter counts itself knows of loads, reductions and scalar code.
-  if (plan.instructions)
-    arithmetic = plan.instructions * machine.vectorBits / 32 * 2 / machine.rate[0];
-  double idle = tasks / (used * std::ceil(tasks / used)); // the last round may not be full
-  for (unsigned level = 0; level < cost.traffic.size(); ++level)
-    memory = std::max(memory, cost.traffic[level] / machine.bandwidth(level, used));
-  double parallel = arithmetic / (used * idle);
-  double shorter = std::min(parallel, memory), longer = std::max(parallel, memory);
-  cost.seconds = longer + (1 - machine.overlap) * shorter + machine.launchSeconds(used);
+  cost.traffic = estimate.traffic;
+  cost.seconds = kTiny;
+  for (auto [share, part] : llvm::zip(shares, estimate.parts))
+    cost.seconds += share * part;
   cost.sigma = 0.5;
   if (!inputs)
     return cost;
-  constexpr double kTiny = 1e-9;
-  double all = sumOf(byClass) + kTiny;
-  *inputs = {std::log2(parallel + kTiny),
-             std::log2(memory + kTiny),
+  const KernelPlan &plan = kernel.plan;
+  double all = sumOf(estimate.byClass) + kTiny;
+  *inputs = {std::log2(cost.seconds),
              std::log2(1 + cost.flops / (1 + cost.bytes)),
-             std::log2(tasks),
-             byClass[2] / all,
-             (byClass[1] + byClass[3]) / all,
+             std::log2(estimate.tasks),
+             estimate.byClass[2] / all,
              std::log2(1 + plan.copied / (1 + cost.bytes)),
              plan.rows ? 1 / plan.rows : 0,
-             std::min(1.0, kernel.stridedBytes / (1 + cost.bytes)),
-             used,
+             std::min(1.0, kernel.gatheredBytes / (1 + cost.bytes)),
+             std::log2(1 + resident),
+             static_cast<double>(estimate.used),
              static_cast<double>(threads)};
+  for (auto [share, part] : llvm::zip(shares, estimate.parts))
+    inputs->push_back(share * part / cost.seconds);
   return cost;
 }
 

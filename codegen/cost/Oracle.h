@@ -55,6 +55,11 @@ public:
   KernelCost price(const WorkSum &work, unsigned threads) const override;
   KernelCost price(const KernelFeatures &kernel, double resident, unsigned threads) const override;
 
+  /// Seconds, each at the rates of the machine: the longer of arithmetic and traffic with a part of
+  /// the shorter; the start of the kernel; its buffers; functions; loops begun; elements moved one
+  /// by one; lines of tables waited for; traffic of L2, L3 and DRAM; tasks handed out; arithmetic.
+  using Parts = std::array<double, kTimeParts>;
+  Parts parts(const KernelFeatures &kernel, double resident, unsigned threads) const;
   /// Without the residual, whose inputs are given.
   KernelCost analytic(const KernelFeatures &kernel, double resident, unsigned threads,
                       std::vector<double> *inputs = nullptr) const;

@@ -7,14 +7,12 @@
 #ifndef ATTUNE_CODEGEN_COST_RESIDENCY_H
 #define ATTUNE_CODEGEN_COST_RESIDENCY_H
 
-#include "attune/codegen/cost/Machine.h"
-
 namespace attune::codegen {
 
-constexpr unsigned kResidencies = 4;
+constexpr unsigned kResidencies = 96;
 
-/// Which of the levels between the cores and memory hold so many bytes; below kResidencies.
-unsigned residency(const Machine &machine, double resident, unsigned threads);
+/// A class of byte counts that are nearly the same to the caches; below kResidencies.
+unsigned residency(double resident);
 
 } // namespace attune::codegen
 #endif

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
 
 namespace attune::codegen {
 
 /// Measurements below which a fit is not tried.
-static constexpr size_t kForConstant = 3, kForInputs = 12, kForProducts = 30;
+static constexpr size_t kForConstant = 3, kForInputs = 12, kForProducts = 30, kForTrees = 300;
 
 std::vector<double> solveRidge(std::vector<double> a, std::vector<double> b, double lambda) {
   size_t n = b.size();
@@ -72,21 +72,76 @@ std::vector<double> Residual::terms(llvm::ArrayRef<double> inputs) const {
   return terms;
 }
 
-double Residual::value(llvm::ArrayRef<double> inputs) const {
-  if (order > 0 && inputs.size() != mean.size())
-    return weights.front();
+double Residual::smooth(llvm::ArrayRef<double> inputs) const {
   double sum = 0;
   for (auto [weight, term] : llvm::zip(weights, terms(inputs)))
     sum += weight * term;
   return sum;
 }
 
-void Residual::solve(llvm::ArrayRef<Sample> samples, double lambda) {
-  if (order == 0) {
-    weights = {median(samples)};
-    return;
+/// The bins that the inputs fall into.
+BoostedTree::Row Residual::row(llvm::ArrayRef<double> inputs) const {
+  BoostedTree::Row row;
+  for (auto [input, of] : llvm::zip(inputs, edges))
+    row.push_back(std::upper_bound(of.begin(), of.end(), input) - of.begin());
+  return row;
+}
+
+double Residual::value(llvm::ArrayRef<double> inputs) const {
+  if (order > 0 && inputs.size() != mean.size())
+    return weights.front();
+  double sum = smooth(inputs);
+  if (!trees.empty() && inputs.size() == edges.size()) {
+    BoostedTree::Row bins = row(inputs);
+    for (const BoostedTree &tree : trees)
+      sum += tree.value(bins);
   }
+  return range.size() == 2 ? std::clamp(sum, range[0], range[1]) : sum;
+}
+
+void Residual::findEdges(llvm::ArrayRef<Sample> samples) {
+  constexpr size_t kBins = 24;
+  edges.assign(samples.front().inputs.size(), {});
+  for (auto [i, of] : llvm::enumerate(edges)) {
+    std::vector<double> values;
+    for (const Sample &sample : samples)
+      values.push_back(sample.inputs[i]);
+    llvm::sort(values);
+    for (size_t bin = 1; bin < kBins; ++bin)
+      of.push_back(values[bin * values.size() / kBins]);
+    of.erase(std::unique(of.begin(), of.end()), of.end());
+  }
+}
+
+/// `grown` is called after every tree.
+void Residual::growTrees(llvm::ArrayRef<Sample> samples, unsigned count,
+                         llvm::function_ref<void()> grown) {
+  constexpr double kRate = 0.1;
+  constexpr unsigned kLeastRows = 6;
+  std::vector<BoostedTree::Row> rows;
+  std::vector<double> left, weight, gradient(samples.size());
+  for (const Sample &sample : samples) {
+    rows.push_back(row(sample.inputs));
+    left.push_back(sample.value - smooth(sample.inputs));
+    weight.push_back(sample.weight);
+  }
+  trees.clear();
+  while (trees.size() < count) {
+    for (size_t i = 0; i < samples.size(); ++i)
+      gradient[i] = left[i] * weight[i];
+    trees.push_back(BoostedTree::grow(rows, gradient, weight, kRate, kLeastRows));
+    for (size_t i = 0; i < samples.size(); ++i)
+      left[i] -= trees.back().value(rows[i]);
+    grown();
+  }
+}
+
+/// Makes the inputs comparable.
+void Residual::standardise(llvm::ArrayRef<Sample> samples) {
   size_t count = samples.front().inputs.size();
+  range = {INFINITY, -INFINITY};
+  for (const Sample &sample : samples)
+    range = {std::min(range[0], sample.value), std::max(range[1], sample.value)};
   least.assign(count, INFINITY), most.assign(count, -INFINITY);
   mean.assign(count, 0), scale.assign(count, 0);
   for (const Sample &sample : samples)
@@ -100,57 +155,113 @@ void Residual::solve(llvm::ArrayRef<Sample> samples, double lambda) {
       scale[i] += std::pow(sample.inputs[i] - mean[i], 2) / samples.size();
   for (double &x : scale)
     x = x > 1e-12 ? std::sqrt(x) : 1;
+}
+
+Residual::Normal &Residual::Normal::operator-=(const Normal &part) {
+  for (auto [x, y] : llvm::zip(a, part.a))
+    x -= y;
+  for (auto [x, y] : llvm::zip(b, part.b))
+    x -= y;
+  return *this;
+}
+
+Residual::Normal Residual::normalOf(llvm::ArrayRef<Sample> samples) const {
   size_t size = terms(samples.front().inputs).size();
-  std::vector<double> a(size * size), b(size);
+  Normal normal(size);
   for (const Sample &sample : samples) {
     std::vector<double> row = terms(sample.inputs);
     for (size_t i = 0; i < size; ++i) {
-      b[i] += sample.weight * row[i] * sample.value;
+      double weighted = sample.weight * row[i];
+      normal.b[i] += weighted * sample.value;
       for (size_t j = 0; j < size; ++j)
-        a[i * size + j] += sample.weight * row[i] * row[j];
+        normal.a[i * size + j] += weighted * row[j];
     }
   }
-  weights = solveRidge(std::move(a), std::move(b), lambda);
+  return normal;
 }
 
 Residual Residual::fit(llvm::ArrayRef<Sample> samples) {
   Residual best;
   if (samples.size() < kForConstant)
     return best;
-  std::set<unsigned> groups;
+  std::map<unsigned, std::vector<Sample>> groups, others; // what is left out, what is left
   double weight = 0;
   for (const Sample &sample : samples) {
-    groups.insert(sample.group);
+    groups[sample.group].push_back(sample);
     weight += sample.weight;
   }
-  double bestError = INFINITY;
-  auto consider = [&](unsigned order, double lambda) {
+  for (auto &[group, own] : groups)
+    for (const Sample &sample : samples)
+      if (sample.group != group || groups.size() == 1)
+        others[group].push_back(sample);
+  auto errorOf = [](const Residual &residual, llvm::ArrayRef<Sample> own) {
+    double error = 0;
+    for (const Sample &sample : own)
+      error += sample.weight * std::pow(residual.value(sample.inputs) - sample.value, 2);
+    return error;
+  };
+  double bestError = 0, bestLambda = 0;
+  for (auto &[group, own] : groups) {
+    best.weights = {median(others[group])};
+    bestError += errorOf(best, own);
+  }
+  best.weights = {median(samples)};
+
+  for (unsigned order : {1u, 2u}) {
+    if (samples.size() < (order == 1 ? kForInputs : kForProducts))
+      break;
     Residual candidate;
     candidate.order = order;
-    double error = 0;
-    for (unsigned group : groups) {
-      std::vector<Sample> others;
-      llvm::copy_if(samples, std::back_inserter(others),
-                    [&](const Sample &s) { return s.group != group || groups.size() == 1; });
-      candidate.solve(others, lambda);
-      for (const Sample &sample : samples)
-        if (sample.group == group)
-          error += sample.weight * std::pow(candidate.value(sample.inputs) - sample.value, 2);
+    candidate.standardise(samples);
+    Normal all = candidate.normalOf(samples);
+    std::map<unsigned, Normal> without;
+    for (auto &[group, own] : groups) {
+      Normal &rest = without.try_emplace(group, all).first->second;
+      if (groups.size() > 1)
+        rest -= candidate.normalOf(own);
     }
-    if (error >= bestError)
-      return;
-    bestError = error;
-    candidate.solve(samples, lambda);
-    candidate.deviation = std::max(0.03, std::sqrt(error / weight));
-    best = candidate;
-  };
-  consider(0, 0);
-  for (double lambda : {0.1, 1.0, 10.0, 100.0, 1000.0}) {
-    if (samples.size() >= kForInputs)
-      consider(1, lambda);
-    if (samples.size() >= kForProducts)
-      consider(2, lambda);
+    for (double lambda : {1.0, 10.0, 100.0, 1000.0}) {
+      double error = 0;
+      for (auto &[group, own] : groups) {
+        const Normal &rest = without.at(group);
+        candidate.weights = solveRidge(rest.a, rest.b, lambda);
+        error += errorOf(candidate, own);
+      }
+      if (error >= bestError)
+        continue;
+      bestError = error;
+      bestLambda = lambda;
+      candidate.weights = solveRidge(all.a, all.b, lambda);
+      best = candidate;
+    }
   }
+
+  if (samples.size() >= kForTrees) {
+    constexpr unsigned kMost = 150, kStep = 10;
+    std::vector<double> errors(kMost / kStep, 0);
+    for (auto &[group, own] : groups) {
+      Residual candidate = best;
+      llvm::ArrayRef<Sample> rest = others[group];
+      if (best.order == 0) {
+        candidate.weights = {median(rest)};
+      } else {
+        Normal normal = candidate.normalOf(rest);
+        candidate.weights = solveRidge(std::move(normal.a), std::move(normal.b), bestLambda);
+      }
+      candidate.findEdges(samples);
+      candidate.growTrees(rest, kMost, [&] {
+        if (candidate.trees.size() % kStep == 0)
+          errors[candidate.trees.size() / kStep - 1] += errorOf(candidate, own);
+      });
+    }
+    auto least = llvm::min_element(errors);
+    if (*least < bestError) {
+      bestError = *least;
+      best.findEdges(samples);
+      best.growTrees(samples, (least - errors.begin() + 1) * kStep);
+    }
+  }
+  best.deviation = std::max(0.03, std::sqrt(bestError / weight));
   return best;
 }
 
@@ -164,10 +275,42 @@ static json::Array numbers(llvm::ArrayRef<double> values) {
 }
 
 json::Value Residual::toJson() const {
-  return json::Object{{"order", order},          {"weights", numbers(weights)},
+  json::Object object{{"order", order},          {"weights", numbers(weights)},
                       {"least", numbers(least)}, {"most", numbers(most)},
                       {"mean", numbers(mean)},   {"scale", numbers(scale)},
                       {"deviation", deviation}};
+  if (!range.empty())
+    object["range"] = numbers(range);
+  if (trees.empty())
+    return object;
+  json::Array bins, list;
+  for (const std::vector<double> &of : edges)
+    bins.push_back(numbers(of));
+  for (const BoostedTree &tree : trees)
+    list.push_back(json::Object{{"feature", json::Array(tree.feature)},
+                                {"threshold", json::Array(tree.threshold)},
+                                {"leaf", numbers(tree.leaf)}});
+  object["edges"] = std::move(bins);
+  object["trees"] = std::move(list);
+  return object;
+}
+
+static bool fromJson(const json::Value &value, BoostedTree &tree, json::Path path) {
+  json::ObjectMapper map(value, path);
+  std::vector<int64_t> feature, threshold;
+  std::vector<double> leaf;
+  if (!map || !map.map("feature", feature) || !map.map("threshold", threshold) ||
+      !map.map("leaf", leaf))
+    return false;
+  if (feature.size() != tree.feature.size() || threshold.size() != tree.threshold.size() ||
+      leaf.size() != tree.leaf.size()) {
+    path.report("a tree of another size");
+    return false;
+  }
+  llvm::copy(feature, tree.feature.begin());
+  llvm::copy(threshold, tree.threshold.begin());
+  llvm::copy(leaf, tree.leaf.begin());
+  return true;
 }
 
 llvm::Expected<Residual> Residual::fromJson(const json::Value &value) {
@@ -177,12 +320,27 @@ llvm::Expected<Residual> Residual::fromJson(const json::Value &value) {
   if (!map || !map.map("order", residual.order) || !map.map("weights", residual.weights) ||
       !map.map("least", residual.least) || !map.map("most", residual.most) ||
       !map.map("mean", residual.mean) || !map.map("scale", residual.scale) ||
-      !map.map("deviation", residual.deviation))
+      !map.map("deviation", residual.deviation) || !map.mapOptional("range", residual.range) ||
+      !map.mapOptional("edges", residual.edges))
     return root.getError();
+  if (const json::Array *trees = value.getAsObject()->getArray("trees"))
+    for (const json::Value &entry : *trees)
+      if (!codegen::fromJson(entry, residual.trees.emplace_back(), root))
+        return root.getError();
   size_t n = residual.mean.size(), products = residual.order == 2 ? n * (n + 1) / 2 : 0;
-  if (residual.order > 2 || residual.weights.size() != 1 + n + products ||
-      residual.least.size() != n || residual.most.size() != n || residual.scale.size() != n ||
-      (residual.order == 0) != (n == 0) || llvm::is_contained(residual.scale, 0.0))
+  bool consistent = residual.order <= 2 && residual.weights.size() == 1 + n + products &&
+                    residual.least.size() == n && residual.most.size() == n &&
+                    residual.scale.size() == n && (residual.order == 0) == (n == 0) &&
+                    !llvm::is_contained(residual.scale, 0.0);
+  for (const BoostedTree &tree : residual.trees)
+    consistent &= llvm::all_of(tree.feature, [&](int16_t feature) {
+      return feature >= 0 && static_cast<size_t>(feature) < residual.edges.size();
+    });
+  consistent &= residual.range.empty() ||
+                (residual.range.size() == 2 && residual.range[0] <= residual.range[1]);
+  for (const std::vector<double> &of : residual.edges)
+    consistent &= llvm::is_sorted(of);
+  if (!consistent)
     return llvm::createStringError("a residual of inconsistent sizes");
   return residual;
 }

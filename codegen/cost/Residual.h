@@ -2,7 +2,8 @@
 //
 // log(measured / analytic) of the kernels of one emitter as a function of a few numbers: a constant
 // where there are few measurements, then a ridge regression on the numbers, then on their products
-// as well; by leave-one-group-out, each only if it predicts better than the one before.
+// as well, then boosted trees on what these leave; by leave-one-group-out, each only if it predicts
+// better than the one before.
 //
 //   Residual residual = Residual::fit(samples);
 //   double seconds = analytic * std::exp(residual.value(inputs));
@@ -11,7 +12,9 @@
 #ifndef ATTUNE_CODEGEN_COST_RESIDUAL_H
 #define ATTUNE_CODEGEN_COST_RESIDUAL_H
 
+#include "attune/support/BoostedTree.h"
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/JSON.h"
 
@@ -35,7 +38,7 @@ public:
       : weights{constant}, deviation(deviation) {}
   static Residual fit(llvm::ArrayRef<Sample> samples);
 
-  /// Inputs beyond what was measured count as the nearest that was.
+  /// Inputs and values beyond what was measured count as the nearest that was.
   double value(llvm::ArrayRef<double> inputs) const;
   /// Standard deviation of `value`, where what is asked for was not measured itself.
   double sigma() const { return deviation; }
@@ -44,11 +47,26 @@ public:
   static llvm::Expected<Residual> fromJson(const llvm::json::Value &json);
 
 private:
+  /// Sums of products of terms, and of terms and values: what a regression needs of samples.
+  struct Normal {
+    std::vector<double> a, b;
+    Normal(size_t size) : a(size * size), b(size) {}
+    Normal &operator-=(const Normal &part);
+  };
   std::vector<double> terms(llvm::ArrayRef<double> inputs) const;
-  void solve(llvm::ArrayRef<Sample> samples, double lambda);
+  double smooth(llvm::ArrayRef<double> inputs) const;
+  BoostedTree::Row row(llvm::ArrayRef<double> inputs) const;
+  void standardise(llvm::ArrayRef<Sample> samples);
+  Normal normalOf(llvm::ArrayRef<Sample> samples) const;
+  void findEdges(llvm::ArrayRef<Sample> samples);
+  void growTrees(
+      llvm::ArrayRef<Sample> samples, unsigned count, llvm::function_ref<void()> grown = [] {});
 
   unsigned order = 0; ///< 0: a constant, 1: the inputs, 2: also their products
   std::vector<double> weights, least, most, mean, scale;
+  std::vector<double> range;              ///< least and largest value that was measured
+  std::vector<std::vector<double>> edges; ///< of the bins of every input
+  std::vector<BoostedTree> trees;
   double deviation;
 };
 

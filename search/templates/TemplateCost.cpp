@@ -82,7 +82,7 @@ const TemplateCost::Price &TemplateCost::priceOf(Block &block, unsigned number,
                                                  double resident) const {
   unsigned count = threads[number];
   Price &price = block.prices[number * codegen::kResidencies +
-                              codegen::residency(oracle.machine, resident, count)];
+                              codegen::residency(resident)];
   if (std::exchange(price.known, true))
     return price;
   for (auto [kernel, emitter] : llvm::zip_equal(block.kernels, block.emitters)) {

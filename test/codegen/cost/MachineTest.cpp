@@ -73,6 +73,9 @@ TEST(Machine, DamagedFilesAreRefused) {
   llvm::json::Object newer = json;
   newer["format"] = 99;
   EXPECT_NE(errorOf(text(std::move(newer))).find("format 99"), std::string::npos);
+  llvm::json::Object few = json;
+  few["shares"] = llvm::json::Object{{"gemm", llvm::json::Array{1.0}}};
+  EXPECT_NE(errorOf(text(std::move(few))).find("shares of `gemm`"), std::string::npos);
   llvm::json::Object slow = json;
   slow["launch_seconds"] = llvm::json::Array{0.0};
   EXPECT_NE(errorOf(text(std::move(slow))), "");
@@ -100,6 +103,28 @@ TEST(Oracle, TrafficFollowsTheCaches) {
   EXPECT_EQ(oracle.price(kernel, 8e6, 1).traffic[3], 0);
   EXPECT_EQ(oracle.price(kernel, 1e9, 1).traffic[3], kernel.weightBytes);
   EXPECT_GT(oracle.price(kernel, 1e9, 1).traffic[0], oracle.price(kernel, 1e9, 1).traffic[1]);
+}
+
+TEST(Oracle, CachesLoseTheirContentsGradually) {
+  MachineOracle oracle(Machine::typical(target()));
+  KernelFeatures kernel = product(1, 128, 128);
+  double half = oracle.price(kernel, 1e6, 1).traffic[2], before = -1;
+  EXPECT_GT(half, 0);
+  for (double resident = 1e5; resident < 1e8; resident *= 1.3) {
+    double now = oracle.price(kernel, resident, 1).traffic[2];
+    EXPECT_GE(now, before);
+    before = now;
+  }
+  EXPECT_EQ(before, kernel.weightBytes);
+}
+
+TEST(Oracle, RowsOfATableWaitForTheirLines) {
+  Machine machine = Machine::typical(target());
+  KernelFeatures kernel;
+  kernel.emitter = "rowwise";
+  kernel.work.bytes = kernel.gatheredBytes = kernel.weightBytes = 1e5;
+  double cached = MachineOracle(machine).price(kernel, 1e5, 1).seconds;
+  EXPECT_GT(MachineOracle(machine).price(kernel, 8e6, 1).seconds, 2 * cached);
 }
 
 TEST(Oracle, ThreadsHelpWhereThereAreTasks) {

@@ -47,6 +47,23 @@ TEST(Residual, BeyondTheMeasurementsTheNearestCounts) {
   EXPECT_TRUE(std::isfinite(plane.value({-1e30, 1e30})));
 }
 
+TEST(Residual, TreesFindStepsWhereThereAreManyMeasurements) {
+  // What a kernel takes jumps where another path of it begins.
+  auto jump = [](int i, int j) { return (i >= 7) != (j >= 11) ? 0.5 : 0.0; };
+  Residual many = Residual::fit(grid(18, jump)), few = Residual::fit(grid(17, jump));
+  for (auto [i, j] : {std::pair{3, 4}, {3, 14}, {12, 4}, {12, 14}})
+    EXPECT_NEAR(many.value({double(i), double(j)}), jump(i, j), 0.06);
+  EXPECT_LT(many.sigma(), 0.5 * few.sigma());
+  auto read = Residual::fromJson(many.toJson());
+  ASSERT_TRUE(bool(read));
+  EXPECT_EQ(read->value({3.0, 14.0}), many.value({3.0, 14.0}));
+  llvm::json::Object broken = *many.toJson().getAsObject();
+  broken["edges"] = llvm::json::Array();
+  auto refused = Residual::fromJson(std::move(broken));
+  EXPECT_FALSE(bool(refused));
+  llvm::consumeError(refused.takeError());
+}
+
 TEST(Residual, SurvivesItsFile) {
   Residual fitted = Residual::fit(grid(8, [](int i, int j) { return 0.02 * i * j + 0.1; }));
   auto read = Residual::fromJson(fitted.toJson());
