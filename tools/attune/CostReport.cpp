@@ -1,4 +1,5 @@
 #include "attune/tools/attune/CostReport.h"
+#include "attune/codegen/cost/Points.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -54,6 +55,7 @@ json::Object CostReport::callJson(const ModelCost::Call &call,
                       {"bytes", call.cost.bytes},
                       {"weight_bytes", call.features.weightBytes},
                       {"tasks", call.features.plan.tasks},
+                      {"features", codegen::toJson(call.features)},
                       {"energy_mj", energy.total() * 1e3},
                       {"energy_split_mj", splitOf(energy)}};
 }
@@ -86,6 +88,7 @@ json::Value CostReport::toJson() const {
                       {"flops", cost.flops},
                       {"bytes", cost.bytes},
                       {"stored_bytes", cost.storedBytes},
+                      {"resident_bytes", cost.resident},
                       {"streamed_bytes", cost.bytes},
                       {"arena_bytes", cost.arenaBytes},
                       {"threads", cost.threads},

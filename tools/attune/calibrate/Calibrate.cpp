@@ -12,7 +12,7 @@
 #include "llvm/Support/Threading.h"
 
 #include <chrono>
-#include <cmath>
+#include <set>
 
 namespace attune::tools {
 namespace {
@@ -27,6 +27,9 @@ public:
     machine.threads = threads;
     machine.version = codegen::compilerVersion();
   }
+  /// What another calibration measured.
+  explicit Calibration(codegen::Points points)
+      : points(std::move(points)), budget(0), terminal(false) {}
 
   llvm::Error run() {
     probeMemory();
@@ -36,16 +39,19 @@ public:
       return error;
     if (llvm::Error error = measureKernels())
       return error;
-    fit();
     progress("");
     return llvm::Error::success();
   }
+  /// What the points say of the machine.
+  Machine fitted() const {
+    Machine result = machine;
+    codegen::fitResiduals(result, points.kernels);
+    return result;
+  }
+  void print(const Machine &fitted, llvm::raw_ostream &os) const;
 
-  void print(llvm::raw_ostream &os) const;
-  /// Every kernel that was measured, and what it is predicted to take now.
-  llvm::json::Value measurements() const;
-
-  Machine machine;
+  codegen::Points points;
+  Machine &machine = points.machine;
 
 private:
   double elapsed() const {
@@ -60,14 +66,13 @@ private:
   llvm::Error measureRates();
   llvm::Error measureLaunch();
   llvm::Error measureKernels();
-  void fit();
+  llvm::Error measure(llvm::ArrayRef<Network> networks, Reference &reference, unsigned least);
 
   const double budget;
   const bool terminal;
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-  std::vector<MeasuredKernel> kernels;
-  std::vector<std::string> names; ///< of the networks measured
-  unsigned measured = 0, drifted = 0;
+  std::vector<SweptKernel> swept;
+  unsigned disturbed = 0; ///< kernels that were not measured undisturbed
 };
 
 void Calibration::probeMemory() {
@@ -83,7 +88,9 @@ void Calibration::probeMemory() {
       int64_t bytes = memory      ? std::max<int64_t>(64 << 20, 4 * sizes.back()) / threads
                       : level < 2 ? sizes[level] / 2
                                   : 2 * sizes[1];
-      entry.bandwidth.push_back(readBandwidth(bytes, threads));
+      // Threads that are disturbed are not slower together than one alone.
+      double least = entry.bandwidth.empty() ? 0 : entry.bandwidth.back();
+      entry.bandwidth.push_back(std::max(least, readBandwidth(bytes, threads)));
     }
   }
 }
@@ -95,7 +102,7 @@ llvm::Expected<double> secondsOf(const Network &network, unsigned threads,
   if (!list)
     return list.takeError();
   double sum = 0;
-  for (const MeasuredKernel &kernel : *list) {
+  for (const auto &[kernel, reference] : *list) {
     sum += kernel.seconds;
     if (work)
       work->add(kernel.features.work);
@@ -151,7 +158,7 @@ llvm::Error Calibration::measureLaunch() {
   if (!alone)
     return alone.takeError();
   for (unsigned threads = 2; threads <= machine.threads; ++threads) {
-    constexpr unsigned kAttempts = 3; // what else runs only adds
+    constexpr unsigned kAttempts = 8; // what else runs only adds
     double least = INFINITY;
     for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
       auto shared = secondsOf(products(kTimes, 48, 128), threads);
@@ -164,75 +171,66 @@ llvm::Error Calibration::measureLaunch() {
   return llvm::Error::success();
 }
 
-llvm::Error Calibration::measureKernels() {
-  constexpr double kDrift = 0.95, kReserve = 8; // seconds of one network
-  std::vector<Network> networks = calibrationNetworks();
+/// As many of the networks as there is time for, at least some.
+llvm::Error Calibration::measure(llvm::ArrayRef<Network> networks, Reference &reference,
+                                 unsigned least) {
+  constexpr double kReserve = 6; // seconds of one network, and of the fit
   SweepOptions options;
   options.threads.clear();
   for (unsigned threads = 1; threads <= machine.threads; threads *= 2)
     options.threads.push_back(threads);
-  double reference = 0;
-  options.steady = [&] {
-    double now = measureFmaPeak(machine.threads);
-    reference = std::max(reference, now);
-    bool steady = now >= kDrift * reference;
-    drifted += !steady;
-    return steady;
-  };
-  for (const Network &network : networks) {
-    if (elapsed() > budget - kReserve && measured >= 3)
+  options.reference = &reference;
+  for (auto [number, network] : llvm::enumerate(networks)) {
+    if (elapsed() > budget - kReserve && number >= least)
       break;
-    progress(llvm::formatv("kernels {0}/{1}: {2}", measured + 1, networks.size(), network.name));
-    options.group = measured++;
-    names.push_back(network.name);
+    progress(llvm::formatv("kernels {0}/{1}: {2}", number + 1, networks.size(), network.name));
     auto list = sweep(network, options);
     if (!list)
       return list.takeError();
-    kernels.insert(kernels.end(), list->begin(), list->end());
+    llvm::append_range(swept, *list);
   }
   return llvm::Error::success();
 }
 
-void Calibration::fit() {
-  auto samplesAt = [&](double overlap) {
-    machine.overlap = overlap;
-    codegen::MachineOracle oracle(machine);
-    std::map<std::string, std::vector<codegen::Residual::Sample>> samples;
-    for (const MeasuredKernel &kernel : kernels) {
-      codegen::Residual::Sample sample;
-      codegen::KernelCost cost =
-          oracle.analytic(kernel.features, kernel.resident, kernel.threads, &sample.inputs);
-      sample.value = std::log(std::max(kernel.seconds, 1e-9) / cost.seconds);
-      sample.group = kernel.group;
-      // A clock of some tens of nanoseconds says little of the shortest ones.
-      sample.weight = kernel.seconds / (kernel.seconds + 2e-6);
-      samples[kernel.features.emitter].push_back(std::move(sample));
-    }
-    return samples;
+llvm::Error Calibration::measureKernels() {
+  std::vector<unsigned> counts;
+  for (unsigned threads = 1; threads <= machine.threads; threads *= 2)
+    counts.push_back(threads);
+  auto reference = Reference::open(counts);
+  if (!reference)
+    return reference.takeError();
+  std::vector<Network> networks = calibrationNetworks();
+  constexpr unsigned kLeast = 3;
+  if (llvm::Error error = measure(networks, *reference, kLeast))
+    return error;
+  // What was measured while the machine was slower is measured again in the time that is left.
+  auto isSteady = [&](const SweptKernel &one) {
+    return reference->isSteady(one.kernel.threads, one.reference);
   };
-  // The overlap under which constants explain most.
-  double best = INFINITY, chosen = machine.overlap;
-  for (double overlap : {0.5, 0.6, 0.7, 0.8, 0.9, 1.0}) {
-    double error = 0;
-    for (const auto &[emitter, samples] : samplesAt(overlap)) {
-      std::vector<double> values;
-      for (const codegen::Residual::Sample &sample : samples)
-        values.push_back(sample.value);
-      double middle = medianOf(values);
-      for (double value : values)
-        error += std::abs(value - middle);
-    }
-    if (error < best) {
-      best = error;
-      chosen = overlap;
-    }
+  llvm::erase_if(networks, [&](const Network &network) {
+    return llvm::all_of(swept, [&](const SweptKernel &one) {
+      return !llvm::StringRef(one.kernel.network).starts_with(network.name) || isSteady(one);
+    });
+  });
+  if (llvm::Error error = measure(networks, *reference, 0))
+    return error;
+  // Of every kernel the measurement that was disturbed least.
+  std::map<std::tuple<std::string, std::string, int64_t, unsigned>, SweptKernel *> best;
+  for (SweptKernel &one : swept) {
+    const MeasuredKernel &kernel = one.kernel;
+    SweptKernel *&known = best[{kernel.network, kernel.sizes, kernel.call, kernel.threads}];
+    if (!known || one.reference < known->reference)
+      known = &one;
   }
-  for (const auto &[emitter, samples] : samplesAt(chosen))
-    if (samples.size() >= 3)
-      machine.residuals.insert_or_assign(emitter, codegen::Residual::fit(samples));
+  for (auto &[key, one] : best)
+    if (isSteady(*one))
+      points.kernels.push_back(std::move(one->kernel));
+    else
+      ++disturbed;
+  return llvm::Error::success();
 }
 
-void Calibration::print(llvm::raw_ostream &os) const {
+void Calibration::print(const Machine &fitted, llvm::raw_ostream &os) const {
   os << machine.cpu << ", vectors of " << machine.vectorBits << " bits, " << machine.threads
      << " threads\n";
   const char *names[] = {"multiply-add", "add", "function", "multiply", "shift", "distance"};
@@ -248,70 +246,39 @@ void Calibration::print(llvm::raw_ostream &os) const {
   for (double seconds : machine.launch)
     os << llvm::format("%8.2f", seconds * 1e6);
   os << " us by threads\n";
-  std::map<std::string, unsigned> points;
-  for (const MeasuredKernel &kernel : kernels)
-    ++points[kernel.features.emitter];
-  for (const auto &[emitter, residual] : machine.residuals) {
-    if (!points.count(emitter))
+  std::map<std::string, unsigned> counts;
+  std::set<std::string> networks;
+  for (const MeasuredKernel &kernel : points.kernels) {
+    ++counts[kernel.features.emitter];
+    networks.insert(kernel.network);
+  }
+  for (const auto &[emitter, residual] : fitted.residuals) {
+    if (!counts.count(emitter))
       continue; // as on a typical machine
     os << "  " << llvm::left_justify(emitter, 18)
-       << llvm::format("%4u measurements, standard deviation of others %.0f %%\n", points[emitter],
+       << llvm::format("%4u measurements, standard deviation of others %.0f %%\n", counts[emitter],
                        residual.sigma() * 100);
   }
-  os << measured << " networks in " << llvm::format("%.0f s", elapsed());
-  if (drifted)
-    os << "; the machine was slower than before " << drifted << " times: close other programs and "
-       << "calibrate again";
+  os << networks.size() << " networks";
+  if (budget)
+    os << " in " << llvm::format("%.0f s", elapsed());
+  if (disturbed)
+    os << "; " << disturbed << " kernels were measured only while the machine was slower than it "
+       << "can be, and do not count: close other programs and calibrate again";
   os << "\n";
-}
-
-llvm::json::Value Calibration::measurements() const {
-  using llvm::json::Object;
-  codegen::MachineOracle oracle(machine);
-  llvm::json::Array list;
-  for (const MeasuredKernel &kernel : kernels) {
-    const codegen::KernelFeatures &f = kernel.features;
-    std::vector<double> inputs;
-    codegen::KernelCost analytic = oracle.analytic(f, kernel.resident, kernel.threads, &inputs);
-    llvm::json::Array numbers;
-    for (double input : inputs)
-      numbers.push_back(input);
-    list.push_back(
-        Object{{"network", names[kernel.group]},
-               {"emitter", f.emitter},
-               {"form", f.form},
-               {"threads", kernel.threads},
-               {"measured_us", kernel.seconds * 1e6},
-               {"analytic_us", analytic.seconds * 1e6},
-               {"predicted_us", oracle.price(f, kernel.resident, kernel.threads).seconds * 1e6},
-               {"flops", analytic.flops},
-               {"bytes", analytic.bytes},
-               {"weight_bytes", f.weightBytes},
-               {"resident_bytes", kernel.resident},
-               {"tasks", f.plan.tasks},
-               {"padding", f.plan.padding},
-               {"visited", f.plan.visited},
-               {"copied_bytes", f.plan.copied},
-               {"fma", f.work.fma},
-               {"arithmetic", f.work.arithmetic},
-               {"multiply", f.work.multiply},
-               {"transcendental", f.work.transcendental},
-               {"inputs", std::move(numbers)}});
-  }
-  return list;
 }
 
 } // namespace
 
 int calibrateCommand(Args args) {
-  std::string output, measurements;
+  std::string output, keep, given;
   int64_t seconds = 60, threads = llvm::hardware_concurrency().compute_thread_count();
   std::vector<std::string> positional;
   Options parser("calibrate", "[options]");
   parser.addString("output", "FILE", "where to keep the result (default: the user's cache folder)",
                    output);
-  parser.addString("measurements", "FILE", "also write every kernel that was measured, as JSON",
-                   measurements);
+  parser.addString("points", "FILE", "also write every measurement, as JSON", keep);
+  parser.addString("from-points", "FILE", "measure nothing: use what --points wrote", given);
   parser.addInteger("seconds", "N", "time to take, at most about (default 60)", 1, seconds);
   parser.addInteger("threads", "N", "threads to measure, up to (default: all)", 1, threads);
   if (std::optional<int> code = parser.parse(args, positional))
@@ -327,18 +294,27 @@ int calibrateCommand(Args args) {
     output = Machine::defaultPath(*target);
   if (output.empty())
     return report(llvm::createStringError("there is no home folder: give --output=FILE"));
-  // Decisions of the compiler must not depend on what was measured before.
-  ::setenv("ATTUNE_CALIBRATION", "none", 1);
-  ::setenv("ATTUNE_TUNING", "none", 1);
-  Calibration calibration(*target, threads, seconds);
-  if (llvm::Error error = calibration.run())
-    return report(std::move(error));
-  if (llvm::Error error = codegen::writeJson(output, calibration.machine.toJson()))
-    return report(std::move(error));
-  if (!measurements.empty())
-    if (llvm::Error error = codegen::writeJson(measurements, calibration.measurements()))
+  std::optional<Calibration> calibration;
+  if (given.empty()) {
+    // Decisions of the compiler must not depend on what was measured before.
+    ::setenv("ATTUNE_CALIBRATION", "none", 1);
+    ::setenv("ATTUNE_TUNING", "none", 1);
+    calibration.emplace(*target, threads, seconds);
+    if (llvm::Error error = calibration->run())
       return report(std::move(error));
-  calibration.print(llvm::outs());
+  } else {
+    auto points = codegen::Points::read(given);
+    if (!points)
+      return report(points.takeError());
+    calibration.emplace(std::move(*points));
+  }
+  Machine fitted = calibration->fitted();
+  if (llvm::Error error = codegen::writeJson(output, fitted.toJson()))
+    return report(std::move(error));
+  if (!keep.empty())
+    if (llvm::Error error = codegen::writeJson(keep, calibration->points.toJson()))
+      return report(std::move(error));
+  calibration->print(fitted, llvm::outs());
   llvm::outs() << "kept in " << output << "\n";
   return kOk;
 }

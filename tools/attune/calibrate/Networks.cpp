@@ -7,13 +7,15 @@ namespace {
 using onnx::GraphBuilder;
 
 using Name = std::string;
-const std::vector<int64_t> kLengths{1, 14, 50, 128, 400};
+using Sizes = std::vector<Network::Size>;
+const Sizes kSizes{{1, 1}, {1, 14}, {1, 50}, {1, 128}, {1, 400}, {6, 40}};
 
 /// What blocks of a transformer differ by.
 struct Block {
   int64_t width, heads, inner, layers;
   int64_t keyHeads = 0; ///< 0: as many as heads
   bool causal = false, normFirst = false, rms = false, gated = false;
+  bool tokens = false; ///< the input are words, the output is a few numbers for each text
   std::string activation = "Gelu";
   std::string attention =
       "softmax"; ///< or relu (linear, both directions), or a rule of LinearAttention
@@ -25,7 +27,7 @@ public:
       : g(name, block.attention == "softmax" || block.attention == "relu" ? 23 : 27), b(block) {}
 
   Network build(const std::string &name) {
-    Name x = g.input("x", {int64_t(1), "seq", b.width});
+    Name x = b.tokens ? embedded() : g.input("x", {"batch", "seq", b.width});
     for (int64_t layer = 0; layer < b.layers; ++layer) {
       if (b.normFirst) {
         x = g.op("Add", {x, attend(norm(x))});
@@ -35,13 +37,24 @@ public:
         x = norm(g.op("Add", {feedForward(x), x}));
       }
     }
-    g.output(x, {int64_t(1), "seq", b.width});
-    return {name, g.serialise(), kLengths};
+    if (b.tokens)
+      g.output(linear(g.op("Gather", {x, g.integers({0})}, {{"axis", int64_t(1)}}), b.width, 10),
+               {"batch", int64_t(1), int64_t(10)});
+    else
+      g.output(x, {"batch", "seq", b.width});
+    return {name, g.serialise(), kSizes};
   }
 
 private:
   Name linear(const Name &x, int64_t from, int64_t to) {
     return g.op("Add", {g.op("MatMul", {x, g.weight({from, to})}), g.weight({to})});
+  }
+  Name embedded() {
+    Name ids = g.input("ids", {"batch", "seq"}, /*integers=*/true);
+    Name places = g.input("places", {"batch", "seq"}, /*integers=*/true);
+    Name word = g.op("Gather", {g.weight({Network::kRows, b.width}), ids});
+    Name x = g.op("Add", {word, g.op("Gather", {g.weight({Network::kRows, b.width}), places})});
+    return b.normFirst ? x : norm(x);
   }
   Name norm(const Name &x) {
     Name scale = g.weight({b.width});
@@ -178,9 +191,9 @@ Network maps(const std::string &name, int64_t heads, int64_t length, int64_t dep
 /// Rows of a table, then operators that stay within a row.
 Network rows(const std::string &name, int64_t width) {
   GraphBuilder g(name);
-  const std::vector<GraphBuilder::Dim> shape{int64_t(1), "seq", width};
-  Name ids = g.input("ids", {int64_t(1), "seq"}, /*integers=*/true), x = g.input("x", shape);
-  Name embedded = g.op("Gather", {g.weight({1000, width}), ids});
+  const std::vector<GraphBuilder::Dim> shape{"batch", "seq", width};
+  Name ids = g.input("ids", {"batch", "seq"}, /*integers=*/true), x = g.input("x", shape);
+  Name embedded = g.op("Gather", {g.weight({Network::kRows, width}), ids});
   g.output(g.op("LayerNormalization", {embedded, g.weight({width}), g.weight({width})},
                 {{"axis", int64_t(-1)}}),
            shape);
@@ -188,20 +201,78 @@ Network rows(const std::string &name, int64_t width) {
   g.output(g.op("Mul", {g.op("Gelu", {x}), g.op("Tanh", {x})}), shape);
   g.output(
       g.op("Transpose", {g.op("Add", {x, embedded})}, {{"perm", std::vector<int64_t>{0, 2, 1}}}),
-      {int64_t(1), width, "seq"});
-  return {name, g.serialise(), kLengths};
+      {"batch", width, "seq"});
+  // Norms along the last axis and means along the middle one.
+  Name scaled = g.op("Mul", {x, g.weight({width})});
+  g.output(g.op("RMSNormalization", {scaled, g.weight({width})}, {{"axis", int64_t(-1)}}), shape);
+  g.output(g.op("ReduceMean", {x, g.integers({1})}, {{"keepdims", int64_t(0)}}), {"batch", width});
+  return {name, g.serialise(), kSizes};
 }
 
-/// Attention without projections, as caches and cross attention have it.
-Network scores(const std::string &name, int64_t heads, int64_t depth, bool causal) {
+/// Attention without projections, as caches and cross attention have it: of all positions to each
+/// other, or of a few new ones.
+Network scores(const std::string &name, int64_t heads, int64_t depth, bool causal,
+               int64_t queries = 0) {
   GraphBuilder g(name);
-  const std::vector<GraphBuilder::Dim> shape{int64_t(1), heads, "seq", depth};
-  Name q = g.input("q", shape), k = g.input("k", shape), v = g.input("v", shape);
-  g.output(g.op("Attention", {q, k, v}, {{"is_causal", int64_t(causal)}}), shape);
+  const std::vector<GraphBuilder::Dim> shape{"batch", heads, "seq", depth};
+  std::vector<GraphBuilder::Dim> asked = shape;
+  if (queries)
+    asked[2] = queries;
+  Name q = g.input("q", asked), k = g.input("k", shape), v = g.input("v", shape);
+  g.output(g.op("Attention", {q, k, v}, {{"is_causal", int64_t(causal)}}), asked);
+  if (queries)
+    return {name, g.serialise(), {{1, 20}, {1, 60}, {1, 200}, {1, 700}, {4, 90}, {8, 300}}};
   // Products of two results, as unusual attention has.
   Name kt = g.op("Transpose", {k}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
-  g.output(g.op("MatMul", {q, kt}), {int64_t(1), heads, "seq", "seq"});
-  return {name, g.serialise(), kLengths};
+  g.output(g.op("MatMul", {q, kt}), {"batch", heads, "seq", "seq"});
+  return {name, g.serialise(), kSizes};
+}
+
+/// Heads turned by angles that follow from their positions (rotary embedding), and text with a
+/// first token of its own.
+Network rotations(const std::string &name, int64_t heads, int64_t depth) {
+  GraphBuilder g(name);
+  const int64_t half = depth / 2;
+  Name x = g.input("x", {"batch", "seq", heads * depth});
+  Name places = g.input("places", {"seq", int64_t(1)});
+  Name angles = g.op("MatMul", {places, g.weight({1, half})});
+  angles = g.op("Concat", {angles, angles}, {{"axis", int64_t(-1)}});
+  Name split = g.op("Reshape", {x, g.integers({0, 0, heads, depth})});
+  Name q = g.op("Transpose", {split}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  auto part = [&](int64_t first, int64_t last) {
+    return g.op("Slice", {q, g.integers({first}), g.integers({last}), g.integers({-1})});
+  };
+  Name turned =
+      g.op("Concat", {g.op("Neg", {part(half, depth)}), part(0, half)}, {{"axis", int64_t(-1)}});
+  g.output(g.op("Add", {g.op("Mul", {q, g.op("Cos", {angles})}),
+                        g.op("Mul", {turned, g.op("Sin", {angles})})}),
+           {"batch", heads, "seq", depth});
+  Name width = g.weight({heads * depth});
+  Name first =
+      g.op("Mul", {g.op("ReduceMean", {x, g.integers({1})}, {{"keepdims", int64_t(1)}}), width});
+  Name longer = g.op("Concat", {first, x}, {{"axis", int64_t(1)}});
+  g.output(g.op("Add", {longer, width}), {"batch", "longer", heads * depth});
+  return {name, g.serialise(), kSizes};
+}
+
+/// Convolutions of images of any size.
+Network images(const std::string &name, int64_t channels) {
+  GraphBuilder g(name);
+  Name x = g.input("x", {"batch", int64_t(3), "seq", "seq"});
+  x = conv(g, x, 3, channels, 3, 2, 1);
+  x = g.op("MaxPool", {x},
+           {{"kernel_shape", std::vector<int64_t>{3, 3}},
+            {"strides", std::vector<int64_t>{2, 2}},
+            {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+  x = conv(g, x, channels, channels, 3, 1, channels);
+  x = conv(g, x, channels, 2 * channels, 1, 1, 1);
+  Name gate = g.op("GlobalAveragePool", {x});
+  gate = g.op("Sigmoid", {conv(g, gate, 2 * channels, 2 * channels, 1, 1, 1)});
+  x = g.op("Mul", {x, gate});
+  x = g.op("Add", {x, conv(g, x, 2 * channels, 2 * channels, 3, 1, 1)});
+  x = g.op("GlobalAveragePool", {x});
+  g.output(x, {"batch", 2 * channels, int64_t(1), int64_t(1)});
+  return {name, g.serialise(), {{1, 40}, {1, 96}, {2, 60}, {1, 190}}};
 }
 
 } // namespace
@@ -217,6 +288,9 @@ std::vector<Network> calibrationNetworks() {
                                        .normFirst = true,
                                        .activation = "Relu"}),
       convolutions("convolutions 64", 64, 28),
+      transformer("words 160",
+                  {.width = 160, .heads = 5, .inner = 480, .layers = 3, .tokens = true}),
+      images("images 24", 24),
       transformer("gated block 512", {.width = 512,
                                       .heads = 8,
                                       .inner = 1024,
@@ -230,6 +304,8 @@ std::vector<Network> calibrationNetworks() {
       transformer("linear block 256",
                   {.width = 256, .heads = 8, .inner = 512, .layers = 2, .attention = "relu"}),
       rows("rows 512", 512),
+      scores("new scores 8x64", 8, 64, false, 1),
+      rotations("rotations 6x64", 6, 64),
       transformer("recurrent block 128", {.width = 128,
                                           .heads = 2,
                                           .inner = 256,
@@ -243,8 +319,12 @@ std::vector<Network> calibrationNetworks() {
       transformer("block 64", {.width = 64, .heads = 2, .inner = 256, .layers = 4}),
       transformer("gated recurrent block 256",
                   {.width = 256, .heads = 4, .inner = 512, .layers = 2, .attention = "gated"}),
-      transformer("wide block 768",
-                  {.width = 768, .heads = 12, .inner = 3072, .layers = 2, .normFirst = true}),
+      transformer("wide words 768", {.width = 768,
+                                     .heads = 12,
+                                     .inner = 3072,
+                                     .layers = 2,
+                                     .normFirst = true,
+                                     .tokens = true}),
       rows("rows 100", 100),
       transformer("linear block 64", {.width = 64,
                                       .heads = 4,
@@ -257,11 +337,14 @@ std::vector<Network> calibrationNetworks() {
       windows("windows 32", 32, 56),
       convolutions("convolutions 16", 16, 96),
       scores("causal scores 4x32", 4, 32, true),
+      images("images 8", 8),
+      scores("some scores 3x48", 3, 48, false, 4),
       transformer("delta block 256",
                   {.width = 256, .heads = 4, .inner = 256, .layers = 2, .attention = "delta"}),
       rows("rows 2000", 2000),
       windows("windows 128", 128, 14),
       convolutions("convolutions 96", 96, 20),
+      rotations("rotations 4x20", 4, 20),
   };
 }
 

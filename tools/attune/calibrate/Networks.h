@@ -3,7 +3,8 @@
 //
 // Small networks whose kernels cover what models are made of: products with epilogues, softmax and
 // linear attention, norms, elementwise chains, convolutions, gathers, at several widths; their
-// sequence lengths are free, so that one compilation serves many sizes. Weights are random.
+// batch and sequence length are free, so that one compilation serves many sizes. Weights are
+// random.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_NETWORKS_H
@@ -16,11 +17,16 @@
 namespace attune::tools {
 
 struct Network {
+  struct Size {
+    int64_t batch, length; ///< values of its symbols `batch` and `seq`
+  };
   std::string name;
-  std::string model;            ///< a serialised ONNX model
-  std::vector<int64_t> lengths; ///< values of its symbol `seq`; empty: it has none
+  std::string model;       ///< a serialised ONNX model
+  std::vector<Size> sizes; ///< empty: it has no symbols
   /// `--backend` of each measurement: both, where the compiler chooses between them.
   std::vector<std::string> backends{"auto"};
+  /// Its integer inputs are numbers of rows of tables that have as many rows.
+  static constexpr int64_t kRows = 1000;
 };
 
 /// The most telling ones first.

@@ -4,20 +4,37 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <memory>
+#include <string>
 #include <thread>
-#include <unistd.h>
 
 namespace attune::tools {
 
+/// The data cache of a level as the system describes it; 0: it does not.
+static int64_t describedSize(int64_t level) {
+  for (int index = 0; index < 8; ++index) {
+    std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    auto field = [&](const char *name) {
+      std::string text;
+      std::getline(std::ifstream(folder + name), text);
+      return text;
+    };
+    if (field("level") != std::to_string(level) || field("type") == "Instruction")
+      continue;
+    std::string size = field("size"); // as 32768K
+    if (!size.empty() && size.back() == 'K')
+      return std::atoll(size.c_str()) << 10;
+  }
+  return 0;
+}
+
 std::vector<int64_t> cacheSizes() {
   std::vector<int64_t> sizes{32 << 10, 1 << 20, 16 << 20};
-#if defined(_SC_LEVEL1_DCACHE_SIZE)
-  const int names[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+  // sysconf counts the third level of all sockets on some machines.
   for (size_t level = 0; level < sizes.size(); ++level)
-    if (long reported = sysconf(names[level]); reported > 0)
-      sizes[level] = reported;
-#endif
+    if (int64_t described = describedSize(level + 1))
+      sizes[level] = described;
   // A machine without one of them has the next as large as the one before.
   for (size_t level = 1; level < sizes.size(); ++level)
     sizes[level] = std::max(sizes[level], sizes[level - 1]);
@@ -31,7 +48,8 @@ typedef uint64_t Line __attribute__((vector_size(64), aligned(64)));
 #if defined(__x86_64__)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
-uint64_t sumOf(const Line *data, int64_t lines) {
+uint64_t
+sumOf(const Line *data, int64_t lines) {
   Line sums[8] = {};
   for (int64_t i = 0; i < lines; i += 8)
     for (int64_t k = 0; k < 8; ++k)

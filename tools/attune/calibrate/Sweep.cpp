@@ -3,45 +3,17 @@
 #include "attune/tools/attune/Inputs.h"
 #include "attune/tools/attune/StepTimes.h"
 
-#include "llvm/ADT/ScopeExit.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/raw_ostream.h"
+#include <cmath>
+#include <random>
 
 namespace attune::tools {
 
-llvm::Expected<Temporary> Temporary::make(llvm::StringRef ending) {
-  llvm::SmallString<128> path;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", ending, path))
-    return llvm::createStringError(code, "cannot create a temporary file: " + code.message());
-  Temporary file;
-  file.path = path.str().str();
-  return file;
-}
-
-Temporary::~Temporary() {
-  if (!path.empty())
-    llvm::sys::fs::remove(path);
-}
-
 namespace {
 
-llvm::Error writeModel(const Network &network, const std::string &path) {
-  std::error_code code;
-  llvm::raw_fd_ostream os(path, code);
-  if (!code)
-    os << network.model;
-  os.close();
-  if (!code && os.has_error())
-    code = os.error();
-  os.clear_error();
-  return code ? llvm::createStringError(code, "cannot write `" + path + "`: " + code.message())
-              : llvm::Error::success();
-}
-
 /// Equal calls of one kernel become one.
-void collect(const ModelCost &cost, const std::vector<double> &seconds, unsigned group,
-             std::vector<MeasuredKernel> &kernels) {
-  std::map<std::pair<int64_t, double>, std::pair<size_t, std::vector<double>>> equal;
+void collect(const std::string &name, const ModelCost &cost, const std::vector<double> &seconds,
+             double reference, std::vector<SweptKernel> &kernels) {
+  std::map<std::pair<int64_t, double>, std::pair<int64_t, std::vector<double>>> equal;
   for (size_t call = 0; call < cost.calls.size(); ++call) {
     const ModelCost::Call &made = cost.calls[call];
     auto &[first, times] = equal[{made.kernel, made.cost.flops + made.cost.bytes}];
@@ -50,68 +22,95 @@ void collect(const ModelCost &cost, const std::vector<double> &seconds, unsigned
     times.push_back(seconds[call]);
   }
   for (auto &[key, calls] : equal)
-    kernels.push_back({cost.calls[calls.first].features, cost.resident, cost.threads,
-                       medianOf(calls.second), group});
+    kernels.push_back({{name, cost.inputs, calls.first, cost.resident, cost.threads,
+                        medianOf(calls.second), cost.calls[calls.first].features},
+                       reference});
+}
+
+/// Integers are rows of tables: all over them, as words are.
+void fillRows(std::vector<Tensor> &inputs) {
+  std::mt19937 random(11);
+  for (Tensor &input : inputs)
+    if (input.dtype() == ATTUNE_I64)
+      for (uint64_t i = 0; i < input.elements(); ++i)
+        static_cast<int64_t *>(input.data())[i] = random() % Network::kRows;
+}
+
+/// Runs all of them in turns for a while.
+void runInTurns(std::vector<StepTimes> &times, double secondsEach) {
+  constexpr size_t kLeastRuns = 5, kMostRuns = 60;
+  double spent = 0;
+  while (times.front().runs() < kLeastRuns ||
+         (spent < secondsEach * times.size() && times.front().runs() < kMostRuns))
+    for (StepTimes &one : times)
+      spent += one.run();
 }
 
 } // namespace
 
 /// Kernels of a network by one back end.
-static llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
-                                                         const std::string &model,
-                                                         const std::string &backend,
-                                                         const SweepOptions &options) {
-  auto artifact = Temporary::make("so");
-  if (!artifact)
-    return artifact.takeError();
-  std::vector<int64_t> lengths =
-      network.lengths.empty() ? std::vector<int64_t>{0} : network.lengths;
-  CompileOptions compile;
-  compile.backend = backend;
-  for (int64_t length : lengths)
+static llvm::Expected<std::vector<SweptKernel>>
+sweep(const Network &network, const std::string &backend, const SweepOptions &options) {
+  std::vector<Network::Size> sizes = network.sizes;
+  if (sizes.empty())
+    sizes.push_back({1, 1});
+  std::vector<CostRequest> requests;
+  for (auto [batch, length] : sizes)
     for (unsigned threads : options.threads) {
-      CostRequest &request = compile.predict.emplace_back();
-      request.dims["seq"] = length;
+      CostRequest &request = requests.emplace_back();
+      request.dims = {{"batch", batch}, {"seq", length}};
       request.threads = threads;
     }
-  CompileReport report;
-  if (llvm::Error error = compileModel(model, artifact->path, compile, &report))
-    return std::move(error);
-  std::vector<MeasuredKernel> kernels;
+  auto compiled = Compiled::make(network, std::move(requests), backend);
+  if (!compiled)
+    return compiled.takeError();
+  std::string name = network.name;
+  if (backend != "auto")
+    name += " by " + backend;
+  std::vector<SweptKernel> kernels;
   try {
     std::vector<std::unique_ptr<Session>> sessions;
     for (unsigned threads : options.threads)
       sessions.push_back(
-          std::make_unique<Session>(artifact->path, SessionOptions{.threads = threads}));
-    auto prediction = report.predictions.begin();
-    for (int64_t length : lengths) {
-      InputSizes sizes;
-      sizes.dims["seq"] = length;
+          std::make_unique<Session>(compiled->artifact.path, SessionOptions{.threads = threads}));
+    auto prediction = compiled->report.predictions.begin();
+    for (auto [batch, length] : sizes) {
+      InputSizes given;
+      given.dims["batch"] = batch;
+      given.dims["seq"] = length;
+      // Of every number of threads the attempt that was disturbed least.
       constexpr unsigned kAttempts = 3;
-      constexpr size_t kLeastRuns = 5, kMostRuns = 60;
-      std::vector<StepTimes> times;
-      bool steady = false;
-      for (unsigned attempt = 0; attempt < kAttempts && !steady; ++attempt) {
-        times.clear();
+      struct Attempt {
+        double reference = INFINITY;
+        std::vector<double> seconds;
+      };
+      std::vector<Attempt> best(sessions.size());
+      auto isSteady = [&] {
+        for (auto [threads, attempt] : llvm::zip(options.threads, best))
+          if (attempt.seconds.empty() ||
+              (options.reference && !options.reference->isSteady(threads, attempt.reference)))
+            return false;
+        return true;
+      };
+      for (unsigned attempt = 0; attempt < kAttempts && !isSteady(); ++attempt) {
+        std::vector<StepTimes> times;
         for (const auto &session : sessions) {
-          auto inputs = makeInputs(*session, sizes);
+          auto inputs = makeInputs(*session, given);
           if (!inputs)
             return inputs.takeError();
+          fillRows(*inputs);
           times.emplace_back(*session, std::move(*inputs));
         }
-        double spent = 0;
-        while (times.front().runs() < kLeastRuns ||
-               (spent < options.secondsPerSize * times.size() && times.front().runs() < kMostRuns))
-          for (StepTimes &one : times)
-            spent += one.run();
-        steady = !options.steady || options.steady();
+        runInTurns(times, options.secondsPerSize);
+        for (size_t i = 0; i < times.size(); ++i) {
+          double reference = options.reference ? options.reference->now(options.threads[i]) : 0;
+          // What else runs on the machine only takes away: the faster half counts.
+          if (reference < best[i].reference)
+            best[i] = {reference, times[i].quantiles(0.25)};
+        }
       }
-      // What else runs on the machine only takes away: the faster half counts.
-      for (StepTimes &one : times) {
-        const ModelCost &predicted = *prediction++;
-        if (steady || predicted.threads == 1)
-          collect(predicted, one.quantiles(0.25), options.group, kernels);
-      }
+      for (const Attempt &attempt : best)
+        collect(name, *prediction++, attempt.seconds, attempt.reference, kernels);
     }
   } catch (const std::exception &error) {
     return llvm::createStringError(error.what());
@@ -119,23 +118,18 @@ static llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
   return kernels;
 }
 
-llvm::Expected<std::vector<MeasuredKernel>> sweep(const Network &network,
-                                                  const SweepOptions &options) {
-  auto model = Temporary::make("onnx");
-  if (!model)
-    return model.takeError();
-  if (llvm::Error error = writeModel(network, model->path))
-    return std::move(error);
-  std::vector<MeasuredKernel> kernels;
+llvm::Expected<std::vector<SweptKernel>> sweep(const Network &network,
+                                               const SweepOptions &options) {
+  std::vector<SweptKernel> kernels;
   for (const std::string &backend : network.backends) {
-    auto measured = sweep(network, model->path, backend, options);
+    auto measured = sweep(network, backend, options);
     if (!measured && backend == "halide" && measured.errorIsA<CompileError>()) {
       llvm::consumeError(measured.takeError()); // it is not built in
       continue;
     }
     if (!measured)
       return measured.takeError();
-    kernels.insert(kernels.end(), measured->begin(), measured->end());
+    llvm::append_range(kernels, *measured);
   }
   return kernels;
 }

@@ -1,0 +1,54 @@
+#include "attune/tools/attune/calibrate/Compiled.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace attune::tools {
+
+llvm::Expected<Temporary> Temporary::make(llvm::StringRef ending) {
+  llvm::SmallString<128> path;
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", ending, path))
+    return llvm::createStringError(code, "cannot create a temporary file: " + code.message());
+  Temporary file;
+  file.path = path.str().str();
+  return file;
+}
+
+Temporary::~Temporary() {
+  if (!path.empty())
+    llvm::sys::fs::remove(path);
+}
+
+static llvm::Error writeModel(const Network &network, const std::string &path) {
+  std::error_code code;
+  llvm::raw_fd_ostream os(path, code);
+  if (!code)
+    os << network.model;
+  os.close();
+  if (!code && os.has_error())
+    code = os.error();
+  os.clear_error();
+  return code ? llvm::createStringError(code, "cannot write `" + path + "`: " + code.message())
+              : llvm::Error::success();
+}
+
+llvm::Expected<Compiled> Compiled::make(const Network &network, std::vector<CostRequest> predict,
+                                        const std::string &backend) {
+  auto model = Temporary::make("onnx"), artifact = Temporary::make("so");
+  if (!model)
+    return model.takeError();
+  if (!artifact)
+    return artifact.takeError();
+  if (llvm::Error error = writeModel(network, model->path))
+    return std::move(error);
+  CompileOptions options;
+  options.predict = std::move(predict);
+  options.backend = backend;
+  Compiled compiled{std::move(*artifact), {}};
+  if (llvm::Error error =
+          compileModel(model->path, compiled.artifact.path, options, &compiled.report))
+    return std::move(error);
+  return compiled;
+}
+
+} // namespace attune::tools
