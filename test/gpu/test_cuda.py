@@ -2,10 +2,6 @@
 
 import json
 import os
-import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import attune_cli as cli
 import numpy as np
@@ -18,22 +14,8 @@ from onnx import TensorProto
 
 # One, a prime, a multiple of every tile, more than a block of threads.
 SIZES = [dict(b=1, n=1, m=1), dict(b=2, n=13, m=5), dict(b=1, n=64, m=8), dict(b=3, n=67, m=31)]
-SMALL = {
-    "elementwise": small.elementwise,
-    "layer": small.layer,
-    "attention": lambda: small.attention(causal=False),
-    "causal_attention": lambda: small.attention(causal=True),
-    "linear_attention": lambda: small.linear_attention(causal=False),
-    "causal_linear_attention": lambda: small.linear_attention(causal=True),
-    "adder": small.adder,
-    "lookup": small.lookup,
-    "running_sums": small.running_sums,
-}
 # The interpreter's device, and the architecture of the kernels.
 GPUS = {"sm_80": "80", "sm_90a": "90"}
-PTXAS = shutil.which("ptxas") or next(
-    (str(p) for p in sorted(Path("/usr/local").glob("cuda*/bin/ptxas"))), None
-)
 
 
 def save(folder, model):
@@ -64,9 +46,9 @@ def agree(got, want, tolerance=1e-5):
     assert cli.worst(got, np.asarray(want, got.dtype), relative=True) <= tolerance
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", small.MODELS)
 def test_small_model(name, tmp_path):
-    model, oracle = SMALL[name]()
+    model, oracle = small.MODELS[name]()
     session = on_gpu(tmp_path, save(tmp_path, model))
     rng = np.random.default_rng(3)
     for sizes in SIZES:
@@ -204,41 +186,3 @@ def test_refusals(tmp_path):
         "--target=cuda", "--backend=halide"
     )
     assert "--emit=ptx needs --target=cuda" in refused("--emit=ptx")
-
-
-def registers(text, gpu, folder):
-    """Per kernel: registers, static shared memory, bytes of stack and of spills."""
-    (folder / "k.ptx").write_text(text)
-    done = subprocess.run(
-        [PTXAS, f"-arch={gpu}", "-v", folder / "k.ptx", "-o", folder / "k.cubin"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found = re.findall(
-        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
-        r"(\d+) bytes spill loads.*?Used (\d+) registers(.*?)$",
-        done.stderr,
-        re.S | re.M,
-    )
-    for name, stack, stores, loads, used, rest in found:
-        shared = re.search(r"(\d+) bytes smem", rest)
-        yield name, int(used), int(shared[1]) if shared else 0, int(stack), int(stores) + int(loads)
-
-
-@pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
-@pytest.mark.parametrize("gpu", GPUS)
-def test_machine_code(gpu, tmp_path):
-    """Nothing lives in local memory."""
-    models = {name: make()[0] for name, make in SMALL.items()}
-    models["encoder"] = language.encoder(SPELLINGS["native"]).model
-    for name, model in models.items():
-        path = save(tmp_path, model)
-        text = cli.attune(
-            "compile", path, "--target=cuda", f"--gpu={gpu}", "--emit=ptx", "-o", "-"
-        ).stdout
-        kernels = list(registers(text, gpu, tmp_path))
-        assert len(kernels) == text.count(".entry")
-        for kernel, used, shared, stack, spilled in kernels:
-            print(f"{gpu} {name:24} {kernel:14} {used:4} registers {shared:6} bytes shared")
-            assert stack == 0 and spilled == 0, f"{name}: {kernel}"

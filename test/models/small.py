@@ -173,3 +173,16 @@ def running_sums():
 
 def half():
     return model([("Relu", ["x"], "y", {})], {"x": ["n"]}, ["n"], dtype=TensorProto.FLOAT16)
+
+
+MODELS = {
+    "elementwise": elementwise,
+    "layer": layer,
+    "attention": lambda: attention(causal=False),
+    "causal_attention": lambda: attention(causal=True),
+    "linear_attention": lambda: linear_attention(causal=False),
+    "causal_linear_attention": lambda: linear_attention(causal=True),
+    "adder": adder,
+    "lookup": lookup,
+    "running_sums": running_sums,
+}

@@ -15,17 +15,6 @@ from models.spelling import SPELLINGS
 ZOO = Path(__file__).resolve().parents[1] / "data" / "zoo"
 # One, a prime, a multiple of every tile, more than a group of work items.
 SIZES = [dict(b=1, n=1, m=1), dict(b=2, n=13, m=5), dict(b=1, n=64, m=8), dict(b=3, n=131, m=67)]
-SMALL = {
-    "elementwise": small.elementwise,
-    "layer": small.layer,
-    "attention": lambda: small.attention(causal=False),
-    "causal_attention": lambda: small.attention(causal=True),
-    "linear_attention": lambda: small.linear_attention(causal=False),
-    "causal_linear_attention": lambda: small.linear_attention(causal=True),
-    "adder": small.adder,
-    "lookup": small.lookup,
-    "running_sums": small.running_sums,
-}
 
 
 def save(folder, model):
@@ -56,9 +45,9 @@ def agree(got, want):
     assert cli.worst(got, np.asarray(want, got.dtype), relative=True) <= 1e-5
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", small.MODELS)
 def test_small_model(name, tmp_path):
-    model, oracle = SMALL[name]()
+    model, oracle = small.MODELS[name]()
     session = on_device(tmp_path, save(tmp_path, model))
     rng = np.random.default_rng(3)
     for sizes in SIZES:
