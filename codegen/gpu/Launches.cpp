@@ -31,6 +31,12 @@ Launches::Launches(KernelOp op, ModuleOp module, StringRef symbol, const CpuTarg
     : op(op), module(module), symbol(symbol.str()), host(host),
       buffers(int64_t(op.getInputs().size() + op.getNumResults()) + scratch) {}
 
+bool Launches::fitParameters(KernelOp op, int64_t scratch) {
+  constexpr int64_t kMostBytes = 4096, kStatus = 1;
+  int64_t count = op.getInputs().size() + op.getNumResults() + op.getDims().size();
+  return (count + scratch + kStatus) * 8 <= kMostBytes;
+}
+
 ModuleOp Launches::deviceModule(ModuleOp module) {
   if (auto device = module.lookupSymbol<ModuleOp>(kDeviceModule))
     return device;

@@ -34,6 +34,9 @@ public:
   Launches(KernelOp op, mlir::ModuleOp module, llvm::StringRef symbol, const CpuTarget &host,
            int64_t scratch);
 
+  /// Whether addresses and sizes, with a status, fit into what a launch may hand over (4 KB).
+  static bool fitParameters(KernelOp op, int64_t scratch);
+
   using Body = llvm::function_ref<void(DeviceBuilder &, const KernelArgs &)>;
   void add(const LaunchShape &shape, Body body);
 

@@ -237,12 +237,20 @@ public:
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &host) const override {
+    auto tooMany = [&] {
+      return op.emitError("unsupported: the CUDA back end does not take this kernel: too many "
+                          "tensors for one launch");
+    };
+    if (!Launches::fitParameters(op, /*scratch=*/0))
+      return tooMany();
     OwningOpRef<ModuleOp> temporary = ModuleOp::create(op.getLoc());
     LoopsBody body(op, *temporary, symbol, LoopsBody::Loops::Parallel);
     if (failed(body.build()))
       return failure();
     if (std::optional<std::string> reason = findRefused(body.func))
       return op.emitError("unsupported: the CUDA back end does not take this kernel: ") << *reason;
+    if (!Launches::fitParameters(op, int64_t(body.scratch.size())))
+      return tooMany();
     ModuleOp device = Launches::deviceModule(module);
     body.moveGlobals(device);
     bool checked = false;

@@ -220,6 +220,8 @@ public:
 private:
   /// Threads have one lane each.
   static Plan makePlan(KernelOp op) {
+    if (!Launches::fitParameters(op, /*scratch=*/1))
+      return nullptr;
     CpuTarget thread;
     thread.fma = true;
     Plan plan = RowwisePlan::make(op, thread);

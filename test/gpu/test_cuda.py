@@ -168,6 +168,16 @@ def test_without_driver(tmp_path):
     assert "CUDA: no driver" in ran.stderr
 
 
+def test_too_many_tensors(tmp_path):
+    names = [f"x{i}" for i in range(600)]
+    model = small.model(
+        [("Concat", names, "y", {"axis": 0})], {name: ["n", 2] for name in names}, ["m", 2]
+    )
+    path = save(tmp_path, model)
+    refused = cli.attune("compile", path, "-o", tmp_path / "m.so", "--target=cuda", check=False)
+    assert refused.returncode == 1 and "too many tensors for one launch" in refused.stderr
+
+
 def test_refusals(tmp_path):
     model = small.model([("Exp", ["x"], "y", {})], {"x": ["n"]}, ["n"], dtype=TensorProto.DOUBLE)
     path = save(tmp_path, model)
