@@ -80,9 +80,7 @@ KernelCost MachineOracle::price(const WorkSum &work, unsigned threads) const {
 /// The part of `bytes` that is gone from a cache when it is read again.
 static double missed(double bytes, double capacity) {
   // Replacement is no queue, and others use the cache too: it is gradual.
-  return bytes <= 0      ? 0
-         : capacity <= 0 ? 1
-                         : std::clamp(std::log2(2 * bytes / capacity), 0.0, 1.0);
+  return bytes <= 0 ? 0 : capacity <= 0 ? 1 : std::clamp(std::log2(2 * bytes / capacity), 0.0, 1.0);
 }
 
 /// Residencies are quarters of an octave, from some kilobytes on.

@@ -81,8 +81,7 @@ llvm::Expected<TemplateCost::Block *> TemplateCost::blockOf(uint64_t name) {
 const TemplateCost::Price &TemplateCost::priceOf(Block &block, unsigned number,
                                                  double resident) const {
   unsigned count = threads[number];
-  Price &price = block.prices[number * codegen::kResidencies +
-                              codegen::residency(resident)];
+  Price &price = block.prices[number * codegen::kResidencies + codegen::residency(resident)];
   if (std::exchange(price.known, true))
     return price;
   for (auto [kernel, emitter] : llvm::zip_equal(block.kernels, block.emitters)) {

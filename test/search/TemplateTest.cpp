@@ -165,8 +165,9 @@ TEST_F(TemplateTest, SumOfBlocksIsTheWhole) {
     ModelCost predicted = predictWhole(whole);
     EXPECT_EQ(value(genes, "params"), whole.params);
     EXPECT_NEAR(value(genes, "flops") / predicted.flops, 1, 1e-6);
-    EXPECT_NEAR(value(genes, "latency_ms") / (predicted.seconds * 1e3), 1, 1e-6);
-    EXPECT_NEAR(value(genes, "energy_mj") / energyOf(predicted), 1, 1e-6);
+    // Only the whole tells which tensors its caller exchanges: they may come from farther away.
+    EXPECT_NEAR(value(genes, "latency_ms") / (predicted.seconds * 1e3), 1, 0.01);
+    EXPECT_NEAR(value(genes, "energy_mj") / energyOf(predicted), 1, 0.01);
     // The plan of the whole may find better places than that of a block.
     EXPECT_NEAR(value(genes, "peak_mb") / (predicted.peakBytes() / 1e6), 1, 0.15);
   }

@@ -99,8 +99,8 @@ TEST(Oracle, TrafficFollowsTheCaches) {
   // Constants of a small model stay in the second level, those of a large one come from memory.
   KernelFeatures kernel = product(64, 128, 128);
   EXPECT_EQ(oracle.price(kernel, 2e5, 1).traffic[2], 0);
-  EXPECT_EQ(oracle.price(kernel, 8e6, 1).traffic[2], kernel.weightBytes);
-  EXPECT_EQ(oracle.price(kernel, 8e6, 1).traffic[3], 0);
+  EXPECT_EQ(oracle.price(kernel, 5e6, 1).traffic[2], kernel.weightBytes);
+  EXPECT_EQ(oracle.price(kernel, 5e6, 1).traffic[3], 0);
   EXPECT_EQ(oracle.price(kernel, 1e9, 1).traffic[3], kernel.weightBytes);
   EXPECT_GT(oracle.price(kernel, 1e9, 1).traffic[0], oracle.price(kernel, 1e9, 1).traffic[1]);
 }
