@@ -248,6 +248,6 @@ func.func @kernel_terminator(%x: tensor<4xf32>) {
 // -----
 
 func.func @yield_parent(%x: f32) -> f32 {
-  // expected-error @below {{expects parent op to be one of 'attune.attention, attune.choice, attune.kernel, attune.linear_attention'}}
+  // expected-error @below {{expects parent op to be one of 'attune.attention, attune.choice, attune.kernel, attune.linear_attention, attune.scatter'}}
   attune.yield %x : f32
 }

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MUST_SPLIT = {".cpp": 800, ".h": 400, ".td": 300, ".mlir": 400, ".py": 800}
 LONGEST_PATH = 80
+BINARY = (".onnx", ".gz", ".tfrecord")
 DEEPEST = 4  # folders above a file
 
 
@@ -17,8 +18,8 @@ def files():
     if listed.returncode:
         pytest.skip("not a git checkout")
     found = [Path(f) for f in listed.stdout.splitlines() if (ROOT / f).is_file()]
-    # Models and data are binary; data has the layout of the ONNX test suites.
-    return [f for f in found if f.parts[:2] != ("test", "data") and f.suffix not in (".onnx", ".gz")]
+    # Models and tables are binary; data has the layout of the ONNX test suites.
+    return [f for f in found if f.parts[:2] != ("test", "data") and f.suffix not in BINARY]
 
 
 FILES = files()

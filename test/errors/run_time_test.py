@@ -176,7 +176,7 @@ def test_usage(command):
     assert result.returncode == 2 and "--no-such-flag" in result.stderr
 
 
-@pytest.mark.parametrize("flag", ["--tune", "--precision=int8"])
+@pytest.mark.parametrize("flag", ["--precision=int8"])
 def test_not_implemented_yet(flag, artifact, tmp_path):
     arguments = ["compile", artifact.with_suffix(".onnx"), "-o", tmp_path / "m.so", flag]
     result = cli.attune(*arguments, check=False)
