@@ -101,6 +101,9 @@ json::Value Points::toJson() const {
   return json::Object{{"machine", machine.toJson()}, {"kernels", std::move(list)}};
 }
 
+/// More than any machine has; negative numbers are read as such.
+static constexpr unsigned kMostThreads = 1u << 16;
+
 static llvm::Error parse(const json::Value &value, Points &points) {
   const json::Object *object = value.getAsObject();
   const json::Value *machine = object ? object->get("machine") : nullptr;
@@ -118,8 +121,9 @@ static llvm::Error parse(const json::Value &value, Points &points) {
         !map.map("threads", kernel.threads) || !map.map("seconds", kernel.seconds))
       return root.getError();
     const json::Value *features = entry.getAsObject()->get("features");
-    if (!features || !kernel.threads || !(kernel.seconds >= 0))
-      return llvm::createStringError("a point lacks features, threads or a time");
+    if (!features || !kernel.threads || kernel.threads > kMostThreads || !(kernel.seconds >= 0) ||
+        !(kernel.resident >= 0))
+      return llvm::createStringError("a point lacks features, threads, bytes or a time");
     if (llvm::Error error = featuresFromJson(*features).moveInto(kernel.features))
       return error;
   }

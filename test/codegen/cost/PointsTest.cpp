@@ -63,7 +63,11 @@ TEST(Points, DamagedFilesAreRefused) {
   llvm::json::Object untimed = json;
   (*untimed.getArray("kernels"))[0].getAsObject()->erase("seconds");
   EXPECT_NE(errorOf(std::move(untimed)).find("seconds"), std::string::npos);
-  kernel.getObject("features")->insert({"tasks", -1});
+  for (auto [field, number] : {std::pair("threads", -1), {"threads", 1 << 20}, {"resident", -1}}) {
+    llvm::json::Object odd = json;
+    (*(*odd.getArray("kernels"))[0].getAsObject())[field] = number;
+    EXPECT_NE(errorOf(std::move(odd)).find("a point lacks"), std::string::npos) << field;
+  }
   (*kernel.getObject("features"))["tasks"] = -1;
   EXPECT_NE(errorOf(std::move(json)).find("negative"), std::string::npos);
 }
