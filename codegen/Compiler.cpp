@@ -51,9 +51,10 @@ public:
             text += '\n';
           std::vector<std::string> nodes;
           collectNodeNames(diagnostic.getLocation(), nodes);
-          if (!nodes.empty() && StringRef(diagnostic.str()).find(nodes.front()) == StringRef::npos)
+          std::string message = diagnostic.str();
+          if (!nodes.empty() && !names(message, nodes.front()))
             text += "node `" + nodes.front() + "`: ";
-          text += diagnostic.str();
+          text += message;
         }) {}
 
   /// Whatever goes wrong after import is not the user's fault, unless the message says so.
@@ -66,6 +67,11 @@ public:
   }
 
 private:
+  /// Whether a message has the name between quotes; a short name may be part of any word.
+  static bool names(StringRef message, const std::string &node) {
+    return message.contains("'" + node + "'") || message.contains("`" + node + "`");
+  }
+
   std::string text;
   ScopedDiagnosticHandler handler;
 };
