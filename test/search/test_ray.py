@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -48,9 +50,10 @@ def early(id, genes, report):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     """The address of a cluster that ends with the tests."""
-    folder = tmp_path_factory.mktemp("ray")
+    # Paths of sockets have at most 107 characters, of which Ray adds some 70.
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port=0"]
     command += ["--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
     with open(folder / "log", "w") as log:
@@ -64,6 +67,7 @@ def cluster(tmp_path_factory):
     yield address.read_text().strip()
     process.terminate()
     process.wait(timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
