@@ -1,0 +1,39 @@
+"""The interpreter and the comparison with numpy notice what may go wrong in a kernel."""
+
+import attune_cli as cli
+import faults
+import numpy as np
+import onnx
+import pytest
+from models import small
+from onnx import TensorProto
+
+# By depth, tiles of which are 32 deep: five of them fill every stage again; one is multiplied while
+# the next ones, of zeros, are still copied.
+RULES = {
+    160: [faults.BARRIERS, faults.PIPELINE, faults.FRAGMENTS, faults.OFFSETS, faults.SWIZZLES],
+    24: [faults.DRAIN],
+}
+
+
+@faults.needs_interpreter
+@pytest.mark.parametrize("depth", RULES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_product(transposed, depth, tmp_path):
+    wide = [40, depth] if transposed else [depth, 40]
+    turned = [("Transpose", ["w"], "t", {"perm": [1, 0]})] if transposed else []
+    model = small.model(
+        [*turned, ("MatMul", ["x", "t" if transposed else "w"], "y", {})],
+        {"x": ["n", depth], "w": wide},
+        ["n", 40],
+        dtype=TensorProto.FLOAT16,
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    artifact = cli.compile(tmp_path / "model.onnx", tmp_path / "m.so", "--target=cuda")
+    rng = np.random.default_rng(4)
+    x, w = (rng.normal(size=s).astype(np.float16) for s in [(70, depth), (40, depth)])
+    feeds = {"x": x, "w": w if transposed else np.ascontiguousarray(w.T)}
+    want = x.astype(np.float64) @ w.astype(np.float64).T
+    faulty = faults.Faults(artifact, feeds, [want], tolerance=2e-3)
+    missed, tried = faulty.missed(sum(RULES[depth], []), most=3)
+    assert not missed and tried >= (30 if depth > 32 else 1)
