@@ -13,8 +13,30 @@ void Call::run() {
     profile->step_count = 0;
   prepareSizes();
   prepareOutputs(kStart);
-  if (arena.stream)
-    uploadInputs();
+  if (!arena.stream) {
+    runSteps();
+  } else {
+    try {
+      arena.stream->begin(uint32_t(program.steps.size()));
+      uploadInputs();
+      runSteps();
+      downloadOutputs();
+    } catch (...) {
+      // Copies still read and write what is the caller's.
+      try {
+        arena.stream->finish();
+      } catch (const Error &) {
+      }
+      throw;
+    }
+  }
+  if (profile) {
+    profile->total_ns = now();
+    profile->arena_bytes = arena.capacity;
+  }
+}
+
+void Call::runSteps() {
   bool anyDynamic =
       std::any_of(program.values.begin(), program.values.end(),
                   [](const Value &value) { return value.kind == ValueKind::Dynamic; });
@@ -25,6 +47,7 @@ void Call::run() {
 
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step &step = program.steps[i];
+    arena.context.step = uint32_t(i);
     if (anyDynamic)
       allocateDynamic(i);
     uint64_t start = profile ? now() : 0;
@@ -41,18 +64,17 @@ void Call::run() {
     }
     if (profile) {
       if (arena.stream)
-        arena.stream->finish();
+        wait();
       record(step, start);
     }
     if (anyDynamic)
       freeDynamic(i);
   }
-  if (arena.stream)
-    downloadOutputs();
-  if (profile) {
-    profile->total_ns = now();
-    profile->arena_bytes = arena.capacity;
-  }
+}
+
+void Call::wait() {
+  if (std::optional<StepFailure> failed = arena.stream->finish())
+    failKernel(program.kernels[program.steps[failed->step].kernel], failed->code);
 }
 
 uint64_t Call::now() const {
@@ -156,7 +178,7 @@ void Call::downloadOutputs() {
       arena.stream->read(binding.outputs[i].data, arena.addresses[number], 0,
                          arena.evaluation.bytes(program.values[number]));
   }
-  arena.stream->finish();
+  wait();
 }
 
 void Call::allocateDynamic(size_t step) {
@@ -254,10 +276,12 @@ void Call::runLoad(const Step &step, Phase phase) {
   arena.valid = false;
   char element[sizeof(int64_t)];
   char *place = arena.addresses[step.buffers[0]];
-  if (arena.stream)
+  if (arena.stream) {
     arena.stream->read(element, place, step.element * width, width);
-  else
+    wait();
+  } else {
     memcpy(element, place + step.element * width, width);
+  }
   arena.evaluation.define(step.scalar, loadInteger(value.dtype, element));
   arena.evaluation.evaluate(program, step.evaluates, binding.sizes);
   arena.evaluation.check(program, phase);

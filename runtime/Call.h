@@ -33,10 +33,13 @@ private:
   void downloadOutputs();
   void allocateDynamic(size_t step);
   void freeDynamic(size_t step);
+  void runSteps();
   void runKernel(const Step &step);
   void runLoad(const Step &step, Phase phase);
   void runCopy(const Step &step);
   void record(const Step &step, uint64_t start);
+  /// For the device, where the call's kernels may have failed.
+  void wait();
   [[noreturn]] void failKernel(const Kernel &kernel, int32_t code) const;
   /// "ONNX nodes `a`, `b` (kernel `k`)".
   static std::string nameOf(const Kernel &kernel);
@@ -53,7 +56,7 @@ private:
   std::chrono::steady_clock::time_point begin;
   // Per value, if the program has any of unknown size.
   std::vector<Memory> dynamic;
-  std::vector<Reserved> deviceDynamic;
+  std::vector<Borrowed> deviceDynamic;
 };
 
 } // namespace attune::rt

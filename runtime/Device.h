@@ -18,10 +18,19 @@ namespace attune::rt {
 
 using Handle = void *;
 
+/// A step of a call whose kernel failed on the device, and how (ATTUNE_KERNEL_*).
+struct StepFailure {
+  uint32_t step;
+  int32_t code;
+};
+
 /// What it is told to do happens in order. Handles are its own or the device's.
 class Stream {
 public:
   virtual ~Stream() = default;
+
+  /// A call of so many steps begins.
+  virtual void begin(uint32_t) {}
 
   /// What kernels call. It refers to this stream by `Context::stream`.
   virtual const attune_kernel_device &kernelInterface() const = 0;
@@ -30,11 +39,16 @@ public:
 
   virtual Handle allocate(uint64_t bytes) = 0;
   virtual void release(Handle handle) = 0;
-  /// `from` may change, and `to` is there, when these return.
+  /// Memory that what is told next may use, until it is given back: then what is told after that
+  /// may get it.
+  virtual Handle borrow(uint64_t bytes) = 0;
+  virtual void giveBack(Handle handle) noexcept = 0;
+  /// `from` has to stay, and `to` is there, when `finish` returns.
   virtual void write(Handle to, const void *from, uint64_t bytes) = 0;
   virtual void read(void *to, Handle from, uint64_t offset, uint64_t bytes) = 0;
   virtual void copy(Handle to, Handle from, uint64_t bytes) = 0;
-  virtual void finish() = 0;
+  /// Waits until all is done; the first step of the call that has failed by then.
+  virtual std::optional<StepFailure> finish() = 0;
 };
 
 class Device {
@@ -79,6 +93,29 @@ private:
   Stream *stream;
   Handle handle = nullptr;
   uint64_t capacity = 0;
+};
+
+/// Memory that is borrowed from a stream, at most.
+class Borrowed {
+public:
+  explicit Borrowed(Stream &stream) : stream(&stream) {}
+  Borrowed(Borrowed &&other) noexcept : stream(other.stream) { std::swap(handle, other.handle); }
+  ~Borrowed() { clear(); }
+
+  Handle get(uint64_t bytes) {
+    if (!handle)
+      handle = stream->borrow(bytes);
+    return handle;
+  }
+  void clear() {
+    if (handle)
+      stream->giveBack(handle);
+    handle = nullptr;
+  }
+
+private:
+  Stream *stream;
+  Handle handle = nullptr;
 };
 
 } // namespace attune::rt

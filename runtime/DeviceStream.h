@@ -1,4 +1,5 @@
-//===- DeviceStream.h - What streams of all devices do for kernels -----------------------------===//
+//===- DeviceStream.h - What streams of all devices do for kernels
+//-----------------------------===//
 #ifndef ATTUNE_RUNTIME_DEVICESTREAM_H
 #define ATTUNE_RUNTIME_DEVICESTREAM_H
 
@@ -9,7 +10,7 @@
 
 namespace attune::rt {
 
-/// Temporaries of kernels, and errors that cannot be thrown through them.
+/// Temporaries, and errors that cannot be thrown through them.
 class DeviceStream : public Stream {
 public:
   std::optional<std::string> takeFailure() override {
@@ -18,10 +19,8 @@ public:
     return taken;
   }
 
-protected:
-  /// Memory of at least so many bytes: new, or what a kernel gave back and is at most twice as large
-  /// (the stream runs in order).
-  Handle borrow(uint64_t bytes) {
+  /// New, or what was given back and is at most twice as large (the stream runs in order).
+  Handle borrow(uint64_t bytes) override {
     auto found = spare.lower_bound(bytes);
     if (found == spare.end() || found->first > 2 * bytes) {
       Handle memory = allocate(bytes);
@@ -35,7 +34,7 @@ protected:
   }
 
   /// Null, as a failed `borrow` left it, is nothing.
-  void giveBack(Handle memory) noexcept {
+  void giveBack(Handle memory) noexcept override {
     auto found = lent.find(memory);
     if (found == lent.end())
       return;
@@ -47,6 +46,7 @@ protected:
     }
   }
 
+protected:
   /// For destructors.
   void releaseTemporaries() {
     for (const auto &[bytes, memory] : spare)

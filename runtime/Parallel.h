@@ -14,6 +14,7 @@ class Stream;
 struct Context : attune_ctx {
   const attune_executor *executor; ///< null: the process's pool
   Stream *stream = nullptr;        ///< of the device, if there is one
+  uint32_t step = 0;               ///< of the call, that runs
 
   Context(unsigned threads, const attune_executor *executor);
 };

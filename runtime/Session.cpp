@@ -53,6 +53,7 @@ void Session::openDevice() {
     weights[i] = weightBuffers.emplace_back(*weightStream).get(value.weightBytes);
     weightStream->write(weights[i], artifact.weights() + value.offset, value.weightBytes);
   }
+  weightStream->finish();
 }
 
 Arena::Arena(const Context &own, const Program &program, std::unique_ptr<Stream> ownStream)

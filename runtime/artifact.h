@@ -16,7 +16,7 @@ namespace attune::artifact {
 
 inline constexpr uint32_t kMagic = 0x314e5441; // "ATN1"
 inline constexpr uint32_t kFormat = 1;
-inline constexpr uint32_t kAbi = 1;
+inline constexpr uint32_t kAbi = 2;
 inline constexpr uint32_t kNoteType = 1;
 inline constexpr uint64_t kWeightsAlign = 4096; ///< of the section in the file
 inline constexpr uint64_t kWeightAlign = 64;    ///< of one weight in the section

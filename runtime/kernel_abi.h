@@ -41,8 +41,13 @@ struct attune_kernel_device {
   /* Memory of the device until `release`, uninitialised; null if that failed. */
   void *(*allocate)(attune_ctx *ctx, uint64_t bytes);
   void (*release)(attune_ctx *ctx, void *handle);
-  /* The 32-bit integer that lies there once all that was started is done. */
+  /* The 32-bit integer that lies there once all that was started is done; null where a device has
+   * `failure`. */
   int32_t (*status)(attune_ctx *ctx, void *handle);
+  /* A 32-bit integer on the device, 0 when the kernel starts, that is the kernel's result where the
+   * device has made it another one: the runtime looks when the call waits for the device anyway.
+   * Null if that failed. */
+  void *(*failure)(attune_ctx *ctx);
 };
 
 /* Generated code reads these fields at these offsets; the order is part of the ABI. */

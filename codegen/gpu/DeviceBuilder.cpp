@@ -127,12 +127,14 @@ void DeviceBuilder::waitForCopies(int64_t groups) {
 }
 
 void DeviceBuilder::entry(ModuleOp device, StringRef name, int64_t threads, int64_t buffers,
-                          int64_t dims, Body body) {
+                          int64_t dims, bool checked, Body body) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToEnd(device.getBody());
   SmallVector<std::pair<Type, int64_t>> arrays{{ptr(), buffers}};
   if (dims)
     arrays.push_back({b.getI64Type(), dims});
+  if (checked)
+    arrays.push_back({ptr(), 1});
   SmallVector<Type> inputs(arrays.size(), ptr());
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), inputs);
   auto func = LLVM::LLVMFuncOp::create(b, loc, name, type);
@@ -150,8 +152,11 @@ void DeviceBuilder::entry(ModuleOp device, StringRef name, int64_t threads, int6
   args.buffers = func.getArgument(0);
   if (dims)
     args.dims = func.getArgument(1);
+  failureParameter = checked ? func.getArgument(arrays.size() - 1) : Value();
   body(args);
   LLVM::ReturnOp::create(b, loc, ValueRange());
 }
+
+Value DeviceBuilder::failure() { return LLVM::LoadOp::create(b, loc, ptr(), failureParameter, 8); }
 
 } // namespace attune::codegen

@@ -46,9 +46,14 @@ public:
 
   using Body = llvm::function_ref<void(const KernelArgs &)>;
   /// A function of a module of device functions that can be launched with `threads` threads in a
-  /// block. Its parameters are two arrays by value: `buffers` addresses, `dims` 64-bit integers.
+  /// block. Its parameters are arrays by value: `buffers` addresses, `dims` 64-bit integers, where
+  /// there are some, and where it is `checked` the address of a 32-bit integer: `failure`.
   void entry(mlir::ModuleOp device, llvm::StringRef name, int64_t threads, int64_t buffers,
-             int64_t dims, Body body);
+             int64_t dims, bool checked, Body body);
+  Value failure();
+
+private:
+  Value failureParameter;
 };
 
 } // namespace attune::codegen

@@ -11,7 +11,7 @@ static constexpr StringLiteral kPtx = "attune_ptx", kPtxBytes = "attune_ptx_byte
 /// What a grid has at most along x, y, z.
 static constexpr int64_t kMostBlocks[] = {(int64_t(1) << 31) - 1, 65535, 65535};
 /// Offsets in attune_ctx and attune_kernel_device, in pointers (runtime/kernel_abi.h).
-static constexpr int64_t kDeviceField = 2, kLaunchField = 1, kStatusField = 4;
+static constexpr int64_t kDeviceField = 2, kLaunchField = 1, kFailureField = 5;
 
 HostExpr hostConstant(int64_t value) {
   return [value](OpBuilder &b, Location loc, ValueRange, Value) -> Value {
@@ -32,9 +32,9 @@ Launches::Launches(KernelOp op, ModuleOp module, StringRef symbol, const CpuTarg
       buffers(int64_t(op.getInputs().size() + op.getNumResults()) + scratch) {}
 
 bool Launches::fitParameters(KernelOp op, int64_t scratch) {
-  constexpr int64_t kMostBytes = 4096, kStatus = 1;
+  constexpr int64_t kMostBytes = 4096, kFailure = 1;
   int64_t count = op.getInputs().size() + op.getNumResults() + op.getDims().size();
-  return (count + scratch + kStatus) * 8 <= kMostBytes;
+  return (count + scratch + kFailure) * 8 <= kMostBytes;
 }
 
 ModuleOp Launches::deviceModule(ModuleOp module) {
@@ -47,23 +47,9 @@ ModuleOp Launches::deviceModule(ModuleOp module) {
 void Launches::add(const LaunchShape &shape, Body body) {
   std::string entry = symbol + "_" + std::to_string(launches.size());
   DeviceBuilder kb(op.getLoc());
-  kb.entry(deviceModule(module), entry, shape.threads, buffers, op.getDims().size(),
+  kb.entry(deviceModule(module), entry, shape.threads, buffers, op.getDims().size(), checked,
            [&](const KernelArgs &args) { body(kb, args); });
   launches.push_back({entry, shape});
-}
-
-Value Launches::status(DeviceBuilder &kb, const KernelArgs &args) {
-  return kb.buffer(args, buffers - 1);
-}
-
-HostExpr Launches::statusBytes() { return hostConstant(sizeof(int32_t)); }
-
-void Launches::addStatus() {
-  checked = true;
-  ++buffers;
-  add({.threads = 1, .grid = {}}, [&](DeviceBuilder &kb, const KernelArgs &args) {
-    kb.store(kb.constI(ATTUNE_KERNEL_OK, kb.b.getI32Type()), status(kb, args));
-  });
 }
 
 static Value pointerField(KernelBuilder &kb, Value base, int64_t number) {
@@ -75,8 +61,8 @@ static Value deviceFunction(KernelBuilder &kb, const KernelArgs &args, int64_t f
   return pointerField(kb, pointerField(kb, args.ctx, kDeviceField), field);
 }
 
-static Value callPointer(KernelBuilder &kb, Value function, ValueRange operands) {
-  auto type = LLVM::LLVMFunctionType::get(kb.b.getI32Type(), llvm::to_vector(operands.getTypes()));
+static Value callPointer(KernelBuilder &kb, Type result, Value function, ValueRange operands) {
+  auto type = LLVM::LLVMFunctionType::get(result, llvm::to_vector(operands.getTypes()));
   Values all{function};
   llvm::append_range(all, operands);
   return LLVM::CallOp::create(kb.b, kb.loc, type, all).getResult();
@@ -130,6 +116,11 @@ Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &la
     arrays.push_back(args.dims);
     sizes.push_back(kb.constI(dims.size() * 8, i64));
   }
+  if (checked) {
+    Value failure = callPointer(kb, kb.ptr(), deviceFunction(kb, args, kFailureField), {args.ctx});
+    arrays.push_back(arrayOf(kb, kb.ptr(), failure));
+    sizes.push_back(kb.constI(8, i64));
+  }
   Values values(arrays.size(), kb.constI(0, b.getI8Type()));
   sizes.push_back(kb.constI(0, i64));
   LLVM::GlobalOp entry = addText(module, launch.entry + "_name",
@@ -149,7 +140,7 @@ Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &la
                   arrayOf(kb, i64, sizes),
                   arrayOf(kb, kb.ptr(), arrays),
                   arrayOf(kb, byte, values)};
-  auto start = [&]() -> Values { return {callPointer(kb, function, operands)}; };
+  auto start = [&]() -> Values { return {callPointer(kb, i32, function, operands)}; };
   auto refuse = [&]() -> Values { return {kb.constI(ATTUNE_KERNEL_TOO_LARGE, i32)}; };
   return kb.ifElse(fits, {i32}, start, refuse)[0];
 }
@@ -164,11 +155,7 @@ void Launches::finish() {
       Value next = emit(kb, args, launch);
       code = kb.select(kb.eq(code, zero), next, code);
     }
-    if (!checked)
-      return code;
-    Value status = callPointer(kb, deviceFunction(kb, args, kStatusField),
-                               {args.ctx, kb.buffer(args, buffers - 1)});
-    return kb.select(kb.eq(code, zero), status, code);
+    return code;
   });
 }
 

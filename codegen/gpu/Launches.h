@@ -34,17 +34,16 @@ public:
   Launches(KernelOp op, mlir::ModuleOp module, llvm::StringRef symbol, const CpuTarget &host,
            int64_t scratch);
 
-  /// Whether addresses and sizes, with a status, fit into what a launch may hand over (4 KB).
+  /// Whether addresses and sizes, with that of a failure, fit into what a launch may hand over (4
+  /// KB).
   static bool fitParameters(KernelOp op, int64_t scratch);
 
   using Body = llvm::function_ref<void(DeviceBuilder &, const KernelArgs &)>;
   void add(const LaunchShape &shape, Body body);
 
-  /// A 32-bit integer on the device, 0 when the kernel starts: the kernel's result where it is not
-  /// 0 at the end. It is one more scratch buffer, to be asked for last: `statusBytes`.
-  mlir::Value status(DeviceBuilder &kb, const KernelArgs &args);
-  void addStatus();
-  static HostExpr statusBytes();
+  /// Launches that are added after it may fail: `DeviceBuilder::failure`, 0 when the kernel starts,
+  /// is the kernel's result.
+  void addChecks() { checked = true; }
 
   void finish();
 

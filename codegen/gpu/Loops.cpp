@@ -179,7 +179,7 @@ private:
     for (unsigned i = 0; i < op.getDims().size(); ++i)
       operands.push_back(kb.dim(args, i));
     if (checked)
-      operands.push_back(launches.status(kb, args));
+      operands.push_back(kb.failure());
     func::FuncOp function = declareInner(kb, buffers, operands);
     func::CallOp::create(kb.b, kb.loc, function, operands);
 
@@ -257,14 +257,12 @@ public:
     body.func.walk([&](cf::AssertOp) { checked = true; });
     Launches launches(op, module, symbol, host, int64_t(body.scratch.size()));
     if (checked)
-      launches.addStatus();
+      launches.addChecks();
     if (failed(Nests(op, body, launches, device, checked).build()))
       return failure();
     launches.finish();
     EmittedKernel kernel;
     kernel.scratch = std::move(body.scratch);
-    if (checked)
-      kernel.scratch.push_back(Launches::statusBytes());
     return kernel;
   }
 };

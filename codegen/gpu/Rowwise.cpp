@@ -31,7 +31,7 @@ public:
   /// `checked`: whether something can fail, as another instance has found.
   bool build(bool checked) {
     if (checked)
-      launches.addStatus();
+      launches.addChecks();
     LaunchShape shape;
     shape.threads = kThreads;
     shape.grid = {hostCeilDiv(rows(), rowsPerBlock())};
@@ -46,7 +46,7 @@ public:
 
   bool canFail = false;
 
-  EmittedKernel describe(bool checked) {
+  EmittedKernel describe() {
     EmittedKernel kernel;
     if (!keptBytes().is(0) && !inShared()) {
       HostExpr bytes = atHost(keptBytes()), count = rows();
@@ -55,8 +55,6 @@ public:
         return b.createOrFold<arith::MulIOp>(loc, one, all);
       });
     }
-    if (checked)
-      kernel.scratch.push_back(Launches::statusBytes());
     return kernel;
   }
 
@@ -183,7 +181,7 @@ private:
       if (!checked)
         return;
       Value bad = kb.cmp(arith::CmpIPredicate::ne, result, kb.constI(0, kb.b.getI32Type()));
-      kb.ifThen(bad, [&] { kb.store(result, launches.status(kb, args)); });
+      kb.ifThen(bad, [&] { kb.store(result, kb.failure()); });
     };
     if (!warps)
       build();
@@ -214,7 +212,7 @@ public:
     plan = makePlan(op);
     RowwiseKernel kernel(op, module, symbol, host, plan);
     kernel.build(first.canFail);
-    return kernel.describe(first.canFail);
+    return kernel.describe();
   }
 
 private:

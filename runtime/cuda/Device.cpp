@@ -89,7 +89,22 @@ public:
     cu.setCurrent(device.context);
     cu.streamSynchronize(stream);
     releaseTemporaries();
+    if (failures)
+      cu.memFree(failures);
+    if (seen)
+      cu.memFreeHost(seen);
     cu.streamDestroy(stream);
+  }
+
+  void begin(uint32_t steps) override {
+    device.enter();
+    if (steps > capacity) {
+      finish();
+      makeFailures(steps);
+    } else if (mayFail) { // in a call that ended early
+      clearFailures();
+    }
+    mayFail = false;
   }
 
   const attune_kernel_device &kernelInterface() const override { return kInterface; }
@@ -103,19 +118,16 @@ public:
   }
   void release(Handle handle) override { device.free(handle); }
 
-  // Host memory may be pinned, which copies then read or write after they return: these wait.
   void write(Handle to, const void *from, uint64_t bytes) override {
     device.enter();
     if (bytes)
       cu.check(cu.copyToDeviceAsync(pointer(to), from, bytes, stream), "writing to the device");
-    finish();
   }
   void read(void *to, Handle from, uint64_t offset, uint64_t bytes) override {
     device.enter();
     if (bytes)
       cu.check(cu.copyToHostAsync(to, pointer(from) + offset, bytes, stream),
                "reading from the device");
-    finish();
   }
   void copy(Handle to, Handle from, uint64_t bytes) override {
     device.enter();
@@ -123,9 +135,19 @@ public:
       cu.check(cu.copyOnDeviceAsync(pointer(to), pointer(from), bytes, stream),
                "copying on the device");
   }
-  void finish() override {
+  std::optional<StepFailure> finish() override {
     device.enter();
+    if (mayFail)
+      cu.check(cu.copyToHostAsync(seen, failures, capacity * sizeof *seen, stream),
+               "reading from the device");
     cu.check(cu.streamSynchronize(stream), "running kernels");
+    if (!mayFail)
+      return std::nullopt;
+    const int32_t *first = std::find_if(seen, seen + capacity, [](int32_t code) { return code; });
+    if (first != seen + capacity)
+      return StepFailure{uint32_t(first - seen), *first};
+    mayFail = false;
+    return std::nullopt;
   }
 
 private:
@@ -139,6 +161,33 @@ private:
   const Driver &cu = device.cu;
   cuda::Stream stream = nullptr;
   std::map<std::pair<const char *, std::string>, Kernel> kernels;
+
+  /// A 32-bit integer per step of a call, where its kernel says that it fails, and what the host
+  /// has seen of them. All are 0, unless kernels that may write to them were started since.
+  DevicePointer failures = 0;
+  int32_t *seen = nullptr;
+  uint32_t capacity = 0;
+  bool mayFail = false;
+
+  void makeFailures(uint32_t steps) {
+    if (failures)
+      cu.memFree(failures);
+    if (seen)
+      cu.memFreeHost(seen);
+    failures = 0, seen = nullptr, capacity = 0;
+    uint64_t bytes = steps * sizeof *seen;
+    cu.check(cu.memAlloc(&failures, bytes), "`", device.name, "` has no room for ", bytes,
+             " bytes");
+    void *host = nullptr;
+    cu.check(cu.memHostAlloc(&host, bytes, 0), "no pinned memory");
+    seen = static_cast<int32_t *>(host);
+    capacity = steps;
+    clearFailures();
+  }
+
+  void clearFailures() {
+    cu.check(cu.fill32Async(failures, 0, capacity, stream), "writing to the device");
+  }
 
   void launch(const char *source, uint64_t length, const char *entry, const int32_t *range,
               void *const *args) {
@@ -182,11 +231,12 @@ const attune_kernel_device CudaStream::kInterface{
       return memory;
     },
     [](attune_ctx *ctx, void *handle) { of(ctx).giveBack(handle); },
-    [](attune_ctx *ctx, void *handle) -> int32_t {
+    /*status=*/nullptr,
+    [](attune_ctx *ctx) -> void * {
       CudaStream &own = of(ctx);
-      int32_t status = 0;
-      own.guard([&] { own.read(&status, handle, 0, sizeof status); });
-      return status;
+      uint64_t place = static_cast<rt::Context *>(ctx)->step * sizeof *own.seen;
+      own.mayFail = true;
+      return reinterpret_cast<void *>(uintptr_t(own.failures + place));
     }};
 
 std::unique_ptr<rt::Stream> CudaDevice::makeStream() { return std::make_unique<CudaStream>(*this); }

@@ -130,7 +130,10 @@ public:
                                    bytes, 0, nullptr, nullptr),
             "copying on the device");
   }
-  void finish() override { check(cl.clFinish(queue), "running kernels"); }
+  std::optional<StepFailure> finish() override {
+    check(cl.clFinish(queue), "running kernels");
+    return std::nullopt;
+  }
 
 private:
   using SetSizes = const uint64_t *;
@@ -199,7 +202,8 @@ const attune_kernel_device OpenClStream::kInterface{
       int32_t status = 0;
       own.guard([&] { own.read(&status, handle, 0, sizeof status); });
       return status;
-    }};
+    },
+    /*failure=*/nullptr};
 
 std::unique_ptr<Stream> OpenClDevice::makeStream() { return std::make_unique<OpenClStream>(*this); }
 

@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 
 # A real driver promises nothing about what breaks its rules.
-needs_interpreter = pytest.mark.skipif(
-    "ptxemu" not in os.environ.get("ATTUNE_CUDA_DRIVER", ""),
-    reason="faults are for the interpreter",
-)
+INTERPRETED = "ptxemu" in os.environ.get("ATTUNE_CUDA_DRIVER", "")
+needs_interpreter = pytest.mark.skipif(not INTERPRETED, reason="needs the interpreter")
 
 # What a rule does to the text: a name, what is looked for (one match is one fault), what takes its
 # place (as in re.sub). Lines are whole instructions.

@@ -8,8 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from attune_ctypes import RuntimeFault, Session
-from models import language, small
-from models.spelling import SPELLINGS
+from models import small
 from onnx import TensorProto
 
 # One, a prime, a multiple of every tile, more than a block of threads.
@@ -113,18 +112,6 @@ def test_huge_angles(tmp_path):
         want = np.concatenate([np.sin(x.astype(np.float64)), np.cos(x.astype(np.float64))])
     got = session.run({"x": x.astype(np.float32)})["y"]
     agree(got, want, 3e-7)
-    session.close()
-
-
-def test_encoder(tmp_path):
-    case = language.encoder(SPELLINGS["native"])
-    path = save(tmp_path, case.model)
-    session = on_gpu(tmp_path, path)
-    cpu = Session(cli.compile(path, tmp_path / "cpu.so"))
-    for dims in case.dims[:3]:
-        feeds = case.inputs(dims)
-        got, want = session.run(feeds), cpu.run(feeds)
-        agree(got["last_hidden_state"], want["last_hidden_state"])
     session.close()
 
 

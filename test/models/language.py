@@ -157,6 +157,44 @@ def encoder(spelling, config=Config(), seed=0, mask="padding", name="encoder"):
     return Case(f"{name}-{spelling.name}", g.finish(), feeds, SIZES)
 
 
+def cosformer_features(s, x):
+    """relu(x) times sin and cos of the positions, [batch, heads, n, 2 d]."""
+    g = s.g
+    length = s.size(x, 2)
+    places = g.op("Cast", g.op("Range", np.int64(1), g.op("Add", length, np.int64(1)), np.int64(1)),
+                  to=1)  # fmt: skip
+    angle = g.op("Div", g.op("Mul", places, np.float32(np.pi / 2)), g.op("Cast", length, to=1))
+    angle = g.op("Unsqueeze", angle, np.array([1]))
+    y = g.op("Relu", x)
+    return g.op("Concat", *(g.op("Mul", y, g.op(f, angle)) for f in ("Sin", "Cos")), axis=-1)
+
+
+def cosformer_attention(s, x, config):
+    """Linear in the length (https://arxiv.org/abs/2202.08791, not causal)."""
+    g = s.g
+    q, k, v = project(s, x, config)
+    q, k = cosformer_features(s, q), cosformer_features(s, k)
+    turned = g.op("Transpose", k, perm=[0, 1, 3, 2])
+    count = g.op("MatMul", q, g.op("ReduceSum", turned, np.array([-1]), keepdims=1))
+    y = g.op("MatMul", q, g.op("MatMul", turned, v))
+    return join(s, g.op("Div", y, g.op("Max", count, np.float32(1e-3))), config)
+
+
+def cosformer_encoder(spelling, config=Config(norm_first=True), seed=4):
+    """An encoder of cosFormer attention."""
+    g = Graph("cosformer", spelling.opset, seed)
+    s = spelling(g)
+    tokens = g.input("input_ids", "i64", ["batch", "seq"])
+    x = embed(s, tokens, config)
+    for layer in range(config.depth):
+        with g.scope(f"layer.{layer}"):
+            x = block(s, x, config, lambda y: cosformer_attention(s, y, config))
+    x = s.layer_norm(x, config.width)
+    g.output(x, "last_hidden_state", shape=["batch", "seq", config.width])
+    feeds = lambda rng, batch, seq: {"input_ids": ids(rng, batch, seq)}
+    return Case(f"cosformer-{spelling.name}", g.finish(), feeds, SIZES)
+
+
 def decoder(spelling, config=Config(norm_first=True, packed=True), seed=1):
     """GPT: causal, logits over the vocabulary by the transposed embedding."""
     g = Graph("decoder", spelling.opset, seed)

@@ -9,10 +9,10 @@ namespace attune::ptx {
 using Totals = std::map<std::string, uint64_t, std::less<>>;
 
 namespace {
-/// Of the last launch; tests ask from any thread.
+/// Of the last launch, and of all calls; tests ask from any thread.
 struct Last {
   std::mutex mutex;
-  Totals totals;
+  Totals totals, calls;
 };
 } // namespace
 
@@ -81,11 +81,19 @@ void report(const Launch &launch, const std::vector<Count> &counts) {
   last().totals = std::move(totals);
 }
 
+void countCall(const char *function) {
+  std::lock_guard lock(last().mutex);
+  ++last().calls[function];
+}
+
 } // namespace attune::ptx
 
 extern "C" __attribute__((visibility("default"))) uint64_t attune_ptx_count(const char *what) {
   attune::ptx::Last &last = attune::ptx::last();
   std::lock_guard lock(last.mutex);
-  auto found = last.totals.find(std::string_view(what));
-  return found == last.totals.end() ? 0 : found->second;
+  std::string_view name = what;
+  bool call = name.starts_with("call:");
+  const attune::ptx::Totals &counts = call ? last.calls : last.totals;
+  auto found = counts.find(call ? name.substr(5) : name);
+  return found == counts.end() ? 0 : found->second;
 }

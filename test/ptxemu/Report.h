@@ -2,8 +2,9 @@
 //
 // `attune_ptx_count` gives a number of the last launch: "instructions" (of warps),
 // "shared_wavefronts" and "shared_ideal_wavefronts" (their difference is bank conflicts),
-// "global_sectors" and "global_ideal_sectors", or "opcode:mma" and the like. ATTUNE_PTX_REPORT
-// names a file to which every launch adds a line of JSON, with the instructions that conflict.
+// "global_sectors" and "global_ideal_sectors", or "opcode:mma" and the like; "call:cuLaunchKernel"
+// and the like are how often the process has called that so far. ATTUNE_PTX_REPORT names a file to
+// which every launch adds a line of JSON, with the instructions that conflict.
 //
 //===------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TEST_PTXEMU_REPORT_H
@@ -15,6 +16,8 @@ namespace attune::ptx {
 
 /// Called with the lock of the driver.
 void report(const Launch &launch, const std::vector<Count> &counts);
+/// Likewise.
+void countCall(const char *function);
 
 } // namespace attune::ptx
 

@@ -74,7 +74,7 @@ TEST_F(Artifact, OtherFormat) {
 
 TEST_F(Artifact, OtherAbi) {
   builder.note.abi = 9;
-  EXPECT_EQ(open(), "`model.so` has kernel ABI 9, this runtime has 1; compile the model again");
+  EXPECT_EQ(open(), "`model.so` has kernel ABI 9, this runtime has 2; compile the model again");
 }
 
 TEST_F(Artifact, MissingCpuFeature) {

@@ -10,6 +10,7 @@
 #define ATTUNE_TEST_PTXEMU_DRIVER_STATE_H
 
 #include "attune/runtime/cuda/Api.h"
+#include "attune/test/ptxemu/Report.h"
 #include "attune/test/ptxemu/Types.h"
 #include <chrono>
 #include <deque>
@@ -47,9 +48,11 @@ class State {
 public:
   static State &get();
 
-  /// Runs f with the lock; what it throws becomes the result.
-  template <class F> rt::cuda::Result call(F f) {
+  /// Runs f with the lock, for the function of the API that calls it; what it throws becomes the
+  /// result.
+  template <class F> rt::cuda::Result call(F f, const char *caller = __builtin_FUNCTION()) {
     std::lock_guard lock(mutex);
+    countCall(caller);
     if (!initialized)
       return rt::cuda::NotInitialized;
     if (sticky != rt::cuda::Success)
