@@ -84,7 +84,10 @@ attune_status *runSession(attune_session *session, const attune_run_args *given)
 void clearValue(attune_value *value) {
   if (!value)
     return;
-  std::free(value->owner);
+  if (value->owner && value->tensor.device.type != ATTUNE_CPU)
+    delete static_cast<DeviceResult *>(value->owner);
+  else
+    std::free(value->owner);
   *value = attune_value{};
   value->size = sizeof(attune_value);
 }

@@ -112,7 +112,8 @@ static void copyStrided(const attune_tensor &tensor, int axis, const char *from,
 }
 
 /// What holds for every tensor, whatever its sizes: kind, dtype, rank, device, address.
-static void checkTensor(const std::string &name, const Port &port, const attune_value &value) {
+static void checkTensor(const std::string &name, const Port &port, const attune_value &value,
+                        Target target) {
   if (value.kind != ATTUNE_TENSOR)
     fail(value.kind == ATTUNE_NONE ? ATTUNE_ERROR_ARGUMENT : ATTUNE_ERROR_UNSUPPORTED,
          value.kind == ATTUNE_NONE ? "" : "unsupported: ", name, ": found ", kindText(value.kind),
@@ -126,9 +127,11 @@ static void checkTensor(const std::string &name, const Port &port, const attune_
          port.shape.size());
   if (tensor.ndim > 0 && !tensor.shape)
     fail(ATTUNE_ERROR_ARGUMENT, name, ": the shape is missing (null)");
-  if (tensor.device.type != ATTUNE_CPU)
+  bool cuda = target == Target::Cuda;
+  if (tensor.device.type != ATTUNE_CPU && !(cuda && tensor.device.type == ATTUNE_CUDA))
     fail(ATTUNE_ERROR_UNSUPPORTED, "unsupported: ", name, ": found device type ",
-         tensor.device.type, ", accepted is the CPU (", int(ATTUNE_CPU), ")");
+         tensor.device.type, cuda ? ", accepted are the CPU (" : ", accepted is the CPU (",
+         int(ATTUNE_CPU), cuda ? text(") and CUDA (", int(ATTUNE_CUDA), ")") : ")");
   for (int i = 0; i < tensor.ndim; ++i) {
     if (tensor.shape[i] < 0)
       fail(ATTUNE_ERROR_ARGUMENT, name, ": axis ", i, " has negative extent ", tensor.shape[i]);
@@ -217,13 +220,14 @@ void Binding::bindInput(size_t i, const attune_value &value, bool copies) {
   const Port &port = program.inputs[i];
   std::string name = quoted("input", port.name);
   checkSize(value);
-  checkTensor(name, port, value);
+  checkTensor(name, port, value, program.target);
   const attune_tensor &tensor = value.tensor;
   sizes.dims[i].assign(tensor.shape, tensor.shape + tensor.ndim);
   uint64_t elements = countElements(name, tensor.shape, port.shape.size());
 
   Bound &bound = inputs[i];
   bound.data = dataOf(tensor);
+  bound.device = tensor.device;
   int axis = program.stridedInputs[i] ? aliasAxis(program, true, i) : -1;
   int64_t capacity;
   if (rowMajor(tensor, axis, capacity)) {
@@ -231,6 +235,10 @@ void Binding::bindInput(size_t i, const attune_value &value, bool copies) {
     bound.span = spanOf(tensor, axis, capacity, elements);
     return;
   }
+  if (bound.onDevice())
+    fail(ATTUNE_ERROR_UNSUPPORTED, "unsupported: ", name, ": strides ",
+         shapeText(tensor.strides, port.shape.size()), " of shape ",
+         shapeText(tensor.shape, port.shape.size()), " on a device, accepted is dense row-major");
   if (!copies)
     fail(ATTUNE_ERROR_ARGUMENT, name, ": strides ", shapeText(tensor.strides, port.shape.size()),
          " of shape ", shapeText(tensor.shape, port.shape.size()),
@@ -253,8 +261,9 @@ void Binding::bindOutput(size_t i, attune_value &value) {
   bound.out = &value;
   if (value.kind == ATTUNE_NONE)
     return;
-  checkTensor(name, port, value);
+  checkTensor(name, port, value, program.target);
   const attune_tensor &tensor = value.tensor;
+  bound.device = tensor.device;
   int axis = program.stridedOutputs[i] ? aliasAxis(program, false, i) : -1;
   int64_t capacity;
   if (!rowMajor(tensor, axis, capacity))
@@ -291,7 +300,19 @@ void Binding::checkSymbols() const {
     }
 }
 
-void Binding::shapeOutput(size_t i, const std::vector<int64_t> &shape) {
+void Binding::checkDevice(const attune_device &accepted) const {
+  auto check = [&](const std::vector<Bound> &list, const std::vector<Port> &ports,
+                   const char *what) {
+    for (size_t i = 0; i < list.size(); ++i)
+      if (list[i].onDevice() && list[i].device.id != accepted.id)
+        fail(ATTUNE_ERROR_ARGUMENT, quoted(what, ports[i].name), ": found device ",
+             list[i].device.id, ", the session runs on ", accepted.id);
+  };
+  check(inputs, program.inputs, "input");
+  check(outputs, program.outputs, "output");
+}
+
+void Binding::shapeOutput(size_t i, const std::vector<int64_t> &shape, Stream *stream) {
   const Port &port = program.outputs[i];
   std::string name = quoted("output", port.name);
   uint64_t elements = countElements(name, shape.data(), shape.size());
@@ -303,6 +324,14 @@ void Binding::shapeOutput(size_t i, const std::vector<int64_t> &shape) {
       fail(ATTUNE_ERROR_ARGUMENT, name, ": found shape ", shapeText(found, shape.size()),
            ", these inputs give ", shapeText(shape.data(), shape.size()));
     checkOverlap(i);
+    return;
+  }
+  if (resultDevice && bound.out) {
+    bound.span = dtypeBytes(port.dtype, elements);
+    bound.result =
+        std::make_unique<DeviceResult>(resultDevice, stream->allocate(bound.span), shape);
+    bound.data = static_cast<char *>(bound.result->memory);
+    bound.device = *resultDevice->place();
     return;
   }
   // The shape lies in front of the data, in one block that value_clear frees.
@@ -317,6 +346,10 @@ void Binding::shapeOutput(size_t i, const std::vector<int64_t> &shape) {
 /// The caller wants the output in place of the input, but kernels may still read the one when they
 /// write the other.
 static void setAside(Bound &input) {
+  if (input.onDevice()) {
+    input.setAside = true;
+    return;
+  }
   input.storage = allocate(input.span);
   memcpy(input.storage.get(), input.data, input.span);
   input.data = input.storage.get();
@@ -361,18 +394,23 @@ void Binding::checkOverlap(size_t output) {
 void Binding::deliver() {
   for (size_t i = 0; i < outputs.size(); ++i) {
     Bound &bound = outputs[i];
-    if (!bound.out || !bound.storage)
+    if (!bound.out || !(bound.storage || bound.result))
       continue;
     attune_value &value = *bound.out;
     value.kind = ATTUNE_TENSOR;
     value.tensor.data = bound.data;
-    value.tensor.device = {ATTUNE_CPU, 0};
+    value.tensor.device = bound.device;
     value.tensor.ndim = int32_t(outputShapes[i].size());
     value.tensor.dtype = program.outputs[i].dtype;
-    value.tensor.shape = reinterpret_cast<int64_t *>(bound.storage.get());
     value.tensor.strides = nullptr;
     value.tensor.byte_offset = 0;
-    value.owner = bound.storage.release();
+    if (bound.result) {
+      value.tensor.shape = bound.result->shape.data();
+      value.owner = bound.result.release();
+    } else {
+      value.tensor.shape = reinterpret_cast<int64_t *>(bound.storage.get());
+      value.owner = bound.storage.release();
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #ifndef ATTUNE_RUNTIME_BINDING_H
 #define ATTUNE_RUNTIME_BINDING_H
 
+#include "attune/runtime/Device.h"
 #include "attune/runtime/Evaluation.h"
 #include "attune/runtime/Program.h"
 #include <cstdlib>
@@ -25,21 +26,33 @@ Memory allocate(uint64_t bytes);
 
 struct Bound {
   char *data = nullptr;
-  uint64_t span = 0;           ///< bytes from `data` that belong to the tensor
-  Memory storage;              ///< ours: a dense copy of an input, or an allocated output
-  attune_value *out = nullptr; ///< the caller's place; null for an output nobody asked for
+  uint64_t span = 0; ///< bytes from `data` that belong to the tensor
+  attune_device device{ATTUNE_CPU, 0};
+  bool setAside = false; ///< on a device: an output gets the memory, so that a copy is to be read
+  Memory storage;        ///< ours: a dense copy of an input, or an allocated output
+  std::unique_ptr<DeviceResult> result; ///< an allocated output on a device
+  attune_value *out = nullptr;          ///< the caller's place; null for an output nobody asked for
+
+  bool onDevice() const { return device.type != ATTUNE_CPU; }
 };
 
 class Binding {
 public:
   Binding(const Program &program, const attune_run_args &args, bool copyStrided);
 
+  /// Refuses tensors on another device than this one.
+  void checkDevice(const attune_device &accepted) const;
+
   /// Part of the call's sizes: input extents and capacities.
   CallSizes sizes;
   std::vector<Bound> inputs, outputs;
 
-  /// Output `i` has this shape: checks the caller's tensor or allocates one.
-  void shapeOutput(size_t i, const std::vector<int64_t> &shape);
+  /// Where outputs are allocated; the host if it is empty.
+  std::shared_ptr<const Device> resultDevice;
+
+  /// Output `i` has this shape: checks the caller's tensor or allocates one, by `stream` if there
+  /// is a `resultDevice`.
+  void shapeOutput(size_t i, const std::vector<int64_t> &shape, Stream *stream);
   /// Refuses outputs that share memory with inputs or each other, alias pairs aside; an input that
   /// is the very same memory is set aside.
   void checkOverlap(size_t output);

@@ -141,6 +141,12 @@ void Call::layOut() {
   }
 }
 
+/// Whether kernels work on the caller's memory.
+static bool isInPlace(const Bound &bound) {
+  return bound.onDevice() && !bound.setAside &&
+         reinterpret_cast<uintptr_t>(bound.data) % kDeviceAlign == 0;
+}
+
 void Call::prepareOutputs(Phase phase) {
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     const Value &value = program.values[program.outputs[i].value];
@@ -149,34 +155,52 @@ void Call::prepareOutputs(Phase phase) {
     std::vector<int64_t> shape;
     for (uint32_t extent : value.shape)
       shape.push_back(int64_t(arena.evaluation.size(extent)));
-    binding.shapeOutput(i, shape);
+    binding.shapeOutput(i, shape, arena.stream.get());
+    bool given = !arena.stream || isInPlace(binding.outputs[i]);
     arena.addresses[program.outputs[i].value] =
-        arena.stream ? static_cast<char *>(arena.outputs[i].get(arena.evaluation.bytes(value)))
-                     : binding.outputs[i].data;
+        given ? binding.outputs[i].data
+              : static_cast<char *>(arena.outputs[i].get(arena.evaluation.bytes(value)));
   }
-  if (arena.stream)
-    return;
-  // Now, because an input may have made room for an output.
-  for (size_t i = 0; i < binding.inputs.size(); ++i)
-    arena.addresses[program.inputs[i].value] = binding.inputs[i].data;
+  // Now, because an input may have made room for an output; the first upload is still to come.
+  for (size_t i = 0; i < binding.inputs.size(); ++i) {
+    char *&address = arena.addresses[program.inputs[i].value];
+    if (!arena.stream)
+      address = binding.inputs[i].data;
+    else if (phase != kStart && binding.inputs[i].setAside && address == binding.inputs[i].data)
+      uploadInput(i);
+  }
 }
 
 void Call::uploadInputs() {
-  for (size_t i = 0; i < binding.inputs.size(); ++i) {
-    uint32_t number = program.inputs[i].value;
-    uint64_t bytes = arena.evaluation.bytes(program.values[number]);
-    Handle handle = arena.inputs[i].get(bytes);
-    arena.stream->write(handle, binding.inputs[i].data, bytes);
-    arena.addresses[number] = static_cast<char *>(handle);
-  }
+  for (size_t i = 0; i < binding.inputs.size(); ++i)
+    uploadInput(i);
+}
+
+void Call::uploadInput(size_t i) {
+  const Bound &input = binding.inputs[i];
+  char *&address = arena.addresses[program.inputs[i].value];
+  address = input.data;
+  if (isInPlace(input))
+    return;
+  uint64_t bytes = arena.evaluation.bytes(program.values[program.inputs[i].value]);
+  address = static_cast<char *>(arena.inputs[i].get(bytes));
+  if (input.onDevice())
+    arena.stream->copy(address, input.data, bytes);
+  else
+    arena.stream->write(address, input.data, bytes);
 }
 
 void Call::downloadOutputs() {
   for (size_t i = 0; i < binding.outputs.size(); ++i) {
-    uint32_t number = program.outputs[i].value;
-    if (binding.outputs[i].data)
-      arena.stream->read(binding.outputs[i].data, arena.addresses[number], 0,
-                         arena.evaluation.bytes(program.values[number]));
+    const Bound &output = binding.outputs[i];
+    char *address = arena.addresses[program.outputs[i].value];
+    if (!output.data || address == output.data)
+      continue;
+    uint64_t bytes = arena.evaluation.bytes(program.values[program.outputs[i].value]);
+    if (output.onDevice())
+      arena.stream->copy(output.data, address, bytes);
+    else
+      arena.stream->read(output.data, address, 0, bytes);
   }
   wait();
 }

@@ -30,6 +30,7 @@ private:
   void layOut();
   void prepareOutputs(Phase phase);
   void uploadInputs();
+  void uploadInput(size_t i);
   void downloadOutputs();
   void allocateDynamic(size_t step);
   void freeDynamic(size_t step);

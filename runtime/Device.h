@@ -2,17 +2,20 @@
 //
 // A session of such a target has one Device; every arena has a Stream of it, which runs one call at
 // a time. Tensors are handles: weights are uploaded once, what kernels hand to each other stays on
-// the device, inputs and outputs are copied. All functions that can fail throw Error.
+// the device, inputs and outputs are copied unless they are there. All functions that can fail
+// throw Error.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_DEVICE_H
 #define ATTUNE_RUNTIME_DEVICE_H
 
+#include "attune/runtime/attune.h"
 #include "attune/runtime/kernel_abi.h"
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace attune::rt {
 
@@ -55,6 +58,25 @@ class Device {
 public:
   virtual ~Device() = default;
   virtual std::unique_ptr<Stream> makeStream() = 0;
+  /// Of what a stream has allocated.
+  virtual void release(Handle handle) const noexcept = 0;
+  /// How callers name it who have tensors there: handles are addresses then. Empty: they cannot.
+  virtual std::optional<attune_device> place() const { return std::nullopt; }
+};
+
+/// An address that kernels take as it is, without a copy, is a multiple of it.
+inline constexpr uint64_t kDeviceAlign = 256;
+
+/// Memory of a result that the caller keeps, also when the session is closed.
+struct DeviceResult {
+  std::shared_ptr<const Device> device;
+  Handle memory = nullptr;
+  std::vector<int64_t> shape;
+
+  DeviceResult(std::shared_ptr<const Device> device, Handle memory, std::vector<int64_t> shape)
+      : device(std::move(device)), memory(memory), shape(std::move(shape)) {}
+  DeviceResult(const DeviceResult &) = delete;
+  ~DeviceResult() { device->release(memory); }
 };
 
 /// The one that `ATTUNE_OPENCL_DEVICE` names, else the first GPU, else the first of any kind.

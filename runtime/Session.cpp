@@ -11,7 +11,8 @@ static constexpr unsigned kMaxThreads = 1024;
 
 Session::Session(const std::string &path, const attune_session_options &options)
     : artifact(path), program(Program::parse(artifact.metadata(), artifact.weightsSize())),
-      flushDenormals(options.flush_denormals), copyStrided(options.copy_strided) {
+      flushDenormals(options.flush_denormals), copyStrided(options.copy_strided),
+      deviceOutputs(options.device_outputs) {
   if (options.threads > kMaxThreads)
     fail(ATTUNE_ERROR_ARGUMENT, "found ", options.threads, " threads, accepted are at most ",
          kMaxThreads);
@@ -168,6 +169,11 @@ void Session::run(const attune_run_args &args) {
   binding.sizes.threads = threads;
   if (program.target != Target::Cpu)
     std::call_once(deviceOnce, [&] { openDevice(); });
+  if (std::optional<attune_device> place = device ? device->place() : std::nullopt) {
+    binding.checkDevice(*place);
+    if (deviceOutputs)
+      binding.resultDevice = device;
+  }
   struct Lease {
     Session &session;
     std::unique_ptr<Arena> arena;

@@ -61,11 +61,11 @@ private:
   Program program;
   std::vector<attune_kernel_fn> functions;
   attune_executor executor{};
-  bool flushDenormals = false, copyStrided = false;
+  bool flushDenormals = false, copyStrided = false, deviceOutputs = false;
   unsigned threads = 1;
   /// Of targets other than the CPU: opened by the first run, with the weights by value.
   std::once_flag deviceOnce;
-  std::unique_ptr<Device> device;
+  std::shared_ptr<Device> device;
   std::unique_ptr<Stream> weightStream;
   std::vector<Reserved> weightBuffers;
   std::vector<Handle> weights;

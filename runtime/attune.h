@@ -93,7 +93,10 @@ typedef struct attune_string {
   uint64_t length;
 } attune_string;
 
-enum { ATTUNE_CPU = 1 }; /* DLDeviceType; others are refused */
+/* DLDeviceType; others are refused. A session of the target cuda takes tensors on its device, too:
+ * they are ready when session_run is called, and results are there when it returns. Tensors whose
+ * address is no multiple of 256 are copied there. */
+enum { ATTUNE_CPU = 1, ATTUNE_CUDA = 2 };
 
 typedef struct attune_device {
   int32_t type, id;
@@ -194,6 +197,8 @@ typedef struct attune_session_options {
   uint32_t flush_denormals;        /* non-zero: denormal numbers count as zero during a run */
   uint32_t copy_strided;           /* non-zero: non-contiguous inputs are copied, else refused */
   const attune_executor *executor; /* NULL: the runtime's own threads */
+  uint32_t device_outputs; /* non-zero: outputs that the runtime allocates lie where kernels run */
+  uint32_t reserved;
 } attune_session_options;
 
 enum { ATTUNE_STEP_KERNEL = 0, ATTUNE_STEP_LOAD = 1, ATTUNE_STEP_COPY = 2 };
@@ -223,7 +228,8 @@ typedef struct attune_run_args {
   uint64_t input_count;
   const char *const *output_names; /* NULL: all, in the order of the signature */
   /* A tensor: written in place; none: allocated, see value_clear. A tensor may be that of an input
-   * as in `attune_alias`, or have the address and shape of any input, which is then copied first. */
+   * as in `attune_alias`, or have the address and shape of any input, which is then copied first.
+   */
   attune_value *outputs;
   uint64_t output_count;
   attune_profile *profile; /* NULL: none */

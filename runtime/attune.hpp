@@ -83,9 +83,13 @@ public:
     block->data = block->storage.get() + (64 - at % 64) % 64;
   }
 
-  /// The caller's memory, which must outlive every copy of the tensor.
-  static Tensor view(attune_dtype dtype, std::vector<int64_t> shape, void *data) {
-    return Tensor(dtype, std::move(shape), data);
+  /// The caller's memory, on the host or on the device of a session, which must outlive every copy
+  /// of the tensor.
+  static Tensor view(attune_dtype dtype, std::vector<int64_t> shape, void *data,
+                     attune_device device = {ATTUNE_CPU, 0}) {
+    Tensor tensor(dtype, std::move(shape), data);
+    tensor.block->device = device;
+    return tensor;
   }
 
   template <class T> static Tensor of(std::vector<int64_t> shape, std::initializer_list<T> values) {
@@ -109,7 +113,7 @@ public:
     for (size_t i = shape.size() - 1; i > 0; --i)
       strides[i - 1] = strides[i] * shape[i];
     shape[axis] = extent;
-    Tensor front(dtype(), std::move(shape), data());
+    Tensor front = view(dtype(), std::move(shape), data(), device());
     front.block->strides = std::move(strides);
     front.block->whole = block;
     return front;
@@ -134,6 +138,8 @@ public:
     return bytes;
   }
   void *data() const { return block->data; }
+  /// Where `data` lies.
+  attune_device device() const { return block->device; }
   /// Throws if T is not the tensor's element type.
   template <class T> T *data() const {
     if (detail::dtypeOf<T>() != dtype())
@@ -147,7 +153,7 @@ public:
     value.size = sizeof value;
     value.kind = ATTUNE_TENSOR;
     value.tensor.data = block->data;
-    value.tensor.device = {ATTUNE_CPU, 0};
+    value.tensor.device = block->device;
     value.tensor.ndim = int32_t(block->shape.size());
     value.tensor.dtype = block->dtype;
     value.tensor.shape = block->shape.data();
@@ -157,8 +163,8 @@ public:
   /// Takes over what a run has allocated.
   static Tensor adopt(attune_value &value) {
     const attune_tensor &from = value.tensor;
-    Tensor tensor(from.dtype, std::vector<int64_t>(from.shape, from.shape + from.ndim),
-                  static_cast<char *>(from.data) + from.byte_offset);
+    Tensor tensor = view(from.dtype, std::vector<int64_t>(from.shape, from.shape + from.ndim),
+                         static_cast<char *>(from.data) + from.byte_offset, from.device);
     tensor.block->owned = std::exchange(value, attune_value{});
     return tensor;
   }
@@ -168,6 +174,7 @@ private:
     attune_dtype dtype = 0;
     std::vector<int64_t> shape, strides;
     void *data = nullptr;
+    attune_device device{ATTUNE_CPU, 0};
     std::shared_ptr<Block> whole; ///< owns the memory of a front
     std::unique_ptr<char[]> storage;
     attune_value owned{};
@@ -188,6 +195,7 @@ private:
 struct SessionOptions {
   unsigned threads = 0; ///< 0: as many as the process may use
   bool flushDenormals = false;
+  bool deviceOutputs = false; ///< outputs that a run allocates lie where kernels run
   /// Runs job(i) for every i in [0, count), at the same time if it can; null: the runtime's
   /// threads.
   std::function<void(uint32_t count, const std::function<void(uint32_t)> &job)> executor = nullptr;
@@ -211,6 +219,7 @@ public:
     c.size = sizeof c;
     c.threads = options.threads;
     c.flush_denormals = options.flushDenormals;
+    c.device_outputs = options.deviceOutputs;
     c.executor = *executor ? &calls : nullptr;
     attune_session *opened = nullptr;
     detail::check(detail::api().session_open(path.c_str(), &c, &opened));

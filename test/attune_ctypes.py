@@ -86,7 +86,8 @@ class Signature(C.Structure):
 
 class Options(C.Structure):
     _fields_ = [(n, C.c_uint32) for n in ("size", "threads", "flush_denormals", "copy_strided")]
-    _fields_ += [("executor", C.c_void_p)]
+    _fields_ += [("executor", C.c_void_p), ("device_outputs", C.c_uint32)]
+    _fields_ += [("reserved", C.c_uint32)]
 
 
 class Profile(C.Structure):
@@ -152,6 +153,9 @@ def _check(status):
 
 
 def _value_of(array):
+    """Arrays of numpy, or what has an `attune_value()`: a tensor on a device."""
+    if hasattr(array, "attune_value"):
+        return array.attune_value()
     value = Value(size=C.sizeof(Value), kind=1)
     numbers, strides = C.c_int64 * max(array.ndim, 1), None
     if not array.flags.c_contiguous:
@@ -175,8 +179,8 @@ def _array_of(tensor):
 class Session:
     handle = None
 
-    def __init__(self, path, threads=0, flush_denormals=False):
-        options = Options(C.sizeof(Options), threads, flush_denormals, 0, None)
+    def __init__(self, path, threads=0, flush_denormals=False, device_outputs=False):
+        options = Options(C.sizeof(Options), threads, flush_denormals, 0, None, device_outputs)
         handle = C.c_void_p()
         _check(api().session_open(os.fsencode(path), C.byref(options), C.byref(handle)))
         self.handle = handle
@@ -217,8 +221,9 @@ class Bound:
         if unknown := into.keys() - set(session.output_names):
             raise KeyError(f"there is no output {sorted(unknown)}")
         # Strides of a shared buffer are what the runtime wants to see.
-        shared = lambda a: any(np.may_share_memory(a, b) for b in into.values())  # noqa: E731
-        self.arrays = {n: a if shared(a) else np.asarray(a, order="C") for n, a in feeds.items()}
+        host = [b for b in into.values() if isinstance(b, np.ndarray)]
+        kept = lambda a: hasattr(a, "attune_value") or any(np.may_share_memory(a, b) for b in host)  # noqa: E731
+        self.arrays = {n: a if kept(a) else np.asarray(a, order="C") for n, a in feeds.items()}
         names = (C.c_char_p * max(len(feeds), 1))(*[n.encode() for n in feeds])
         self.values = (Value * max(len(feeds), 1))(*map(_value_of, self.arrays.values()))
         count = len(session.output_names)

@@ -43,10 +43,11 @@ public:
   void enter() const { cu.check(cu.setCurrent(context), "`", name, "` cannot be used"); }
 
   /// Never fails: destructors call it, also when a kernel's error has made the context useless.
-  void free(Handle handle) const noexcept {
+  void release(Handle handle) const noexcept override {
     cu.setCurrent(context);
     cu.memFree(pointer(handle));
   }
+  std::optional<attune_device> place() const override { return attune_device{ATTUNE_CUDA, device}; }
 
   /// Loads the module of that PTX the first time.
   Module module(const char *source, uint64_t length);
@@ -116,7 +117,7 @@ public:
              "` has no room for a tensor of ", bytes, " bytes");
     return reinterpret_cast<Handle>(uintptr_t(memory));
   }
-  void release(Handle handle) override { device.free(handle); }
+  void release(Handle handle) override { device.release(handle); }
 
   void write(Handle to, const void *from, uint64_t bytes) override {
     device.enter();

@@ -46,6 +46,9 @@ public:
     cl.clReleaseContext(context);
   }
   std::unique_ptr<Stream> makeStream() override;
+  void release(Handle handle) const noexcept override {
+    cl.clReleaseMemObject(static_cast<cl_mem>(handle));
+  }
 
   /// Builds the program of that source the first time.
   cl_program program(const char *source, uint64_t length);
@@ -110,7 +113,7 @@ public:
            " bytes: ", codeText(code));
     return memory;
   }
-  void release(Handle handle) override { cl.clReleaseMemObject(static_cast<cl_mem>(handle)); }
+  void release(Handle handle) override { device.release(handle); }
 
   void write(Handle to, const void *from, uint64_t bytes) override {
     if (bytes)

@@ -1,13 +1,11 @@
 """Whole models against the artifact for the CPU, and what a call of theirs asks of the driver."""
 
-import ctypes
-import os
-
 import attune_cli as cli
 import numpy as np
 import onnx
 import pytest
 from attune_ctypes import RuntimeFault, Session
+from device import Calls
 from faults import INTERPRETED, needs_interpreter
 from models import language, small
 from models.half import half, rounded
@@ -25,27 +23,6 @@ TOLERANCE = {"f32": 1e-5, "f16": 2e-3}
 def compiled(folder, model, name, *flags):
     onnx.save(model, folder / f"{name}.onnx")
     return Session(cli.compile(folder / f"{name}.onnx", folder / f"{name}.so", *flags))
-
-
-class Calls:
-    """How often functions of the driver were called inside `with`, by name."""
-
-    NAMES = ["cuLaunchKernel", "cuStreamSynchronize", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2",
-             "cuMemcpyDtoDAsync_v2", "cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc",
-             "cuMemsetD32Async", "cuCtxSynchronize"]  # fmt: skip
-
-    def __init__(self):
-        library = ctypes.CDLL(os.environ["ATTUNE_CUDA_DRIVER"])
-        library.attune_ptx_count.restype = ctypes.c_uint64
-        self.count = lambda name: library.attune_ptx_count(f"call:{name}".encode())
-
-    def __enter__(self):
-        self.before = {name: self.count(name) for name in self.NAMES}
-        return self
-
-    def __exit__(self, *_):
-        made = {name: self.count(name) - self.before[name] for name in self.NAMES}
-        self.made = {name: count for name, count in made.items() if count}
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

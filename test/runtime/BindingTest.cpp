@@ -20,7 +20,7 @@ protected:
   /// Runs kGather on `in` and `out`; the message, empty if it succeeds.
   std::string run(attune_code expected = ATTUNE_ERROR_ARGUMENT) { return run(gather, expected); }
   std::string run(const ArtifactBuilder &model, attune_code expected, bool copyStrided = false) {
-    attune_session_options options{sizeof options, 0, 0, copyStrided, nullptr};
+    attune_session_options options{sizeof options, 0, 0, copyStrided, nullptr, 0, 0};
     attune_session *session = nullptr;
     EXPECT_EQ(api->session_open(model.write().c_str(), &options, &session), nullptr);
     attune_run_args args{sizeof args, 0,          inNames.empty() ? nullptr : inNames.data(),
