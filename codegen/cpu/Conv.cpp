@@ -23,7 +23,6 @@ struct ConvCode::Task {
   ConvLines::Block block;
   Value batch, group, filters, sums;
   Value firstPanel, lastPanel; ///< of the group
-  Value channel;               ///< of a plane
 };
 
 ConvCode::ConvCode(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb, ModuleOp module)
@@ -36,8 +35,7 @@ ConvCode::ConvCode(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb,
 }
 
 ConvLines ConvCode::lines(const Get &get) {
-  return conv.kind == ConvMatch::Dense ? ConvLines(kb, conv, get, conv.channels, kConvTaskElements)
-                                       : ConvLines(kb, conv, get, 1, kConvPlaneElements);
+  return ConvLines(kb, conv, get, conv.channels, kConvTaskElements);
 }
 
 /// Few blocks of rows are shared by several tasks, each for some of the channels.
@@ -51,8 +49,6 @@ ConvCode::Split ConvCode::split(const ConvLines &lines) {
 ConvCode::Value ConvCode::scratchElements(const Get &get) {
   ConvLines l = lines(get);
   Value elements = kb.add(l.elements(l.rowsPerTask), kSlack);
-  if (conv.kind != ConvMatch::Dense)
-    return elements;
   Value sums = channelBlock < conv.channels ? split(l).panels : kb.idx(tile.panels);
   return kb.add(elements, kb.mul(sums, kFilterPanel * tile.positions()));
 }
@@ -63,35 +59,27 @@ ConvCode::Value ConvCode::workerScratch(Scope &scope) {
 }
 
 void ConvCode::build(StringRef symbol) {
-  bool dense = conv.kind == ConvMatch::Dense;
-  func::FuncOp pack, task;
-  if (dense && !conv.packed)
+  func::FuncOp pack;
+  if (!conv.packed)
     pack = kb.task(module, (symbol + "_filters").str(), [&](const KernelArgs &args) {
       packFilters(args);
       return Value();
     });
-  task = kb.task(module, (symbol + "_block").str(),
-                 [&](const KernelArgs &args) { return dense ? denseTask(args) : planeTask(args); });
+  func::FuncOp function = kb.task(module, (symbol + "_block").str(),
+                                  [&](const KernelArgs &args) { return task(args); });
   kb.kernel(module, symbol, [&](const KernelArgs &args) -> Value {
     Scope scope(sizes, kb, args);
     Get get = [&](const Size &size) { return scope.get(size); };
-    Value count;
-    if (dense) {
-      ConvLines l = lines(get);
-      Value images = kb.mul(get(conv.batch), get(conv.groups));
-      count = kb.mul(kb.mul(images, l.blocks), split(l).count);
-    } else {
-      Value channels = get(conv.groups * Size(conv.maps)), chunk = planeChunk(get);
-      Value chunks = kb.div(kb.sub(kb.add(channels, chunk), kb.idx(1)), chunk);
-      count = kb.mul(get(conv.batch), chunks);
-    }
+    ConvLines l = lines(get);
+    Value images = kb.mul(get(conv.batch), get(conv.groups));
+    Value count = kb.mul(kb.mul(images, l.blocks), split(l).count);
     // An empty result has no tasks.
     Value positions = kb.mul(get(conv.rows.out), get(conv.columns.out));
     count = kb.select(kb.eq(positions, kb.idx(0)), kb.idx(0), count);
     if (!pack)
-      return kb.parallelFor(args, count, task);
+      return kb.parallelFor(args, count, function);
     Value packed = kb.parallelFor(args, kb.mul(get(conv.groups), panels), pack);
-    Value done = kb.parallelFor(args, count, task);
+    Value done = kb.parallelFor(args, count, function);
     return arith::OrIOp::create(kb.b, kb.loc, packed, done);
   });
 }
@@ -121,11 +109,7 @@ void ConvCode::packFilters(const KernelArgs &args) {
   });
 }
 
-//===--------------------------------------------------------------------------------------------===//
-// Sums over channels
-//===--------------------------------------------------------------------------------------------===//
-
-ConvCode::Value ConvCode::denseTask(const KernelArgs &args) {
+ConvCode::Value ConvCode::task(const KernelArgs &args) {
   Task t(*this, args);
   ConvLines l = lines(t.get);
   Split s = split(l);
@@ -221,95 +205,6 @@ void ConvCode::finishTile(Task &t, Value memory, Value panel, Value valid, Value
     return Values();
   };
   kb.ifElse(kb.eq(valid, kb.idx(tile.positions())), {}, full, partial);
-}
-
-//===--------------------------------------------------------------------------------------------===//
-// Planes: filters of one channel, pooling
-//===--------------------------------------------------------------------------------------------===//
-
-/// Channels of a task: small planes are taken together.
-ConvCode::Value ConvCode::planeChunk(const Get &get) {
-  Value positions = kb.mul(get(conv.rows.out), get(conv.columns.out));
-  return kb.add(kb.div(kb.idx(kConvPlanePositions), kb.max(positions, kb.idx(1))), 1);
-}
-
-ConvCode::Value ConvCode::planeTask(const KernelArgs &args) {
-  Task t(*this, args);
-  ConvLines l = lines(t.get);
-  Value channels = t.get(conv.groups * Size(conv.maps)), chunk = planeChunk(t.get);
-  Value chunks = kb.div(kb.sub(kb.add(channels, chunk), kb.idx(1)), chunk);
-  Value first = kb.mul(kb.rem(args.task, chunks), chunk);
-  t.batch = kb.div(args.task, chunks);
-  Value memory = workerScratch(t.scope);
-  Value image = kb.add(t.get(conv.offset), kb.mul(t.batch, t.get(conv.batchStep)));
-  Value outRows = t.get(conv.rows.out), outColumns = t.get(conv.columns.out);
-  kb.forLoop(first, kb.min(kb.add(first, chunk), channels), 1, [&](Value channel) {
-    t.channel = channel;
-    Value source = kb.add(image, kb.mul(kb.div(channel, conv.maps), t.get(conv.channelStep)));
-    source = kb.gep(t.scope.input(conv.input), source, kb.f32());
-    if (!conv.combine) {
-      Value group = kb.div(channel, conv.maps), map = kb.rem(channel, kb.idx(conv.maps));
-      Value at = kb.add(t.get(conv.filterView.offset),
-                        kb.add(kb.mul(group, t.get(conv.filterView.strides[0])),
-                               kb.mul(map, t.get(conv.filterView.strides[1]))));
-      t.filters = kb.gep(t.scope.input(conv.filters), at, kb.f32());
-    }
-    kb.forLoop(kb.idx(0), l.blocks, 1, [&](Value number) {
-      Value row = kb.mul(number, l.rowsPerTask);
-      Value rows = kb.min(l.rowsPerTask, kb.sub(outRows, row));
-      ConvLines::Block b = t.block = l.block(memory, row, rows);
-      l.copy(module, b, source, memory);
-      kb.forLoop(kb.idx(0), b.segments, 1, [&](Value segment) {
-        Value line = kb.mul(segment, b.segmentStep);
-        Value column = kb.add(kb.mul(row, outColumns), kb.mul(segment, b.segment));
-        constexpr int64_t unroll = 4;
-        int64_t lanes = tile.lanes;
-        auto step = [&](Value position, Value partial) {
-          planeVector(t, kb.add(line, position), kb.add(column, position), partial);
-        };
-        Value wide = kb.mul(kb.div(b.segment, unroll * lanes), unroll * lanes);
-        kb.forLoop(kb.idx(0), wide, unroll * lanes, [&](Value position) {
-          for (int64_t v = 0; v < unroll; ++v)
-            step(kb.add(position, v * lanes), {});
-        });
-        Value bulk = kb.mul(kb.div(b.segment, lanes), lanes);
-        kb.forLoop(wide, bulk, lanes, [&](Value position) { step(position, {}); });
-        kb.forLoop(bulk, b.segment, lanes,
-                   [&](Value position) { step(position, kb.sub(b.segment, position)); });
-      });
-    });
-  });
-  broken |= t.epilogue.broken;
-  return t.lanes.error();
-}
-
-/// One vector of positions of one plane.
-void ConvCode::planeVector(Task &t, Value image, Value column, Value partial) {
-  auto tap = [&](Value row, Value tapColumn, Value sum) -> Value {
-    Value at =
-        kb.add(kb.add(image, kb.mul(row, t.block.rowStep)), kb.mul(tapColumn, t.block.columnStep));
-    Value x = kb.load(kb.vec(), t.block.memory, at);
-    if (conv.combine)
-      return kb.b
-          .create(kb.loc, conv.combine->getName().getIdentifier(), ValueRange{sum, x}, kb.vec())
-          ->getResult(0);
-    Value w = kb.add(kb.mul(row, t.get(conv.filterView.strides[3])),
-                     kb.mul(tapColumn, t.get(conv.filterView.strides[4])));
-    return kb.fma(kb.splat(kb.load(kb.f32(), t.filters, w)), x, sum);
-  };
-  Value sum = kb.constF(conv.kind == ConvMatch::Max ? -INFINITY : 0.0, kb.vec());
-  if (conv.rows.taps * conv.columns.taps <= 25) {
-    for (int64_t row = 0; row < conv.rows.taps; ++row)
-      for (int64_t q = 0; q < conv.columns.taps; ++q)
-        sum = tap(kb.idx(row), kb.idx(q), sum);
-  } else {
-    sum = kb.forLoop(kb.idx(0), kb.idx(conv.rows.taps), 1, sum, [&](Value row, ValueRange it) {
-      return kb.forLoop(kb.idx(0), kb.idx(conv.columns.taps), 1, it,
-                        [&](Value q, ValueRange inner) { return Values{tap(row, q, inner[0])}; });
-    })[0];
-  }
-  t.epilogue.run({sum, t.batch, t.channel, column, tile.lanes, partial}, conv.op->getResult(0),
-                 [&]() -> Lane { return sum; });
 }
 
 } // namespace attune::codegen

@@ -1,4 +1,4 @@
-//===- Conv.h - Convolutions and poolings: tasks, tiles, epilogues
+//===- Conv.h - Convolutions that sum over channels: tasks, tiles, epilogues
 //--------------------------------===//
 //
 // A task computes a block of output rows of one image (of some of its channels): it copies the
@@ -17,12 +17,10 @@ namespace attune::codegen {
 
 /// Elements of the first level cache that the image of one micro-kernel call should take.
 inline constexpr int64_t kConvCallElements = 6144;
-/// Elements of the second (planes: first) level cache that a task's lines should take.
-inline constexpr int64_t kConvTaskElements = 1 << 16, kConvPlaneElements = 1 << 13;
-/// Positions of small planes that are taken together.
-inline constexpr int64_t kConvPlanePositions = 1 << 14;
+/// Elements of the second level cache that a task's lines should take.
+inline constexpr int64_t kConvTaskElements = 1 << 16;
 
-/// How ConvCode cuts and what its tasks do, at known sizes.
+/// How ConvCode or PlaneCode cut and what their tasks do, at known sizes.
 KernelPlan convPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf);
 
 class ConvCode {
@@ -48,12 +46,9 @@ private:
   Split split(const ConvLines &lines);
   void packFilters(const KernelArgs &args);
   Value workerScratch(Scope &scope);
-  Value denseTask(const KernelArgs &args);
+  Value task(const KernelArgs &args);
   void positionTile(Task &task, Value segment, Value position);
   void finishTile(Task &task, Value memory, Value panel, Value valid, Value column);
-  Value planeChunk(const Get &get);
-  Value planeTask(const KernelArgs &args);
-  void planeVector(Task &task, Value image, Value column, Value partial);
 
   const ConvMatch &conv;
   const Sizes &sizes;

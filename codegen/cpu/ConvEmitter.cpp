@@ -1,4 +1,5 @@
 #include "attune/codegen/cpu/Conv.h"
+#include "attune/codegen/cpu/ConvPlanes.h"
 
 using namespace mlir;
 
@@ -24,20 +25,42 @@ public:
     return plan;
   }
 
+  static bool isDense(const ConvMatch &conv) { return conv.kind == ConvMatch::Dense; }
+
+  static Value workerElements(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb,
+                              const std::function<Value(const Size &)> &get) {
+    return isDense(conv) ? ConvCode(conv, sizes, kb, {}).scratchElements(get)
+                         : PlaneCode(conv, sizes, kb, {}).scratchElements(get);
+  }
+
+  /// Elements of a group's filters, if each call packs them.
+  static std::optional<int64_t> packedHere(const ConvMatch &conv, const Sizes &sizes,
+                                           KernelBuilder &kb) {
+    if (!isDense(conv) || conv.packed)
+      return std::nullopt;
+    return ConvCode(conv, sizes, kb, {}).filterElements();
+  }
+
+  template <class Code> static LogicalResult build(KernelOp op, Code code, StringRef symbol) {
+    code.build(symbol);
+    if (code.broken)
+      return op.emitError("internal: the body of an epilogue is not supported");
+    return success();
+  }
+
   static SmallVector<KernelPlan::Scratch, 2> scratchOf(KernelOp op, const ConvMatch &conv,
                                                        const Sizes &sizes, const CpuTarget &target,
                                                        IndexValues valueOf) {
     OwningOpRef<ModuleOp> place(ModuleOp::create(op.getLoc()));
     KernelBuilder kb(op.getLoc(), target);
     kb.b.setInsertionPointToStart(place->getBody());
-    ConvCode code(conv, sizes, kb, *place);
     Value elements =
-        code.scratchElements([&](const Size &size) { return kb.idx(size.at(valueOf)); });
+        workerElements(conv, sizes, kb, [&](const Size &s) { return kb.idx(s.at(valueOf)); });
     SmallVector<KernelPlan::Scratch, 2> scratch;
     // All sizes are constants here, which fold.
     scratch.push_back({0, 4.0 * getConstantIntValue(elements).value_or(0)});
-    if (conv.kind == ConvMatch::Dense && !conv.packed)
-      scratch.push_back({4.0 * code.filterElements() * conv.groups.at(valueOf), 0});
+    if (std::optional<int64_t> filters = packedHere(conv, sizes, kb))
+      scratch.push_back({4.0 * *filters * conv.groups.at(valueOf), 0});
     return scratch;
   }
 
@@ -48,10 +71,9 @@ public:
     if (!conv)
       return op.emitError("internal: not a kernel of the conv emitter");
     KernelBuilder kb(op.getLoc(), target);
-    ConvCode code(*conv, sizes, kb, module);
-    code.build(symbol);
-    if (code.broken)
-      return op.emitError("internal: the body of an epilogue is not supported");
+    if (failed(isDense(*conv) ? build(op, ConvCode(*conv, sizes, kb, module), symbol)
+                              : build(op, PlaneCode(*conv, sizes, kb, module), symbol)))
+      return failure();
 
     EmittedKernel emitted;
     auto shared = std::make_shared<ConvMatch>(*conv);
@@ -59,13 +81,13 @@ public:
       KernelBuilder host(loc, target);
       host.b.setInsertionPoint(b.getInsertionBlock(), b.getInsertionPoint());
       Sizes sizes(op);
-      ConvCode sized(*shared, sizes, host, ModuleOp());
-      Value elements = sized.scratchElements(
-          [&](const Size &size) { return hostExpr(op, size)(host.b, loc, dims, threads); });
+      Value elements = workerElements(*shared, sizes, host, [&](const Size &size) {
+        return hostExpr(op, size)(host.b, loc, dims, threads);
+      });
       return host.mul(host.mul(elements, 4), threads);
     });
-    if (conv->kind == ConvMatch::Dense && !conv->packed)
-      emitted.scratch.push_back(hostExpr(op, Size(4 * code.filterElements()) * conv->groups));
+    if (std::optional<int64_t> filters = packedHere(*conv, sizes, kb))
+      emitted.scratch.push_back(hostExpr(op, Size(4 * *filters) * conv->groups));
     return emitted;
   }
 };

@@ -10,9 +10,7 @@ bool hasWideLines(const ConvMatch &conv) {
   if (conv.rows.stride != 1 || conv.columns.stride != 1)
     return false;
   std::optional<int64_t> columns = conv.columns.out.constant();
-  if (conv.kind == ConvMatch::Dense)
-    return conv.rows.out.is(1) || (columns && *columns >= 96);
-  return !columns || *columns >= 16;
+  return conv.rows.out.is(1) || (columns && *columns >= 96);
 }
 
 ConvLines::ConvLines(KernelBuilder &kb, const ConvMatch &conv,
@@ -69,6 +67,7 @@ void ConvLines::copy(ModuleOp module, const Block &b, Value plane, Value dst) {
   Value origin = kb.sub(kb.mul(b.firstRow, conv.rows.stride), get(conv.rows.before));
   kb.forLoop(zero, kb.idx(copies), 1, [&](Value shift) {
     Value first = kb.sub(kb.mul(shift, conv.columns.dilation), get(conv.columns.before));
+    LineBounds bounds = lineBounds(kb, first, conv.columns.stride, inColumns, length);
     kb.forLoop(zero, kb.idx(parts), 1, [&](Value part) {
       kb.forLoop(zero, lines, 1, [&](Value line) {
         Value row = kb.add(kb.add(origin, kb.mul(part, conv.rows.dilation)),
@@ -76,9 +75,9 @@ void ConvLines::copy(ModuleOp module, const Block &b, Value plane, Value dst) {
         Value inside = arith::AndIOp::create(
             kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, row, zero), kb.lt(row, inRows));
         Value source = kb.gep(plane, kb.mul(kb.select(inside, row, zero), rowStep), kb.f32());
-        Value extent = kb.select(inside, inColumns, zero);
+        LineBounds some{kb.select(inside, bounds.begin, zero), kb.select(inside, bounds.end, zero)};
         Value number = kb.add(kb.mul(kb.add(kb.mul(shift, parts), part), lines), line);
-        copyLine(kb, module, source, step, first, conv.columns.stride, extent, length, fill,
+        copyLine(kb, module, source, step, first, conv.columns.stride, some, length, fill,
                  kb.gep(dst, kb.mul(number, length), kb.f32()));
       });
     });

@@ -1,4 +1,4 @@
-//===- ConvLines.h - The part of an image that a task of a convolution reads
+//===- ConvLines.h - The part of an image that a task of a dense convolution reads
 //----------------------===//
 //
 // A task copies the lines behind its output rows into scratch, padded and with strides taken out,
@@ -16,7 +16,7 @@
 
 namespace attune::codegen {
 
-/// Whether whole rows are worth tiles of their own. A summed convolution has wide tiles.
+/// Whether whole rows are worth tiles of their own.
 bool hasWideLines(const ConvMatch &conv);
 
 class ConvLines {

@@ -106,20 +106,24 @@ void callConvMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows, int64_t 
   });
 }
 
+LineBounds lineBounds(KernelBuilder &kb, Value first, int64_t stride, Value extent, Value count) {
+  Value zero = kb.idx(0);
+  auto positions = [&](Value elements) {
+    return kb.min(kb.ceilDiv(kb.max(elements, zero), stride), count);
+  };
+  Value begin = positions(kb.sub(zero, first));
+  return {begin, kb.max(positions(kb.sub(extent, first)), begin)};
+}
+
 /// copyLine for neighbouring elements that are `apart` (0: known at run time only) apart.
-/// Arguments: source, elements apart, first, stride, extent, count, fill, destination.
+/// Arguments: source, elements apart, first, stride, begin, end, count, fill, destination.
 static func::FuncOp lineCopier(KernelBuilder &kb, ModuleOp module, int64_t apart) {
   Type p = kb.ptr(), i = kb.index();
   std::string name = "attune_conv_line_" + (apart ? std::to_string(apart) : std::string("any"));
-  return sharedFunction(kb, module, name, {p, i, i, i, i, i, kb.f32(), p}, [&](ValueRange args) {
-    Value source = args[0], step = args[1], first = args[2], stride = args[3], extent = args[4];
-    Value count = args[5], fill = kb.splat(args[6]), dst = args[7], zero = kb.idx(0);
-    auto positions = [&](Value elements) {
-      Value some = kb.max(elements, zero);
-      return kb.min(kb.div(kb.sub(kb.add(some, stride), kb.idx(1)), stride), count);
-    };
-    Value begin = positions(kb.sub(zero, first));
-    Value end = kb.max(positions(kb.sub(extent, first)), begin);
+  return sharedFunction(kb, module, name, {p, i, i, i, i, i, i, kb.f32(), p}, [&](ValueRange args) {
+    Value source = args[0], step = args[1], first = args[2], stride = args[3], begin = args[4];
+    Value end = args[5], count = args[6], fill = kb.splat(args[7]), dst = args[8];
+    Value zero = kb.idx(0);
     int64_t lanes = kb.lanes();
     auto fillFrom = [&](Value from, Value to) {
       kb.forLoop(from, to, lanes, [&](Value at) { kb.store(fill, dst, at); });
@@ -164,12 +168,13 @@ static func::FuncOp lineCopier(KernelBuilder &kb, ModuleOp module, int64_t apart
 }
 
 void copyLine(KernelBuilder &kb, ModuleOp module, Value source, Value step, Value first,
-              int64_t stride, Value extent, Value count, Value fill, Value dst) {
+              int64_t stride, const LineBounds &bounds, Value count, Value fill, Value dst) {
   int64_t apart = 0;
   if (getConstantIntValue(step) == 1 && stride <= 2)
     apart = stride;
-  func::CallOp::create(kb.b, kb.loc, lineCopier(kb, module, apart),
-                       ValueRange{source, step, first, kb.idx(stride), extent, count, fill, dst});
+  func::CallOp::create(
+      kb.b, kb.loc, lineCopier(kb, module, apart),
+      ValueRange{source, step, first, kb.idx(stride), bounds.begin, bounds.end, count, fill, dst});
 }
 
 } // namespace attune::codegen

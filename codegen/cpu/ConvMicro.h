@@ -36,11 +36,18 @@ struct ConvMicroCall {
 void callConvMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t tapRows, int64_t tapColumns,
                    mlir::Value vectors, const ConvMicroCall &call);
 
+/// Which of the elements `first + i * stride`, i in [0, count), of a line of `extent` exist.
+struct LineBounds {
+  mlir::Value begin, end;
+};
+LineBounds lineBounds(KernelBuilder &kb, mlir::Value first, int64_t stride, mlir::Value extent,
+                      mlir::Value count);
+
 /// One line of an image, padded and strided: dst[i] is element `first + i * stride` of a line of
-/// `extent` elements that are `step` apart, or `fill` where there is none, for i in [0, count).
+/// elements that are `step` apart, for i in [begin, end), else `fill`, for i in [0, count).
 /// Writes up to one vector more than `count` elements.
 void copyLine(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value source, mlir::Value step,
-              mlir::Value first, int64_t stride, mlir::Value extent, mlir::Value count,
+              mlir::Value first, int64_t stride, const LineBounds &bounds, mlir::Value count,
               mlir::Value fill, mlir::Value dst);
 
 } // namespace attune::codegen

@@ -1,4 +1,5 @@
 #include "attune/codegen/cpu/Conv.h"
+#include "attune/codegen/cpu/ConvPlanes.h"
 
 #include <cmath>
 
@@ -10,21 +11,60 @@ namespace {
 
 double pieces(double whole, double part) { return std::ceil(whole / part); }
 
+/// Operands and arithmetic of an epilogue, per vector.
+constexpr double kEpilogue = 6;
+
+/// Copies of a number of lines, `length` long each.
+void addCopies(KernelPlan &plan, const ConvAxis &columns, double lines, double length,
+               int64_t lanes) {
+  plan.copied += lines * length * 4;
+  plan.starts += lines;
+  if (columns.step.constant() == 1 && columns.stride <= 2)
+    plan.instructions += lines * std::ceil(length / lanes) * 2 * columns.stride;
+  else
+    plan.strided += lines * length;
+}
+
 /// The cuts of ConvLines and ConvCode at known sizes.
 class Counter {
 public:
   Counter(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf)
       : conv(conv), tile(ConvTile::of(target)), valueOf(valueOf) {
-    bool dense = conv.kind == ConvMatch::Dense;
-    channels = dense ? conv.channels : 1;
+    channels = conv.channels;
     outRows = at(conv.rows.out), outColumns = at(conv.columns.out);
     wide = hasWideLines(conv);
     length = outColumns + (wide ? (conv.columns.taps - 1) * conv.columns.dilation : 0);
     copies = wide ? 1 : conv.columns.taps;
-    cut(dense ? kConvTaskElements : kConvPlaneElements);
+    cut(kConvTaskElements);
   }
 
-  KernelPlan plan() { return conv.kind == ConvMatch::Dense ? dense() : planes(); }
+  KernelPlan plan() {
+    KernelPlan plan;
+    double taps = conv.rows.taps * conv.columns.taps;
+    double images = at(conv.batch) * at(conv.groups) * blocks;
+    double panels = pieces(conv.maps, kFilterPanel);
+    double wanted = std::max(std::floor(4 / blocks), 1.0);
+    double each = pieces(pieces(panels, wanted), tile.panels) * tile.panels;
+    double parts = pieces(panels, each);
+    plan.tasks = images * parts;
+    addCopies(plan, conv.columns, plan.tasks * channels * copies * linesOf(rows), length,
+              tile.lanes);
+    double tiles = pieces(segment, tile.positions()), vectors = pieces(segment, tile.lanes);
+    double calls = pieces(conv.maps, tile.channels());
+    double channelBlock =
+        std::clamp<double>(kConvCallElements / (taps * (tile.positions() + 8)), 1, channels);
+    double passes = pieces(channels, std::floor(channelBlock));
+    plan.instructions +=
+        images * segments * vectors * calls * tile.channels() * (channels * taps + 2 * passes);
+    plan.starts += images * segments * tiles * calls * passes;
+    // Operands and arithmetic of the epilogue.
+    plan.instructions += images * segments * vectors * conv.maps * kEpilogue;
+    if (!conv.packed)
+      plan.strided += at(conv.groups) * panels * kFilterPanel * channels * taps;
+    plan.rows = std::min<double>(conv.maps, tile.channels());
+    plan.columns = tile.positions();
+    return plan;
+  }
 
 private:
   double at(const Size &size) const { return size.at(valueOf); }
@@ -46,58 +86,6 @@ private:
     segment = wide ? outColumns : rows * length;
   }
 
-  /// Lines copied for one block of one channel.
-  void addCopies(KernelPlan &plan, double times) const {
-    double lines = times * copies * linesOf(rows), vectors = std::ceil(length / tile.lanes);
-    plan.copied += lines * length * 4;
-    plan.starts += lines;
-    if (conv.columns.step.constant() == 1 && conv.columns.stride <= 2)
-      plan.instructions += lines * vectors * 2 * conv.columns.stride;
-    else
-      plan.strided += lines * length;
-  }
-
-  KernelPlan dense() {
-    KernelPlan plan;
-    double taps = conv.rows.taps * conv.columns.taps;
-    double images = at(conv.batch) * at(conv.groups) * blocks;
-    double panels = pieces(conv.maps, kFilterPanel);
-    double wanted = std::max(std::floor(4 / blocks), 1.0);
-    double each = pieces(pieces(panels, wanted), tile.panels) * tile.panels;
-    double parts = pieces(panels, each);
-    plan.tasks = images * parts;
-    addCopies(plan, plan.tasks * channels);
-    double tiles = pieces(segment, tile.positions()), vectors = pieces(segment, tile.lanes);
-    double calls = pieces(conv.maps, tile.channels());
-    double channelBlock =
-        std::clamp<double>(kConvCallElements / (taps * (tile.positions() + 8)), 1, channels);
-    double passes = pieces(channels, std::floor(channelBlock));
-    plan.instructions +=
-        images * segments * vectors * calls * tile.channels() * (channels * taps + 2 * passes);
-    plan.starts += images * segments * tiles * calls * passes;
-    // Operands and arithmetic of the epilogue.
-    plan.instructions += images * segments * vectors * conv.maps * kEpilogue;
-    if (!conv.packed)
-      plan.strided += at(conv.groups) * panels * kFilterPanel * channels * taps;
-    plan.rows = std::min<double>(conv.maps, tile.channels());
-    plan.columns = tile.positions();
-    return plan;
-  }
-
-  KernelPlan planes() {
-    KernelPlan plan;
-    double taps = conv.rows.taps * conv.columns.taps;
-    double planes = at(conv.groups) * conv.maps;
-    double chunk = std::floor(kConvPlanePositions / std::max(outRows * outColumns, 1.0)) + 1;
-    plan.tasks = at(conv.batch) * pieces(planes, chunk);
-    double images = at(conv.batch) * planes * blocks;
-    addCopies(plan, images);
-    plan.instructions += images * segments * pieces(segment, tile.lanes) * (2 * taps + kEpilogue);
-    plan.starts += images * segments * 3;
-    return plan;
-  }
-
-  static constexpr double kEpilogue = 6;
   const ConvMatch &conv;
   const ConvTile tile;
   IndexValues valueOf;
@@ -106,12 +94,42 @@ private:
   bool wide;
 };
 
+/// The cuts of PlaneCode at known sizes.
+KernelPlan planesPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf) {
+  int64_t lanes = target.lanes(32);
+  PlaneAxis rowAxis(conv.rows), columnAxis(conv.columns);
+  PlaneTile tile = PlaneTile::of(conv, lanes);
+  double outRows = conv.rows.out.at(valueOf), outColumns = conv.columns.out.at(valueOf);
+  double length = outColumns + columnAxis.reach;
+  double slots = rowAxis.phases.size() * columnAxis.phases.size();
+  double fit = std::floor(kConvPlaneElements / (length * slots)) - rowAxis.reach;
+  double rows = std::max<double>(std::floor(fit / tile.rows), 1) * tile.rows;
+  double blocks = pieces(outRows, rows);
+
+  KernelPlan plan;
+  double planes = conv.groups.at(valueOf) * conv.maps, batch = conv.batch.at(valueOf);
+  double chunk = std::floor(kConvPlanePositions / (outRows * outColumns)) + 1;
+  plan.tasks = batch * pieces(planes, chunk);
+  planes *= batch;
+  addCopies(plan, conv.columns, planes * slots * (outRows + blocks * rowAxis.reach), length, lanes);
+  double tiles = planes * pieces(outRows, tile.rows) * pieces(outColumns, tile.vectors * lanes);
+  // Of a column of taps: what the rows of a tile load between them, weights, sums.
+  double phases = rowAxis.phases.size();
+  double loads = std::min<double>(tile.rows * rowAxis.taps, (tile.rows + rowAxis.reach) * phases);
+  double column = loads * tile.vectors + rowAxis.taps * (1.0 + tile.rows * tile.vectors);
+  plan.instructions += tiles * (columnAxis.taps * column + 2 * tile.rows * tile.vectors);
+  plan.instructions += planes * outRows * pieces(outColumns, lanes) * kEpilogue;
+  plan.starts += tiles + planes * outRows * pieces(outColumns, tile.vectors * lanes);
+  return plan;
+}
+
 } // namespace
 
 KernelPlan convPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf) {
   if (conv.rows.out.at(valueOf) * conv.columns.out.at(valueOf) == 0)
     return {};
-  return Counter(conv, target, valueOf).plan();
+  return conv.kind == ConvMatch::Dense ? Counter(conv, target, valueOf).plan()
+                                       : planesPlan(conv, target, valueOf);
 }
 
 } // namespace attune::codegen

@@ -168,8 +168,9 @@ void MapMixCode::loadMaps(Task &t) {
       Value row = kb.sub(kb.add(t.firstRow, line), kb.idx(to.rowHalo));
       Value inside = arith::AndIOp::create(
           kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, row, zero), kb.lt(row, allRows));
-      Value extent = kb.select(inside, allColumns, zero);
       Value first = kb.sub(t.firstColumn, kb.idx(to.columnHalo));
+      Value extent = kb.select(inside, allColumns, zero);
+      LineBounds bounds = lineBounds(kb, first, 1, extent, to.width);
       Value dst = kb.gep(to.memory, kb.add(kb.mul(channel, to.channelStep), kb.mul(line, to.pitch)),
                          kb.f32());
       auto copy = [&](const MapMixMatch::Operand &from, Value where) {
@@ -178,7 +179,7 @@ void MapMixCode::loadMaps(Task &t) {
         at = kb.add(at, kb.mul(channel, t.get(view.strides[1])));
         at = kb.add(at, kb.mul(kb.select(inside, row, zero), t.get(view.strides[2])));
         copyLine(kb, module, kb.gep(t.scope.input(from.input), at, kb.f32()),
-                 t.get(view.strides[3]), first, 1, extent, to.width, kb.constF(0), where);
+                 t.get(view.strides[3]), first, 1, bounds, to.width, kb.constF(0), where);
       };
       copy(mix.maps, dst);
       if (!mix.hasPrevious)

@@ -361,6 +361,78 @@ TEST(Conv, DynamicSizes) {
   }
 }
 
+TEST(Conv, Planes) {
+  // Several blocks of rows; a tile of rows times vectors, with remainders of both.
+  check({.groups = 2,
+         .height = 61,
+         .width = 131,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .top = 1,
+         .bottom = 1,
+         .left = 1,
+         .right = 1});
+  // Phases come in another order than taps; fewer taps than the stride; one row.
+  check({.groups = 3,
+         .height = 17,
+         .width = 40,
+         .tapRows = 3,
+         .tapColumns = 4,
+         .strideRows = 3,
+         .strideColumns = 3,
+         .dilationRows = 2,
+         .dilationColumns = 2,
+         .top = 2,
+         .left = 3});
+  check(
+      {.groups = 3, .height = 19, .width = 23, .tapRows = 2, .strideRows = 5, .strideColumns = 4});
+  check({.groups = 2, .width = 150, .tapColumns = 7, .left = 6});
+  // Loops over taps: columns, then rows as well.
+  check({.groups = 2,
+         .height = 19,
+         .width = 21,
+         .tapRows = 7,
+         .tapColumns = 7,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .top = 3,
+         .bottom = 3,
+         .left = 3,
+         .right = 3});
+  check({.groups = 1,
+         .height = 60,
+         .width = 9,
+         .tapRows = 27,
+         .tapColumns = 2,
+         .strideRows = 2,
+         .dilationColumns = 3,
+         .top = 26});
+}
+
+TEST(Conv, DynamicPlanes) {
+  Problem p{.groups = 1,
+            .tapRows = 3,
+            .tapColumns = 3,
+            .strideRows = 2,
+            .strideColumns = 2,
+            .top = 1,
+            .bottom = 1,
+            .left = 1,
+            .right = 1,
+            .dynamic = true,
+            .pooling = "maximumf"};
+  for (CpuTarget target : runnableTargets()) {
+    Kernel kernel(p.text(), *createConvEmitter(), target);
+    ASSERT_TRUE(kernel.matched());
+    for (auto [n, h, w] : {std::array<int64_t, 3>{1, 1, 1}, {2, 3, 24}, {1, 90, 113}, {0, 4, 4}}) {
+      p.batch = n, p.height = h, p.width = w;
+      std::vector<Array> inputs = p.inputs();
+      KernelRun run = kernel.run(inputs, p.sizes(), 2);
+      EXPECT_LE(error(run.outputs[0], p.expected(inputs)), 5e-5) << target.cpu;
+    }
+  }
+}
+
 TEST(Conv, Pooling) {
   for (const char *combine : {"maximumf", "addf"}) {
     check({.batch = 2,
