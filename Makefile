@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test conformance demo search-demo bench bench-attention bench-cheap bench-backends bench-cost bench-forms docs format fresh-check clean
+.PHONY: setup build test conformance demo search-demo bench bench-attention bench-cheap bench-backends bench-cost bench-forms bench-gpu docs format fresh-check clean
 
 setup:
 	@scripts/setup.sh
@@ -45,6 +45,9 @@ bench-cost: build
 
 bench-forms: build
 	@$(PYTHON) bench/forms.py $(ARGS)
+
+bench-gpu: build
+	@$(PYTHON) bench/gpu.py $(ARGS)
 
 docs: build
 	@scripts/docs.sh

@@ -19,6 +19,7 @@ class Config:
     inner: int = 128
     activation: str = "gelu"
     norm_first: bool = False
+    positions: int = POSITIONS
     packed: bool = False  # query, key and value by one MatMul and a Split
     layout: str = "transpose"  # or "einsum"
 
@@ -99,7 +100,7 @@ def embed(s, tokens, config, offset=None):
     """Token plus position embedding; positions start at `offset` (a scalar) if given."""
     g = s.g
     table = g.weight(VOCABULARY, config.width, name="tokens", scale=1)
-    places = g.weight(POSITIONS, config.width, name="positions", scale=0.3)
+    places = g.weight(config.positions, config.width, name="positions", scale=0.3)
     length = s.size(tokens, 1)
     start = offset or np.int64(0)
     stop = g.op("Add", offset, length) if offset else length
