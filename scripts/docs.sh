@@ -35,5 +35,6 @@ cp "$build/gen/attune/passes/Passes.md" "$target/passes.md"
     printf '```\n'
   done
 } >"$target/flags.md"
+ATTUNE_BUILD=$build .venv/bin/python test/gpu/machine_code.py -o "$target/gpu-kernels.md"
 sed -i -e 's/[[:space:]]*$//' "$target"/*.md "$target"/ops/*.md
 echo "$target: $(ls "$target" "$target/ops" | tr '\n' ' ')"

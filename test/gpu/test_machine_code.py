@@ -1,23 +1,16 @@
 """What kernels cost where no GPU is at hand: machine code by ptxas, and accesses to memory."""
 
 import json
-import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import attune_cli as cli
 import numpy as np
 import onnx
 import pytest
 from attune_ctypes import Session
+from machine_code import PTXAS, assemble, occupancy, random_inputs, rows
 from models import language, small
 from models.spelling import SPELLINGS
 from onnx import TensorProto
-
-PTXAS = shutil.which("ptxas") or next(
-    (str(p) for p in sorted(Path("/usr/local").glob("cuda*/bin/ptxas"))), None
-)
 
 
 def product(dtype, depth=64, columns=128, transposed=False):
@@ -53,26 +46,6 @@ def models():
     yield from PRODUCTS.items()
 
 
-def assemble(text, gpu, folder):
-    """Per kernel: registers, static shared memory, bytes of stack and of spills."""
-    (folder / "k.ptx").write_text(text)
-    done = subprocess.run(
-        [PTXAS, f"-arch={gpu}", "-v", folder / "k.ptx", "-o", folder / "k.cubin"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found = re.findall(
-        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
-        r"(\d+) bytes spill loads.*?Used (\d+) registers(.*?)$",
-        done.stderr,
-        re.S | re.M,
-    )
-    for name, stack, stores, loads, used, rest in found:
-        shared = re.search(r"(\d+) bytes smem", rest)
-        yield name, int(used), int(shared[1]) if shared else 0, int(stack), int(stores) + int(loads)
-
-
 @pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
 @pytest.mark.parametrize("gpu", ["sm_80", "sm_90a"])
 def test_registers(gpu, tmp_path):
@@ -95,13 +68,7 @@ def test_accesses(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTUNE_PTX_REPORT", str(report))
     onnx.save(PRODUCTS[name], tmp_path / "model.onnx")
     artifact = cli.compile(tmp_path / "model.onnx", tmp_path / "m.so", "--target=cuda")
-    rng = np.random.default_rng(9)
-    feeds = {
-        port.name: rng.normal(
-            size=[d.dim_value or 128 for d in port.type.tensor_type.shape.dim]
-        ).astype(onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type))
-        for port in PRODUCTS[name].graph.input
-    }
+    feeds = random_inputs(PRODUCTS[name], {"n": 128}, np.random.default_rng(9))
     session = Session(artifact)
     session.run(feeds)
     session.close()
@@ -109,3 +76,21 @@ def test_accesses(name, tmp_path, monkeypatch):
     assert len(launches) == 1 and launches[0]["opcode:mma"] > 0
     assert launches[0]["conflicts"] == []
     assert launches[0]["global_sectors"] <= launches[0]["global_ideal_sectors"]
+
+
+def test_occupancy():
+    """By registers, threads, shared memory, and blocks."""
+    assert occupancy("sm_80", threads=128, registers=128, shared=0) == 16 / 64
+    assert occupancy("sm_80", threads=256, registers=32, shared=0) == 1
+    assert occupancy("sm_80", threads=128, registers=40, shared=81 << 10) == 8 / 64
+    assert occupancy("sm_90a", threads=384, registers=168, shared=200 << 10) == 12 / 64
+    assert occupancy("sm_80", threads=32, registers=16, shared=0) == 32 / 64
+
+
+@pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
+def test_table(tmp_path):
+    model = PRODUCTS["product_f16"]
+    feeds = random_inputs(model, {"n": 70}, np.random.default_rng(9))
+    (row,) = rows(model, feeds, "sm_80", tmp_path)
+    assert row["emitter"] == "gpu-gemm" and row["spills"] == 0
+    assert 0 < row["occupancy"] <= 1 and row["shared"] > 0 and 0 < row["products"] < 1
