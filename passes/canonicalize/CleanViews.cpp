@@ -1,4 +1,5 @@
 #include "attune/passes/Passes.h"
+#include "attune/passes/canonicalize/FlattenConcats.h"
 #include "attune/passes/raise/Elements.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -6,6 +7,7 @@
 #include "mlir/IR/Iterators.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 
@@ -30,6 +32,12 @@ struct CleanViews : impl::CleanViewsBase<CleanViews> {
   using CleanViewsBase::CleanViewsBase;
 
   void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    populateFlattenConcats(patterns);
+    GreedyRewriteConfig config;
+    config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
+    (void)applyPatternsGreedily(getOperation(), std::move(patterns), config);
+
     Sizes sizes(getOperation());
     for (Block &block : getOperation().getBody())
       for (Operation &op : llvm::make_early_inc_range(block)) {
