@@ -48,6 +48,12 @@ struct attune_kernel_device {
    * device has made it another one: the runtime looks when the call waits for the device anyway.
    * Null if that failed. */
   void *(*failure)(attune_ctx *ctx);
+  /* Fills `map`, 128 bytes aligned to 64: a value by which a kernel copies boxes of a tensor to
+   * memory that a group shares, rows of 128 bytes with their 16-byte chunks in the order of
+   * CUDA's 128-byte swizzle. The first axis is dense; extents, strides and the box in elements. */
+  int32_t (*tensor_map)(attune_ctx *ctx, void *map, void *memory, int64_t offset,
+                        int32_t element_bytes, int32_t rank, const int64_t *extents,
+                        const int64_t *strides, const int64_t *box);
 };
 
 /* Generated code reads these fields at these offsets; the order is part of the ABI. */

@@ -108,6 +108,18 @@ Value DeviceBuilder::sharedSpace(ModuleOp device, StringRef name, int64_t bytes)
   return LLVM::AddressOfOp::create(b, loc, global);
 }
 
+Value DeviceBuilder::dynamicShared(ModuleOp device) {
+  constexpr StringLiteral kName = "attune_shared";
+  auto global = device.lookupSymbol<LLVM::GlobalOp>(kName);
+  if (!global) {
+    OpBuilder outer = OpBuilder::atBlockBegin(device.getBody());
+    global = LLVM::GlobalOp::create(outer, loc, LLVM::LLVMArrayType::get(b.getI8Type(), 0),
+                                    /*isConstant=*/false, LLVM::Linkage::External, kName,
+                                    Attribute(), /*alignment=*/1024, kShared);
+  }
+  return LLVM::AddressOfOp::create(b, loc, global);
+}
+
 Value DeviceBuilder::sharedAt(Value base, Value bytes) {
   Value offset = arith::IndexCastOp::create(b, loc, b.getI64Type(), bytes);
   return LLVM::GEPOp::create(b, loc, base.getType(), b.getI8Type(), base, ValueRange{offset});
@@ -126,8 +138,15 @@ void DeviceBuilder::waitForCopies(int64_t groups) {
   NVVM::CpAsyncWaitGroupOp::create(b, loc, groups);
 }
 
+static void byValue(LLVM::LLVMFuncOp func, unsigned number, Type type, int64_t alignment) {
+  Builder b(func.getContext());
+  func.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(type));
+  func.setArgAttr(number, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+  func.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(alignment));
+}
+
 void DeviceBuilder::entry(ModuleOp device, StringRef name, int64_t threads, int64_t buffers,
-                          int64_t dims, bool checked, Body body) {
+                          int64_t dims, bool checked, int64_t maps, Body body) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToEnd(device.getBody());
   SmallVector<std::pair<Type, int64_t>> arrays{{ptr(), buffers}};
@@ -135,24 +154,24 @@ void DeviceBuilder::entry(ModuleOp device, StringRef name, int64_t threads, int6
     arrays.push_back({b.getI64Type(), dims});
   if (checked)
     arrays.push_back({ptr(), 1});
-  SmallVector<Type> inputs(arrays.size(), ptr());
+  SmallVector<Type> inputs(arrays.size() + maps, ptr());
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), inputs);
   auto func = LLVM::LLVMFuncOp::create(b, loc, name, type);
   func->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
   func->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
                 b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
-  for (auto [i, array] : llvm::enumerate(arrays)) {
-    auto type = LLVM::LLVMArrayType::get(array.first, array.second);
-    func.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(type));
-    func.setArgAttr(i, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
-    func.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(8));
-  }
+  for (auto [i, array] : llvm::enumerate(arrays))
+    byValue(func, i, LLVM::LLVMArrayType::get(array.first, array.second), 8);
+  for (size_t i = arrays.size(); i < inputs.size(); ++i)
+    byValue(func, i, LLVM::LLVMArrayType::get(b.getI8Type(), 128), 64);
   b.setInsertionPointToStart(func.addEntryBlock(b));
   KernelArgs args;
   args.buffers = func.getArgument(0);
   if (dims)
     args.dims = func.getArgument(1);
   failureParameter = checked ? func.getArgument(arrays.size() - 1) : Value();
+  for (size_t i = arrays.size(); i < inputs.size(); ++i)
+    tensorMaps.push_back(func.getArgument(i));
   body(args);
   LLVM::ReturnOp::create(b, loc, ValueRange());
 }

@@ -35,6 +35,8 @@ public:
   /// any other, or of the space of shared memory.
   Value shared(mlir::ModuleOp device, llvm::StringRef name, int64_t bytes);
   Value sharedSpace(mlir::ModuleOp device, llvm::StringRef name, int64_t bytes);
+  /// The shared memory that a launch asks for (LaunchShape::sharedBytes), aligned to 1024.
+  Value dynamicShared(mlir::ModuleOp device);
   /// The address `bytes` behind one of shared memory.
   Value sharedAt(Value base, Value bytes);
 
@@ -47,13 +49,16 @@ public:
   using Body = llvm::function_ref<void(const KernelArgs &)>;
   /// A function of a module of device functions that can be launched with `threads` threads in a
   /// block. Its parameters are arrays by value: `buffers` addresses, `dims` 64-bit integers, where
-  /// there are some, and where it is `checked` the address of a 32-bit integer: `failure`.
+  /// there are some, and where it is `checked` the address of a 32-bit integer: `failure`. Then
+  /// `maps` tensor maps (TensorMapShape in Launches.h), whose addresses `tensorMap` gives.
   void entry(mlir::ModuleOp device, llvm::StringRef name, int64_t threads, int64_t buffers,
-             int64_t dims, bool checked, Body body);
+             int64_t dims, bool checked, int64_t maps, Body body);
   Value failure();
+  Value tensorMap(int64_t number) { return tensorMaps[number]; }
 
 private:
   Value failureParameter;
+  Values tensorMaps;
 };
 
 } // namespace attune::codegen

@@ -1,6 +1,7 @@
 #include "attune/codegen/gpu/Launches.h"
 
 #include "attune/runtime/kernel_abi.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 
@@ -11,7 +12,8 @@ static constexpr StringLiteral kPtx = "attune_ptx", kPtxBytes = "attune_ptx_byte
 /// What a grid has at most along x, y, z.
 static constexpr int64_t kMostBlocks[] = {(int64_t(1) << 31) - 1, 65535, 65535};
 /// Offsets in attune_ctx and attune_kernel_device, in pointers (runtime/kernel_abi.h).
-static constexpr int64_t kDeviceField = 2, kLaunchField = 1, kFailureField = 5;
+static constexpr int64_t kDeviceField = 2, kLaunchField = 1, kFailureField = 5,
+                         kTensorMapField = 6;
 
 HostExpr hostConstant(int64_t value) {
   return [value](OpBuilder &b, Location loc, ValueRange, Value) -> Value {
@@ -48,7 +50,12 @@ void Launches::add(const LaunchShape &shape, Body body) {
   std::string entry = symbol + "_" + std::to_string(launches.size());
   DeviceBuilder kb(op.getLoc());
   kb.entry(deviceModule(module), entry, shape.threads, buffers, op.getDims().size(), checked,
-           [&](const KernelArgs &args) { body(kb, args); });
+           shape.maps.size(), [&](const KernelArgs &args) { body(kb, args); });
+  if (shape.blocksTogether) {
+    auto function = deviceModule(module).lookupSymbol<LLVM::LLVMFuncOp>(entry);
+    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                      kb.b.getI32IntegerAttr(shape.blocksTogether));
+  }
   launches.push_back({entry, shape});
 }
 
@@ -92,6 +99,25 @@ static LLVM::GlobalOp addText(ModuleOp module, StringRef name, StringRef text) {
                                 LLVM::Linkage::Internal, name, b.getStringAttr(text));
 }
 
+Value Launches::encode(KernelBuilder &kb, const KernelArgs &args, ValueRange dims,
+                       const TensorMapShape &map, Value to) {
+  Type i32 = kb.b.getI32Type(), i64 = kb.b.getI64Type();
+  auto value = [&](const HostExpr &expr) -> Value {
+    return arith::IndexCastOp::create(kb.b, kb.loc, i64, expr(kb.b, kb.loc, dims, Value()));
+  };
+  Values extents, strides, box;
+  for (const TensorMapShape::Axis &axis : map.axes) {
+    extents.push_back(value(axis.extent));
+    strides.push_back(value(axis.stride));
+    box.push_back(kb.constI(axis.box, i64));
+  }
+  return callPointer(kb, i32, deviceFunction(kb, args, kTensorMapField),
+                     {args.ctx, to, kb.buffer(args, map.buffer), value(map.offset),
+                      kb.constI(map.elementBytes, i32), kb.constI(map.axes.size(), i32),
+                      arrayOf(kb, i64, extents), arrayOf(kb, i64, strides),
+                      arrayOf(kb, i64, box)});
+}
+
 Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &launch) {
   OpBuilder &b = kb.b;
   Type i32 = b.getI32Type(), i64 = b.getI64Type();
@@ -99,13 +125,14 @@ Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &la
   for (unsigned i = 0; i < op.getDims().size(); ++i)
     dims.push_back(kb.dim(args, i));
   Values range;
-  Value fits = kb.constI(1, b.getI1Type());
+  Value fits = kb.constI(1, b.getI1Type()), some = fits;
   for (int64_t axis = 0; axis < 3; ++axis) {
     Value blocks = axis < int64_t(launch.shape.grid.size())
                        ? launch.shape.grid[axis](b, kb.loc, dims, Value())
                        : kb.idx(1);
     Value few = kb.cmp(arith::CmpIPredicate::ule, blocks, kb.idx(kMostBlocks[axis]));
     fits = b.createOrFold<arith::AndIOp>(kb.loc, fits, few);
+    some = b.createOrFold<arith::AndIOp>(kb.loc, some, kb.lt(kb.idx(0), blocks));
     range.push_back(arith::IndexCastOp::create(b, kb.loc, i32, blocks));
   }
   for (int64_t number : {launch.shape.threads, int64_t(1), int64_t(1), launch.shape.sharedBytes})
@@ -120,6 +147,14 @@ Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &la
     Value failure = callPointer(kb, kb.ptr(), deviceFunction(kb, args, kFailureField), {args.ctx});
     arrays.push_back(arrayOf(kb, kb.ptr(), failure));
     sizes.push_back(kb.constI(8, i64));
+  }
+  Values maps;
+  constexpr int64_t kMapBytes = 128, kMapAlignment = 64;
+  for (size_t i = 0; i < launch.shape.maps.size(); ++i) {
+    maps.push_back(LLVM::AllocaOp::create(b, kb.loc, kb.ptr(), b.getI8Type(),
+                                          kb.constI(kMapBytes, i64), kMapAlignment));
+    arrays.push_back(maps.back());
+    sizes.push_back(kb.constI(kMapBytes, i64));
   }
   Values values(arrays.size(), kb.constI(0, b.getI8Type()));
   sizes.push_back(kb.constI(0, i64));
@@ -140,9 +175,15 @@ Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &la
                   arrayOf(kb, i64, sizes),
                   arrayOf(kb, kb.ptr(), arrays),
                   arrayOf(kb, byte, values)};
-  auto start = [&]() -> Values { return {callPointer(kb, i32, function, operands)}; };
+  auto start = [&]() -> Values {
+    for (auto [map, at] : llvm::zip(launch.shape.maps, maps))
+      encode(kb, args, dims, map, at); // what fails is remembered: the launch does nothing
+    return {callPointer(kb, i32, function, operands)};
+  };
+  auto nothing = [&]() -> Values { return {kb.constI(ATTUNE_KERNEL_OK, i32)}; };
   auto refuse = [&]() -> Values { return {kb.constI(ATTUNE_KERNEL_TOO_LARGE, i32)}; };
-  return kb.ifElse(fits, {i32}, start, refuse)[0];
+  auto launchSome = [&] { return kb.ifElse(some, {i32}, start, nothing); };
+  return kb.ifElse(fits, {i32}, launchSome, refuse)[0];
 }
 
 void Launches::finish() {

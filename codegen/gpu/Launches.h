@@ -19,13 +19,32 @@
 #include "attune/codegen/cpu/Emitter.h"
 #include "attune/codegen/gpu/DeviceBuilder.h"
 
+#include <vector>
+
 namespace attune::codegen {
+
+/// A tensor that a kernel copies tiles of by its engine for that (sm_90a), in elements. The first
+/// axis is dense; strides of the others and the offset are multiples of 16 bytes.
+struct TensorMapShape {
+  struct Axis {
+    HostExpr extent, stride;
+    int64_t box;
+  };
+  int64_t buffer;
+  HostExpr offset;
+  int64_t elementBytes;
+  llvm::SmallVector<Axis> axes; ///< at most 5
+};
 
 struct LaunchShape {
   int64_t threads = 0; ///< of a block
   /// Blocks along up to three axes; nothing runs where one is 0. Missing ones are 1.
   llvm::SmallVector<HostExpr, 3> grid;
   int64_t sharedBytes = 0; ///< dynamic shared memory of a block
+  /// Blocks that a multiprocessor should have room for, in registers; 0: as ptxas likes.
+  int64_t blocksTogether = 0;
+  /// What `DeviceBuilder::tensorMap` gives, by number.
+  llvm::SmallVector<TensorMapShape> maps = {};
 };
 
 class Launches {
@@ -56,6 +75,8 @@ private:
     LaunchShape shape;
   };
   mlir::Value emit(KernelBuilder &kb, const KernelArgs &args, const Launch &launch);
+  mlir::Value encode(KernelBuilder &kb, const KernelArgs &args, mlir::ValueRange dims,
+                     const TensorMapShape &map, mlir::Value to);
 
   KernelOp op;
   mlir::ModuleOp module;
@@ -63,7 +84,7 @@ private:
   const CpuTarget &host;
   int64_t buffers;
   bool checked = false;
-  llvm::SmallVector<Launch> launches;
+  std::vector<Launch> launches;
 };
 
 /// The number of a constant, as a host expression.

@@ -210,6 +210,26 @@ private:
              "starting kernel `", entry, "`");
   }
 
+  void encode(void *map, DevicePointer memory, int32_t elementBytes, int32_t rank,
+              const int64_t *extents, const int64_t *strides, const int64_t *box) {
+    constexpr int kMostAxes = 5, kPromote256 = 3;
+    uint64_t sizes[kMostAxes], bytes[kMostAxes];
+    uint32_t boxes[kMostAxes], steps[kMostAxes];
+    for (int i = 0; i < rank; ++i) {
+      // An axis without elements is never copied from, but the driver takes none.
+      sizes[i] = uint64_t(std::max<int64_t>(1, extents[i]));
+      bytes[i] = uint64_t(std::max<int64_t>(16, strides[i] * elementBytes));
+      boxes[i] = uint32_t(box[i]);
+      steps[i] = 1;
+    }
+    TensorMapType type = elementBytes == 2 ? TensorUint16 : TensorUint32;
+    device.enter();
+    cu.check(cu.tensorMapEncodeTiled(static_cast<TensorMapObject *>(map), type, uint32_t(rank),
+                                     reinterpret_cast<void *>(uintptr_t(memory)), sizes, bytes + 1,
+                                     boxes, steps, 0, Swizzle128, kPromote256, 0),
+             "describing a tensor of ", rank, " axes");
+  }
+
   static CudaStream &of(attune_ctx *ctx) {
     return *static_cast<CudaStream *>(static_cast<rt::Context *>(ctx)->stream);
   }
@@ -238,6 +258,13 @@ const attune_kernel_device CudaStream::kInterface{
       uint64_t place = static_cast<rt::Context *>(ctx)->step * sizeof *own.seen;
       own.mayFail = true;
       return reinterpret_cast<void *>(uintptr_t(own.failures + place));
+    },
+    [](attune_ctx *ctx, void *map, void *memory, int64_t offset, int32_t elementBytes, int32_t rank,
+       const int64_t *extents, const int64_t *strides, const int64_t *box) -> int32_t {
+      CudaStream &own = of(ctx);
+      DevicePointer first = pointer(memory) + uint64_t(offset * elementBytes);
+      return !own.guard(
+          [&] { own.encode(map, first, elementBytes, rank, extents, strides, box); });
     }};
 
 std::unique_ptr<rt::Stream> CudaDevice::makeStream() { return std::make_unique<CudaStream>(*this); }

@@ -206,7 +206,7 @@ const attune_kernel_device OpenClStream::kInterface{
       own.guard([&] { own.read(&status, handle, 0, sizeof status); });
       return status;
     },
-    /*failure=*/nullptr};
+    /*failure=*/nullptr, /*tensor_map=*/nullptr};
 
 std::unique_ptr<Stream> OpenClDevice::makeStream() { return std::make_unique<OpenClStream>(*this); }
 
