@@ -24,8 +24,8 @@ def test_product(transposed, depth, tmp_path):
     turned = [("Transpose", ["w"], "t", {"perm": [1, 0]})] if transposed else []
     model = small.model(
         [*turned, ("MatMul", ["x", "t" if transposed else "w"], "y", {})],
-        {"x": ["n", depth], "w": wide},
-        ["n", 40],
+        {"x": [70, depth], "w": wide},
+        [70, 40],
         dtype=TensorProto.FLOAT16,
     )
     onnx.save(model, tmp_path / "model.onnx")

@@ -33,7 +33,7 @@ def product(dtype, depth=64, columns=128, transposed=False):
 PRODUCTS = {
     "product_f32": product("FLOAT"),
     "product_f16": product("FLOAT16"),
-    "product_f16_narrow": product("FLOAT16", columns=48),
+    "product_f16_narrow": product("FLOAT16", columns=64),
     "product_f16_odd": product("FLOAT16", depth=33, columns=77),
     "product_f16_transposed": product("FLOAT16", transposed=True),
     "product_bf16": product("BFLOAT16"),

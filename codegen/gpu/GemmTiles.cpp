@@ -1,0 +1,229 @@
+// Tiles of operands in shared memory, several of them in flight by asynchronous copies. f16 and
+// bf16 are multiplied by mma.sync, f32 by fused multiply-add.
+#include "attune/codegen/gpu/Fragments.h"
+#include "attune/codegen/gpu/GemmResults.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+namespace {
+
+struct GemmLayouts {
+  TileLayout a, b;
+  int64_t stage() const { return a.bytes() + b.bytes(); }
+};
+
+GemmLayouts layoutsOf(const GemmKernel &kernel, const GemmShape &shape) {
+  int64_t bytes = kernel.elementBytes();
+  bool tensorCores = shape.kind == GemmShape::Warps;
+  bool inside = tensorCores && kernel.b.chunksAlongDepth(16 / bytes);
+  return {{shape.rows, shape.depth, bytes, /*depthInside=*/true, tensorCores},
+          inside ? TileLayout{shape.columns, shape.depth, bytes, true, true}
+                 : TileLayout{shape.depth, shape.columns, bytes, false, tensorCores}};
+}
+
+/// The part of the tile whose sums are stored at a time: 16 rows of each warp.
+int64_t slabs(const GemmShape &shape) {
+  return shape.kind == GemmShape::Warps ? shape.warpRows() / 16 : 1;
+}
+int64_t slabRows(const GemmShape &shape) { return shape.rows / slabs(shape); }
+
+class TileCode {
+public:
+  TileCode(DeviceBuilder &kb, const GemmKernel &kernel, const GemmShape &shape)
+      : kb(kb), shape(shape), element(kernel.element), tiles(layoutsOf(kernel, shape)) {}
+
+  Values multiply(Value aAt, Value bAt, ValueRange sums) {
+    return shape.kind == GemmShape::Warps ? multiplyTensors(aAt, bAt, sums)
+                                          : multiplyFloats(aAt, bAt, sums);
+  }
+  void store(GemmResults &results, Value memory, int64_t slab, ValueRange sums) {
+    shape.kind == GemmShape::Warps ? storeTensors(results, memory, slab, sums)
+                                   : storeFloats(results, memory, sums);
+  }
+  /// The row of the tile that a row of a slab is.
+  Value rowOf(int64_t slab, Value row) {
+    if (shape.kind != GemmShape::Warps)
+      return row;
+    Value warp = kb.mul(kb.div(row, 16), shape.warpRows());
+    return kb.add(kb.add(warp, kb.rem(row, kb.idx(16))), 16 * slab);
+  }
+
+private:
+  DeviceBuilder &kb;
+  const GemmShape &shape;
+  Type element;
+
+public:
+  const GemmLayouts tiles;
+
+private:
+  //===------------------------------------------------------------------------------------------===//
+  // Tensor cores
+  //===------------------------------------------------------------------------------------------===//
+
+  struct Place {
+    Value warpRow, warpColumn, inEight, low, high; ///< the last two: bits of the matrix number
+  };
+  Place place() {
+    Value lane = kb.rem(kb.thread(), kb.idx(DeviceBuilder::kWarp));
+    Value warp = kb.div(kb.thread(), DeviceBuilder::kWarp), matrix = kb.div(lane, 8);
+    return {kb.div(warp, shape.across), kb.rem(warp, kb.idx(shape.across)),
+            kb.rem(lane, kb.idx(8)), kb.rem(matrix, kb.idx(2)), kb.div(matrix, 2)};
+  }
+
+  Values multiplyTensors(Value aAt, Value bAt, ValueRange carried) {
+    Fragments fragments(kb, element);
+    Place at = place();
+    Values sums(carried);
+    int64_t across = shape.warpColumns() / 8;
+    Value wm = kb.mul(at.warpRow, shape.warpRows()),
+          wn = kb.mul(at.warpColumn, shape.warpColumns());
+    auto eights = [&](Value eight, int64_t start) {
+      return kb.add(kb.add(kb.mul(eight, 8), at.inEight), start);
+    };
+    for (int64_t k = 0; k < shape.depth; k += 16) {
+      SmallVector<Values> rows;
+      for (int64_t i = 0; i < shape.warpRows(); i += 16) {
+        Value row = kb.add(wm, eights(at.low, i)), chunk = kb.add(at.high, k / 8);
+        rows.push_back(fragments.load(kb.sharedAt(aAt, tiles.a.chunk(kb, row, chunk)), false));
+      }
+      for (int64_t j = 0; j < shape.warpColumns(); j += 16) {
+        Value row, chunk;
+        if (tiles.b.depthInside) {
+          row = kb.add(wn, eights(at.high, j));
+          chunk = kb.add(at.low, k / 8);
+        } else {
+          row = eights(at.low, k);
+          chunk = kb.add(kb.add(kb.div(wn, 8), at.high), j / 8);
+        }
+        Value address = kb.sharedAt(bAt, tiles.b.chunk(kb, row, chunk));
+        Values columns = fragments.load(address, !tiles.b.depthInside);
+        for (auto [i, row] : llvm::enumerate(rows))
+          for (int64_t half = 0; half < 2; ++half) {
+            int64_t first = 4 * (int64_t(i) * across + j / 8 + half);
+            Values next = fragments.multiply(row, ValueRange(columns).slice(2 * half, 2),
+                                             ValueRange(sums).slice(first, 4));
+            llvm::copy(next, sums.begin() + first);
+          }
+      }
+    }
+    return sums;
+  }
+
+  /// The rows 16 * slab and on of all rows of warps, one below the other.
+  void storeTensors(GemmResults &results, Value memory, int64_t slab, ValueRange sums) {
+    Value lane = kb.rem(kb.thread(), kb.idx(DeviceBuilder::kWarp));
+    Place at = place();
+    Value row = kb.add(kb.mul(at.warpRow, 16), kb.div(lane, 4));
+    Value column =
+        kb.add(kb.mul(at.warpColumn, shape.warpColumns()), kb.mul(kb.rem(lane, kb.idx(4)), 2));
+    int64_t across = shape.warpColumns() / 8;
+    for (int64_t j = 0; j < across; ++j)
+      for (int64_t half = 0; half < 2; ++half) {
+        ValueRange pair = sums.slice(4 * (slab * across + j) + 2 * half, 2);
+        results.put(memory, kb.add(row, 8 * half), kb.add(column, 8 * j), pair);
+      }
+  }
+
+  //===------------------------------------------------------------------------------------------===//
+  // Fused multiply-add
+  //===------------------------------------------------------------------------------------------===//
+
+  /// The first row and column of a thread's sums.
+  std::pair<Value, Value> patch() {
+    Value perRow = kb.idx(shape.columns / shape.patch);
+    return {kb.mul(kb.div(kb.thread(), perRow), shape.patch),
+            kb.mul(kb.rem(kb.thread(), perRow), shape.patch)};
+  }
+
+  Values multiplyFloats(Value aAt, Value bAt, ValueRange carried) {
+    auto [row, column] = patch();
+    Type four = kb.vec(4);
+    Values sums(carried);
+    auto load = [&](Value base, Value offset) {
+      return LLVM::LoadOp::create(kb.b, kb.loc, four, kb.sharedAt(base, offset), 16).getResult();
+    };
+    auto part = [&](Value vector, int64_t i) -> Value {
+      return vector::ExtractOp::create(kb.b, kb.loc, vector, i);
+    };
+    for (int64_t k = 0; k < shape.depth; k += 4) {
+      Values rows;
+      for (int64_t i = 0; i < shape.patch; ++i)
+        rows.push_back(load(aAt, tiles.a.element(kb, kb.add(row, i), kb.idx(k))));
+      for (int64_t d = 0; d < 4; ++d) {
+        Value columns = load(bAt, tiles.b.element(kb, kb.idx(k + d), column));
+        for (int64_t i = 0; i < shape.patch; ++i)
+          for (int64_t j = 0; j < shape.patch; ++j) {
+            Value &sum = sums[shape.patch * i + j];
+            sum = math::FmaOp::create(kb.b, kb.loc, part(rows[i], d), part(columns, j), sum);
+          }
+      }
+    }
+    return sums;
+  }
+
+  void storeFloats(GemmResults &results, Value memory, ValueRange sums) {
+    auto [row, column] = patch();
+    for (int64_t i = 0; i < shape.patch; ++i)
+      results.put(memory, kb.add(row, i), column, sums.slice(shape.patch * i, shape.patch));
+  }
+};
+
+} // namespace
+
+int64_t tileGemmBytes(const GemmKernel &kernel, const GemmShape &shape) {
+  return std::max(shape.stages * layoutsOf(kernel, shape).stage(),
+                  GemmResults::bytes(slabRows(shape), shape.columns));
+}
+
+bool buildTileGemm(DeviceBuilder &kb, const KernelArgs &args, const GemmKernel &kernel,
+                   const GemmChoice &choice) {
+  const GemmShape &shape = choice.shape;
+  Scope scope(kernel.sizes, kb, args);
+  GemmResults results(kb, scope, kernel, shape.columns);
+  GemmBlock block = GemmBlock::of(kb, scope, kernel, choice);
+  TileCode code(kb, kernel, shape);
+  const TileLayout &aTile = code.tiles.a, &bTile = code.tiles.b;
+  TileLoader aLoader(kb, scope, kernel.a, aTile, kernel.element, block.batch, block.row,
+                     shape.threads());
+  TileLoader bLoader(kb, scope, kernel.b, bTile, kernel.element, block.batch, block.column,
+                     shape.threads());
+  Value memory = kb.dynamicShared(kernel.device), stages = kb.idx(shape.stages);
+  auto place = [&](Value number) { return kb.sharedAt(memory, kb.mul(number, code.tiles.stage())); };
+  auto load = [&](Value tile, Value number) {
+    Value at = place(number), depth = kb.mul(tile, shape.depth);
+    aLoader.load(depth, at);
+    bLoader.load(depth, kb.sharedAt(at, kb.idx(aTile.bytes())));
+  };
+
+  for (int64_t i = 0; i < shape.stages - 1; ++i) {
+    load(kb.add(block.firstTile, i), kb.idx(i));
+    kb.commitCopies();
+  }
+  Values zeros(shape.rows * shape.columns / shape.threads(), kb.constF(0));
+  Value count = kb.sub(block.endTile, block.firstTile);
+  Values sums = kb.forLoop(kb.idx(0), count, 1, zeros, [&](Value tile, ValueRange carried) {
+    kb.waitForCopies(shape.stages - 2);
+    kb.barrier();
+    // The stage that the block has just left.
+    Value next = kb.add(tile, shape.stages - 1);
+    kb.ifThen(kb.lt(next, count),
+              [&] { load(kb.add(block.firstTile, next), kb.rem(next, stages)); });
+    kb.commitCopies();
+    Value at = place(kb.rem(tile, stages));
+    return code.multiply(at, kb.sharedAt(at, kb.idx(aTile.bytes())), carried);
+  });
+  kb.waitForCopies(0);
+  for (int64_t slab = 0; slab < slabs(shape); ++slab) {
+    kb.barrier();
+    code.store(results, memory, slab, sums);
+    kb.barrier();
+    results.finish(memory, kb.thread(), shape.threads(), slabRows(shape), block,
+                   choice.mostParts > 1,
+                   [&](Value row) { return kb.add(block.row, code.rowOf(slab, row)); });
+  }
+  return results.valid();
+}
+
+} // namespace attune::codegen
