@@ -1,4 +1,5 @@
 #include "attune/codegen/ModelCost.h"
+#include "attune/codegen/cost/Reuse.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -132,29 +133,30 @@ llvm::Expected<ModelCost> predict(const Program &program, ArrayRef<PricedKernel>
   cost.inputs = describeInputs(program, *shapes);
   addMemory(program, scalars, cost);
   cost.resident = cost.peakBytes();
-  std::map<int64_t, double> deviations; // calls of one kernel are wrong together
   auto next = calls.begin();
   for (const Program::Step &step : program.steps) {
     if (step.kind != Program::Step::Kind::Kernel)
       continue;
     const PricedKernel &kernel = *next++;
     auto dims = llvm::map_to_vector(step.dims, [&](int64_t scalar) { return scalars[scalar]; });
-    ModelCost::Call call{
-        step.kernel,
-        describe(
-            kernel.op, *kernel.emitter, target, dims,
-            [&](unsigned input) { return isConstant(KernelOp(kernel.op).getInputs()[input]); },
-            [&](unsigned buffer) { return isDistant(kernel.op, buffer); }),
-        {},
-        {}};
+    ModelCost::Call &call = cost.calls.emplace_back();
+    call.kernel = step.kernel;
+    call.features = describe(
+        kernel.op, *kernel.emitter, target, dims,
+        [&](unsigned input) { return isConstant(KernelOp(kernel.op).getInputs()[input]); },
+        [&](unsigned buffer) { return isDistant(kernel.op, buffer); });
     if (request.layers)
       call.layers = rsLayers(kernel.op, dims);
+  }
+  setReuse(program, scalars,
+           llvm::map_to_vector(cost.calls, [](ModelCost::Call &call) { return &call.features; }));
+  std::map<int64_t, double> deviations; // calls of one kernel are wrong together
+  for (ModelCost::Call &call : cost.calls) {
     call.cost = oracle.price(call.features, cost.resident, request.threads);
     cost.seconds += call.cost.seconds;
     cost.flops += call.cost.flops;
     cost.bytes += call.cost.bytes;
-    deviations[step.kernel] += call.cost.sigma * call.cost.seconds;
-    cost.calls.push_back(std::move(call));
+    deviations[call.kernel] += call.cost.sigma * call.cost.seconds;
   }
   double variance = 0;
   for (auto [kernel, deviation] : deviations)

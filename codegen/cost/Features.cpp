@@ -74,21 +74,29 @@ void resolveForm(FormOpInterface op, IndexValue &valueOf) {
 /// model exchanges with its caller.
 void addBytes(KernelOp kernel, IndexValue &valueOf, llvm::function_ref<bool(unsigned)> isWeight,
               llvm::function_ref<bool(unsigned)> isDistant, KernelFeatures &features) {
+  using Kind = BufferUse::Kind;
+  auto add = [&](Kind kind, bool written, double bytes) {
+    features.work.bytes += bytes;
+    if (kind == Kind::Weight)
+      features.weightBytes += bytes;
+    else if (kind == Kind::Distant)
+      features.distantBytes += bytes;
+    features.uses.push_back({kind, written, bytes, 0});
+  };
   for (BlockArgument input : kernel.getInputArgs()) {
     double gathered = 0, bytes = bytesOf(input, elementsRead(input, valueOf, gathered));
-    features.work.bytes += bytes;
     features.gatheredBytes += std::min(bytes, bytesOf(input, gathered));
-    if (isWeight(input.getArgNumber()))
-      features.weightBytes += bytes;
-    else if (isDistant(input.getArgNumber()))
-      features.distantBytes += bytes;
+    unsigned number = input.getArgNumber();
+    add(isWeight(number)    ? Kind::Weight
+        : isDistant(number) ? Kind::Distant
+                            : Kind::Exchanged,
+        /*written=*/false, bytes);
   }
-  for (auto [number, result] : llvm::enumerate(kernel.getYield().getOperands())) {
-    double bytes = bytesOf(result, valueOf.elements(result));
-    features.work.bytes += bytes;
-    if (isDistant(kernel.getInputs().size() + number))
-      features.distantBytes += bytes;
-  }
+  for (auto [number, result] : llvm::enumerate(kernel.getYield().getOperands()))
+    add(isDistant(kernel.getInputs().size() + number) ? Kind::Distant : Kind::Exchanged,
+        /*written=*/true, bytesOf(result, valueOf.elements(result)));
+  for (BufferUse &use : features.uses)
+    use.distance = features.work.bytes;
 }
 
 /// Bytes of operands whose lines lie across those of the result.

@@ -24,6 +24,20 @@ struct OpCount {
   double count;
 };
 
+/// What a kernel does with one of its buffers.
+struct BufferUse {
+  enum class Kind {
+    Exchanged, ///< with other kernels
+    Weight,    ///< a constant of the model
+    Distant    ///< an input or output of the model
+  };
+  Kind kind;
+  bool written;
+  double bytes;
+  /// Bytes that were touched since this memory was, with those of the kernel itself (Reuse.h).
+  double distance;
+};
+
 struct KernelFeatures {
   std::string emitter;         ///< who makes the kernel, or "" for nobody in particular
   std::string form;            ///< of an operator that has several, else ""
@@ -34,6 +48,7 @@ struct KernelFeatures {
   double stridedBytes = 0;     ///< read across lines, as transposes do
   double gatheredBytes = 0;    ///< read at places that are computed, as rows of a table are
   double buffers = 0;          ///< inputs and results
+  llvm::SmallVector<BufferUse, 4> uses; ///< inputs, then results; empty for nobody in particular
   KernelPlan plan;
 };
 

@@ -19,7 +19,7 @@ double weightOf(const MeasuredKernel &kernel) {
 
 /// The most that a part may count: few kernels say little of the small ones. Scalar code takes
 /// hundreds of times as long as vectors.
-constexpr std::array<double, kTimeParts> kMost{1000, 10, 100, 2, 4, 4, 4, 4, 4, 4, 4, 4};
+constexpr std::array<double, kTimeParts> kMost{1000, 10, 100, 2, 4, 4, 4, 4, 10, 10, 4, 4, 10, 10};
 
 /// x in [0, kMost] with the least |A x - b|, from A^T A and A^T b, one unknown after the other.
 std::vector<double> solveBounded(llvm::ArrayRef<double> a, llvm::ArrayRef<double> b) {

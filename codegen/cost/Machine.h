@@ -22,7 +22,7 @@
 namespace attune::codegen {
 
 /// Parts that the time of a kernel is the weighted sum of (`MachineOracle::parts`).
-inline constexpr unsigned kTimeParts = 12;
+inline constexpr unsigned kTimeParts = 14;
 
 struct Machine {
   struct Level {

@@ -96,18 +96,16 @@ static double rounded(double resident) {
   return std::exp2(residency(resident) / kPerOctave + kLeastOctave);
 }
 
-/// What each level sends to the one above: results of earlier kernels come from the level that
-/// holds all of the kernel's data, constants and what the caller gives from the level that holds
-/// the whole model; register tiles read a row of A per column tile and a column of B per row.
+/// What each level exchanges with the one above: what kernels exchange lies where everything that
+/// was touched since has left it, constants and what the caller gives in the level that holds the
+/// whole model; register tiles read a row of A per column tile and a column of B per row.
+/// `written`: what of it is memory that the kernel writes, which is read before.
 static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, double resident,
-                         unsigned threads) {
+                         unsigned threads, Traffic &written) {
   double products = (kernel.work.fma + kernel.work.shift) / 2 + kernel.work.distance / 3;
   products *= kernel.plan.visited;
   double panels = kernel.plan.columns ? 4 * products / kernel.plan.columns : 0;
   double moved = kernel.work.bytes + 2 * kernel.plan.copied;
-  // Nobody has touched these since the call before.
-  double old = kernel.weightBytes + kernel.distantBytes;
-  double results = kernel.work.bytes - old;
   auto beyond = [&](double bytes, unsigned level) {
     return missed(bytes, machine.levels[level].bytes * (level < 2 ? threads : 1));
   };
@@ -116,10 +114,26 @@ static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, d
   double tiles = kernel.plan.rows ? panels + 4 * products / kernel.plan.rows : 0;
   traffic[0] = std::max(moved, tiles + kernel.work.bytes - kernel.weightBytes);
   traffic[1] = moved + panels;
-  // What other cores have written comes from their caches.
-  double exchanged = 1 - 1.0 / threads;
-  traffic[2] = results * std::max(exchanged, beyond(results, 1)) + old * beyond(resident, 1);
-  traffic[3] = results * beyond(results, 2) + old * beyond(resident, 2);
+  auto add = [&](const BufferUse &use) {
+    bool exchanged = use.kind == BufferUse::Kind::Exchanged;
+    // Nobody has touched the others since the call before.
+    double distance = exchanged ? use.distance : resident;
+    // What other cores have written comes from their caches.
+    double others = exchanged ? 1 - 1.0 / threads : 0;
+    double beyondSecond = use.bytes * std::max(others, beyond(distance, 1));
+    double beyondThird = use.bytes * beyond(distance, 2);
+    traffic[2] += beyondSecond;
+    traffic[3] += beyondThird;
+    written[2] += use.written ? beyondSecond : 0;
+    written[3] += use.written ? beyondThird : 0;
+  };
+  for (const BufferUse &use : kernel.uses)
+    add(use);
+  if (kernel.uses.empty()) {
+    double old = kernel.weightBytes + kernel.distantBytes, rest = kernel.work.bytes - old;
+    add({BufferUse::Kind::Weight, /*written=*/false, old, 0});
+    add({BufferUse::Kind::Exchanged, /*written=*/false, rest, rest});
+  }
   return traffic;
 }
 
@@ -129,6 +143,7 @@ struct Estimate {
   Estimate(const KernelFeatures &kernel, const Machine &machine, double resident, unsigned threads);
 
   std::array<double, WorkTerm::kClasses> byClass;
+  Traffic written{}; ///< of the traffic
   Traffic traffic;
   double tasks;
   unsigned used; ///< threads
@@ -139,7 +154,7 @@ struct Estimate {
 Estimate::Estimate(const KernelFeatures &kernel, const Machine &machine, double resident,
                    unsigned threads)
     : byClass(secondsByClass(kernel.work, machine, kernel.plan.padding)),
-      traffic(trafficOf(kernel, machine, resident, threads)) {
+      traffic(trafficOf(kernel, machine, resident, threads, written)) {
   constexpr double kLine = 64;
   const KernelPlan &plan = kernel.plan;
   tasks = std::max(plan.tasks, 1.0);
@@ -171,7 +186,9 @@ Estimate::Estimate(const KernelFeatures &kernel, const Machine &machine, double 
            seconds[2],
            seconds[3],
            tasks * kTask / at,
-           arithmetic};
+           arithmetic,
+           written[2] / machine.bandwidth(2, used),
+           written[3] / machine.bandwidth(3, used)};
 }
 
 MachineOracle::Parts MachineOracle::parts(const KernelFeatures &kernel, double resident,
@@ -183,7 +200,7 @@ KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double touched,
                                    std::vector<double> *inputs) const {
   double resident = rounded(touched);
   constexpr double kTiny = 1e-9;
-  static const std::vector<double> roofline{1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  static const std::vector<double> roofline{1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   Estimate estimate(kernel, machine, resident, threads);
   auto known = machine.shares.find(kernel.emitter);
   const std::vector<double> &shares = known == machine.shares.end() ? roofline : known->second;

@@ -57,7 +57,8 @@ public:
 
   /// Seconds, each at the rates of the machine: the longer of arithmetic and traffic with a part of
   /// the shorter; the start of the kernel; its buffers; functions; loops begun; elements moved one
-  /// by one; lines of tables waited for; traffic of L2, L3 and DRAM; tasks handed out; arithmetic.
+  /// by one; lines of tables waited for; traffic of L2, L3 and DRAM; tasks handed out; arithmetic;
+  /// of the traffic of L3 and DRAM, what is written.
   using Parts = std::array<double, kTimeParts>;
   Parts parts(const KernelFeatures &kernel, double resident, unsigned threads) const;
   /// Without the residual, whose inputs are given.

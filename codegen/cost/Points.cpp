@@ -51,7 +51,12 @@ json::Value toJson(const KernelFeatures &features) {
     if (value != *usual++)
       object[name] = value;
   });
-  json::Array counts;
+  json::Array counts, uses;
+  for (const BufferUse &use : features.uses)
+    uses.push_back(
+        json::Array{static_cast<int64_t>(use.kind), use.written, use.bytes, use.distance});
+  if (!uses.empty())
+    object["uses"] = std::move(uses);
   for (const OpCount &count : features.counts)
     counts.push_back(json::Array{static_cast<int64_t>(count.kind), count.bits, count.count});
   if (!counts.empty())
@@ -82,6 +87,21 @@ llvm::Expected<KernelFeatures> featuresFromJson(const json::Value &value) {
         return llvm::createStringError("a count is no triple of class, bits, number");
       features.counts.push_back(
           {static_cast<WorkTerm::Class>(*kind), static_cast<unsigned>(*bits), *number});
+    }
+  if (const json::Array *uses = object->getArray("uses"))
+    for (const json::Value &entry : *uses) {
+      const json::Array *fields = entry.getAsArray();
+      bool complete = fields && fields->size() == 4;
+      std::optional<int64_t> kind = complete ? (*fields)[0].getAsInteger() : std::nullopt;
+      std::optional<bool> written = complete ? (*fields)[1].getAsBoolean() : std::nullopt;
+      std::optional<double> bytes = complete ? (*fields)[2].getAsNumber() : std::nullopt,
+                            distance = complete ? (*fields)[3].getAsNumber() : std::nullopt;
+      if (!kind || *kind < 0 || *kind > int64_t(BufferUse::Kind::Distant) || !written || !bytes ||
+          !distance)
+        return llvm::createStringError(
+            "a buffer is no quadruple of kind, written, bytes, distance");
+      valid &= *bytes >= 0 && *distance >= 0;
+      features.uses.push_back({static_cast<BufferUse::Kind>(*kind), *written, *bytes, *distance});
     }
   if (!valid)
     return llvm::createStringError("a number of a kernel is negative or not finite");

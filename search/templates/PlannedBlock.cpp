@@ -2,6 +2,7 @@
 
 #include "attune/codegen/Artifact.h"
 #include "attune/codegen/Program.h"
+#include "attune/codegen/cost/Reuse.h"
 #include "attune/codegen/cost/Tuning.h"
 #include "attune/passes/Passes.h"
 
@@ -91,8 +92,15 @@ BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, double inputBytes, int
   }
   for (auto [number, step] : llvm::enumerate(steps)) {
     Program::Step &call = program.steps.emplace_back();
-    call.buffers.assign(step.reads.begin(), step.reads.end());
-    call.buffers.push_back(number + 1);
+    const unsigned *read = step.reads.begin();
+    for (const codegen::BufferUse &use : step.kernel->features.uses) {
+      if (use.kind != codegen::BufferUse::Kind::Weight) {
+        call.buffers.push_back(use.written ? number + 1 : *read++);
+        continue;
+      }
+      call.buffers.push_back(program.values.size());
+      value(Program::Kind::Weight, 0);
+    }
     for (const codegen::KernelPlan::Scratch &scratch : step.kernel->features.plan.scratch) {
       int64_t perThread = scalar("mul", {constant(scratch.perThread), threads});
       call.buffers.push_back(program.values.size());
@@ -111,6 +119,9 @@ BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, double inputBytes, int
       most = std::max(most, sizes[size]);
     cost.arenaBytes += most;
   }
+  codegen::setReuse(program, sizes, llvm::map_to_vector(cost.kernels, [](auto &kernel) {
+                      return &kernel.features;
+                    }));
   return cost;
 }
 

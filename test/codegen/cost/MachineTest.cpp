@@ -118,6 +118,26 @@ TEST(Oracle, CachesLoseTheirContentsGradually) {
   EXPECT_EQ(before, kernel.weightBytes);
 }
 
+TEST(Oracle, ResultsAreWhereWhatWasTouchedSinceLeftThem) {
+  MachineOracle oracle(Machine::typical(target()));
+  KernelFeatures kernel;
+  kernel.emitter = "gemm";
+  kernel.work.bytes = 2e5;
+  kernel.uses = {{BufferUse::Kind::Exchanged, /*written=*/false, 1e5, 2e5},
+                 {BufferUse::Kind::Exchanged, /*written=*/true, 1e5, 2e5}};
+  EXPECT_EQ(oracle.price(kernel, 1e8, 1).traffic[2], 0);
+  kernel.uses[1].distance = 4e6;
+  EXPECT_EQ(oracle.price(kernel, 1e8, 1).traffic[2], 1e5);
+  kernel.uses[0].distance = 1e8;
+  KernelCost far = oracle.price(kernel, 1e8, 1);
+  EXPECT_EQ(far.traffic[2], 2e5);
+  EXPECT_EQ(far.traffic[3], 1e5);
+  // Threads exchange half of what the kernel before wrote, wherever that was.
+  kernel.uses[0].distance = kernel.uses[1].distance = 2e5;
+  kernel.plan.tasks = 2;
+  EXPECT_EQ(oracle.price(kernel, 1e8, 2).traffic[2], 1e5);
+}
+
 TEST(Oracle, RowsOfATableWaitForTheirLines) {
   Machine machine = Machine::typical(target());
   KernelFeatures kernel;

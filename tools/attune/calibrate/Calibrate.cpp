@@ -203,7 +203,7 @@ llvm::Error Calibration::measureKernels() {
   constexpr unsigned kLeast = 3;
   if (llvm::Error error = measure(networks, *reference, kLeast))
     return error;
-  // What was measured while the machine was slower is measured again in the time that is left.
+  // What was measured while the machine was not as usual is measured again in the time left.
   auto isSteady = [&](const SweptKernel &one) {
     return reference->isSteady(one.kernel.threads, one.reference);
   };
@@ -215,11 +215,14 @@ llvm::Error Calibration::measureKernels() {
   if (llvm::Error error = measure(networks, *reference, 0))
     return error;
   // Of every kernel the measurement that was disturbed least.
+  auto distance = [&](const SweptKernel &one) {
+    return reference->distance(one.kernel.threads, one.reference);
+  };
   std::map<std::tuple<std::string, std::string, int64_t, unsigned>, SweptKernel *> best;
   for (SweptKernel &one : swept) {
     const MeasuredKernel &kernel = one.kernel;
     SweptKernel *&known = best[{kernel.network, kernel.sizes, kernel.call, kernel.threads}];
-    if (!known || one.reference < known->reference)
+    if (!known || distance(one) < distance(*known))
       known = &one;
   }
   for (auto &[key, one] : best)
@@ -263,8 +266,8 @@ void Calibration::print(const Machine &fitted, llvm::raw_ostream &os) const {
   if (budget)
     os << " in " << llvm::format("%.0f s", elapsed());
   if (disturbed)
-    os << "; " << disturbed << " kernels were measured only while the machine was slower than it "
-       << "can be, and do not count: close other programs and calibrate again";
+    os << "; " << disturbed << " kernels were measured only while the machine was slower or faster "
+       << "than usual, and do not count: close other programs and calibrate again";
   os << "\n";
 }
 

@@ -19,8 +19,12 @@ llvm::Expected<Reference> Reference::open(llvm::ArrayRef<unsigned> threads) {
       auto inputs = makeInputs(*session, {});
       if (!inputs)
         return inputs.takeError();
-      reference.runs.emplace(count, Runs{std::move(session), std::move(*inputs), INFINITY});
+      reference.runs.emplace(count, Runs{std::move(session), std::move(*inputs), {}});
     }
+    constexpr unsigned kFirst = 8; // enough to know what is usual
+    for (unsigned time = 0; time < kFirst; ++time)
+      for (unsigned count : threads)
+        reference.now(count);
   } catch (const std::exception &error) {
     return llvm::createStringError(error.what());
   }
@@ -34,9 +38,13 @@ double Reference::now(unsigned threads) {
   std::vector<double> seconds;
   for (unsigned run = 0; run < kRuns; ++run)
     seconds.push_back(times.run());
-  double typical = quantileOf(seconds, 0.25);
-  of.best = std::min(of.best, typical);
-  return typical;
+  of.taken.push_back(medianOf(seconds));
+  return of.taken.back();
+}
+
+double Reference::distance(unsigned threads, double seconds) const {
+  double usual = medianOf(runs.at(threads).taken);
+  return std::max(seconds / usual, usual / seconds);
 }
 
 } // namespace attune::tools

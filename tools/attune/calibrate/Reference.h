@@ -1,9 +1,10 @@
-//===- Reference.h - How fast the machine is now, against its best
-//-------------------------------===//
+//===- Reference.h - How fast the machine is now, against what is usual
+//--------------------------===//
 //
 // A virtual machine's processors are moved: for seconds they may share a core, or lie so far apart
 // that what one wrote reaches the other late. The same few products, timed again and again on every
-// number of threads, show it.
+// number of threads, show it. Calibration is to predict what models take usually: both what was
+// measured in a slow phase and in a fast one is measured again.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_REFERENCE_H
@@ -19,24 +20,24 @@ namespace attune::tools {
 
 class Reference {
 public:
-  /// Seconds now over the least seconds, up to which the machine counts as undisturbed.
-  static constexpr double kSteady = 1.05;
+  /// How far from usual the machine may be, as a factor, to count as undisturbed.
+  static constexpr double kSteady = 1.08;
 
   /// Products in the first cache levels, of some microseconds each.
   static llvm::Expected<Reference> open(llvm::ArrayRef<unsigned> threads);
   /// What the products take now on so many threads, seconds.
   double now(unsigned threads);
-  /// The least that they ever took.
-  double best(unsigned threads) const { return runs.at(threads).best; }
+  /// How far this is from what they usually take: a factor from 1 on, infinite for infinity.
+  double distance(unsigned threads, double seconds) const;
   bool isSteady(unsigned threads, double seconds) const {
-    return seconds <= kSteady * best(threads);
+    return distance(threads, seconds) <= kSteady;
   }
 
 private:
   struct Runs {
     std::unique_ptr<Session> session;
     std::vector<Tensor> inputs;
-    double best;
+    std::vector<double> taken; ///< seconds, every time
   };
   explicit Reference(Compiled compiled) : compiled(std::move(compiled)) {}
 

@@ -36,14 +36,32 @@ void fillRows(std::vector<Tensor> &inputs) {
         static_cast<int64_t *>(input.data())[i] = random() % Network::kRows;
 }
 
-/// Runs all of them in turns for a while.
+/// Runs all of them in turns for a while; short ones several times in a row, as a user does, so
+/// that caches are theirs.
 void runInTurns(std::vector<StepTimes> &times, double secondsEach) {
-  constexpr size_t kLeastRuns = 5, kMostRuns = 60;
+  constexpr size_t kLeastRuns = 5, kMostRuns = 1000;
+  constexpr double kInARow = 3e-3;
   double spent = 0;
   while (times.front().runs() < kLeastRuns ||
          (spent < secondsEach * times.size() && times.front().runs() < kMostRuns))
     for (StepTimes &one : times)
-      spent += one.run();
+      for (double own = 0; own < kInARow;) {
+        double seconds = one.run();
+        own += seconds;
+        spent += seconds;
+      }
+}
+
+/// Seconds of every kernel call of a typical run. What passes between kernels, and what disturbs
+/// one of them in most runs but none in half of its own, is theirs in proportion.
+std::vector<double> typicalSeconds(const StepTimes &times) {
+  std::vector<double> list = times.quantiles(0.5);
+  double sum = 0;
+  for (double seconds : list)
+    sum += seconds;
+  for (double &seconds : list)
+    seconds *= sum > 0 ? std::max(1.0, times.total() / sum) : 1;
+  return list;
 }
 
 } // namespace
@@ -81,7 +99,7 @@ sweep(const Network &network, const std::string &backend, const SweepOptions &op
       // Of every number of threads the attempt that was disturbed least.
       constexpr unsigned kAttempts = 3;
       struct Attempt {
-        double reference = INFINITY;
+        double reference = INFINITY, distance = INFINITY;
         std::vector<double> seconds;
       };
       std::vector<Attempt> best(sessions.size());
@@ -104,9 +122,10 @@ sweep(const Network &network, const std::string &backend, const SweepOptions &op
         runInTurns(times, options.secondsPerSize);
         for (size_t i = 0; i < times.size(); ++i) {
           double reference = options.reference ? options.reference->now(options.threads[i]) : 0;
-          // What else runs on the machine only takes away: the faster half counts.
-          if (reference < best[i].reference)
-            best[i] = {reference, times[i].quantiles(0.25)};
+          double distance =
+              options.reference ? options.reference->distance(options.threads[i], reference) : 1;
+          if (distance < best[i].distance)
+            best[i] = {reference, distance, typicalSeconds(times[i])};
         }
       }
       for (const Attempt &attempt : best)

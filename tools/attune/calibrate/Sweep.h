@@ -24,9 +24,9 @@ struct SweptKernel {
   double reference = 0;
 };
 
-/// Kernels of a network at all its lengths: the median of the faster half of the runs, and over
-/// equal calls. Numbers of threads take turns, so that a slow phase of the machine hits all of
-/// them; what it hit is measured again a few times.
+/// Kernels of a network at all its lengths: medians of the runs, and over equal calls. Numbers of
+/// threads take turns, so that a slow phase of the machine hits all of them; what it hit is
+/// measured again a few times.
 llvm::Expected<std::vector<SweptKernel>> sweep(const Network &network, const SweepOptions &options);
 
 } // namespace attune::tools
