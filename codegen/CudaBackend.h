@@ -21,7 +21,6 @@ public:
   llvm::StringRef backendOf(llvm::StringRef emitter) const override { return "mlir"; }
   unsigned rank(llvm::StringRef emitter) const override;
   bool packsConstants() const override { return false; }
-  bool sharesCaches() const override { return false; }
 
   llvm::StringRef machine() const override { return "cuda"; }
   const CpuTarget &target() const override { return host; }

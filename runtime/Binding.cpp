@@ -100,15 +100,28 @@ static char *dataOf(const attune_tensor &tensor) {
   return static_cast<char *>(tensor.data) + tensor.byte_offset;
 }
 
-static void copyStrided(const attune_tensor &tensor, int axis, const char *from, char *&to,
-                        uint64_t element) {
+/// Makes strided elements dense.
+static void gather(const attune_tensor &tensor, int axis, const char *from, char *&to,
+                   uint64_t element) {
   if (axis == tensor.ndim) {
     memcpy(to, from, element);
     to += element;
     return;
   }
   for (int64_t i = 0; i < tensor.shape[axis]; ++i)
-    copyStrided(tensor, axis + 1, from + i * tensor.strides[axis] * int64_t(element), to, element);
+    gather(tensor, axis + 1, from + i * tensor.strides[axis] * int64_t(element), to, element);
+}
+
+/// Puts dense elements where the strides say.
+static void scatter(const attune_tensor &tensor, int axis, const char *&from, char *to,
+                    uint64_t element) {
+  if (axis == tensor.ndim) {
+    memcpy(to, from, element);
+    from += element;
+    return;
+  }
+  for (int64_t i = 0; i < tensor.shape[axis]; ++i)
+    scatter(tensor, axis + 1, from, to + i * tensor.strides[axis] * int64_t(element), element);
 }
 
 /// What holds for every tensor, whatever its sizes: kind, dtype, rank, device, address.
@@ -144,6 +157,15 @@ static void checkTensor(const std::string &name, const Port &port, const attune_
   if (reinterpret_cast<uintptr_t>(dataOf(tensor)) % dtypeAlign(tensor.dtype))
     fail(ATTUNE_ERROR_ARGUMENT, name, ": the address is not a multiple of ",
          dtypeAlign(tensor.dtype), ", the alignment of ", dtypeText(tensor.dtype));
+}
+
+/// The part of a larger buffer is not copied to where kernels could take it.
+static void checkFront(const std::string &name, const Bound &bound, bool front) {
+  if (front && bound.onDevice() && reinterpret_cast<uintptr_t>(bound.data) % kDeviceAlign)
+    fail(ATTUNE_ERROR_ARGUMENT, name,
+         ": the front of a larger buffer on a device begins at no "
+         "multiple of ",
+         kDeviceAlign);
 }
 
 static int aliasAxis(const Program &program, bool input, size_t i) {
@@ -231,6 +253,10 @@ void Binding::bindInput(size_t i, const attune_value &value, bool copies) {
   int axis = program.stridedInputs[i] ? aliasAxis(program, true, i) : -1;
   int64_t capacity;
   if (rowMajor(tensor, axis, capacity)) {
+    bool front = axis >= 0 && capacity > tensor.shape[axis];
+    if (front && program.target != Target::Cpu && !bound.onDevice())
+      return packFront(bound, tensor, i, axis, elements);
+    checkFront(name, bound, front);
     sizes.inCapacities[i] = capacity;
     bound.span = spanOf(tensor, axis, capacity, elements);
     return;
@@ -249,8 +275,18 @@ void Binding::bindInput(size_t i, const attune_value &value, bool copies) {
   // The caller's memory is read here and never again: span 0, nothing can overlap with it.
   bound.storage = allocate(dtypeBytes(tensor.dtype, elements));
   char *to = bound.storage.get();
-  copyStrided(tensor, 0, dataOf(tensor), to, dtypeBits(tensor.dtype) / 8);
+  gather(tensor, 0, dataOf(tensor), to, dtypeBits(tensor.dtype) / 8);
   bound.data = bound.storage.get();
+}
+
+/// What goes to a device is dense.
+void Binding::packFront(Bound &bound, const attune_tensor &tensor, size_t i, int axis,
+                        uint64_t elements) {
+  bound.storage = allocate(dtypeBytes(tensor.dtype, elements));
+  char *to = bound.storage.get();
+  gather(tensor, 0, dataOf(tensor), to, dtypeBits(tensor.dtype) / 8);
+  bound.data = bound.storage.get();
+  sizes.inCapacities[i] = tensor.shape[axis];
 }
 
 void Binding::bindOutput(size_t i, attune_value &value) {
@@ -269,8 +305,11 @@ void Binding::bindOutput(size_t i, attune_value &value) {
   if (!rowMajor(tensor, axis, capacity))
     fail(ATTUNE_ERROR_ARGUMENT, name, ": strides ", shapeText(tensor.strides, port.shape.size()),
          " of shape ", shapeText(tensor.shape, port.shape.size()), " are not dense row-major");
-  sizes.outCapacities[i] = capacity;
   bound.data = dataOf(tensor);
+  bool front = axis >= 0 && capacity > tensor.shape[axis];
+  bound.spread = front && program.target != Target::Cpu && !bound.onDevice();
+  checkFront(name, bound, front);
+  sizes.outCapacities[i] = bound.spread ? tensor.shape[axis] : capacity;
   bound.span = spanOf(tensor, axis, capacity, countElements(name, tensor.shape, port.shape.size()));
 }
 
@@ -324,6 +363,8 @@ void Binding::shapeOutput(size_t i, const std::vector<int64_t> &shape, Stream *s
       fail(ATTUNE_ERROR_ARGUMENT, name, ": found shape ", shapeText(found, shape.size()),
            ", these inputs give ", shapeText(shape.data(), shape.size()));
     checkOverlap(i);
+    if (bound.spread)
+      bound.storage = allocate(dtypeBytes(port.dtype, elements));
     return;
   }
   if (resultDevice && bound.out) {
@@ -397,6 +438,11 @@ void Binding::deliver() {
     if (!bound.out || !(bound.storage || bound.result))
       continue;
     attune_value &value = *bound.out;
+    if (bound.spread) {
+      const char *from = bound.storage.get();
+      scatter(value.tensor, 0, from, dataOf(value.tensor), dtypeBits(value.tensor.dtype) / 8);
+      continue;
+    }
     value.kind = ATTUNE_TENSOR;
     value.tensor.data = bound.data;
     value.tensor.device = bound.device;

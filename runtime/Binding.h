@@ -28,6 +28,7 @@ struct Bound {
   char *data = nullptr;
   uint64_t span = 0; ///< bytes from `data` that belong to the tensor
   attune_device device{ATTUNE_CPU, 0};
+  bool spread = false; ///< an output on the host that is dense, in `storage`, until it is delivered
   bool setAside = false; ///< on a device: an output gets the memory, so that a copy is to be read
   Memory storage;        ///< ours: a dense copy of an input, or an allocated output
   std::unique_ptr<DeviceResult> result; ///< an allocated output on a device
@@ -61,6 +62,7 @@ public:
 
 private:
   void bindInput(size_t i, const attune_value &value, bool copyStrided);
+  void packFront(Bound &bound, const attune_tensor &tensor, size_t i, int axis, uint64_t elements);
   void bindOutput(size_t i, attune_value &value);
   void checkSymbols() const;
   std::vector<uint32_t> order(const std::vector<Port> &ports, const char *const *names,

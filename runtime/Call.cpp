@@ -183,6 +183,8 @@ void Call::uploadInput(size_t i) {
   if (isInPlace(input))
     return;
   uint64_t bytes = arena.evaluation.bytes(program.values[program.inputs[i].value]);
+  if (input.onDevice())
+    bytes = input.span; // which may have room, as the caller's
   address = static_cast<char *>(arena.inputs[i].get(bytes));
   if (input.onDevice())
     arena.stream->copy(address, input.data, bytes);
@@ -200,7 +202,7 @@ void Call::downloadOutputs() {
     if (output.onDevice())
       arena.stream->copy(output.data, address, bytes);
     else
-      arena.stream->read(output.data, address, 0, bytes);
+      arena.stream->read(output.spread ? output.storage.get() : output.data, address, 0, bytes);
   }
   wait();
 }

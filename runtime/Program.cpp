@@ -437,7 +437,7 @@ Program Parser::parse() {
     root["steps"].damaged("too many");
   root["steps"].forEach([&](const Node &node) { program.steps.push_back(parseStep(node)); });
 
-  if (program.target != Target::Cpu && !program.aliases.empty())
+  if (program.target == Target::OpenCl && !program.aliases.empty())
     root["aliases"].damaged("tensors of a device do not share memory");
   definePhases();
   checkPorts(program.inputs, ValueKind::Input, "inputs");

@@ -1,5 +1,6 @@
 """Tensors on the device of the driver that ATTUNE_CUDA_DRIVER names, for sessions of the tests."""
 
+import copy
 import ctypes as C
 import os
 
@@ -37,6 +38,7 @@ class DeviceArray:
     def __init__(self, array, offset=0, device=0):
         self.shape, self.dtype, self.nbytes = array.shape, array.dtype, array.nbytes
         self.offset, self.device, self.strides = offset, device, None
+        self.whole = None  # that owns the memory
         self.memory = C.c_uint64()
         driver()("cuMemAlloc_v2", C.byref(self.memory), C.c_size_t(offset + max(array.nbytes, 1)))
         self.write(array)
@@ -58,6 +60,14 @@ class DeviceArray:
                      C.c_size_t(self.nbytes))  # fmt: skip
         return array
 
+    def front(self, axis, extent):
+        """The first elements along an axis, in the same memory."""
+        part = copy.copy(self)
+        part.whole = self
+        part.shape = (*self.shape[:axis], extent, *self.shape[axis + 1 :])
+        part.strides = [int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape))]
+        return part
+
     def attune_value(self):
         numbers = C.c_int64 * max(len(self.shape), 1)
         value = Value(size=C.sizeof(Value), kind=1)
@@ -68,7 +78,8 @@ class DeviceArray:
         return value
 
     def __del__(self):
-        driver()("cuMemFree_v2", self.memory)
+        if self.whole is None:
+            driver()("cuMemFree_v2", self.memory)
 
 
 def read_tensor(tensor):

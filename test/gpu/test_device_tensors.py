@@ -7,7 +7,9 @@ import pytest
 from attune_ctypes import RuntimeFault, Session
 from device import Calls, DeviceArray, read_tensor
 from faults import INTERPRETED
-from models import small
+from models import language, small
+from models.half import half
+from models.spelling import SPELLINGS
 
 
 def compiled(folder, model, name, *flags):
@@ -98,3 +100,84 @@ def test_refusals(layer, tmp_path):
     with pytest.raises(RuntimeFault, match=r"found device type 2, accepted is the CPU \(1\)"):
         cpu.run({"x": DeviceArray(numbers(2, 5, 13))})
     cpu.close()
+
+
+@pytest.fixture(params=["f32", "f16"], scope="module")
+def decoder(request, tmp_path_factory):
+    """A session, its case, and the type of its caches."""
+    config = language.Config(depth=1, norm_first=True)
+    case = language.cached_decoder(SPELLINGS["native"], config)
+    model = half(case.model) if request.param == "f16" else case.model
+    session = compiled(tmp_path_factory.mktemp("decoder"), model, "m", "--target=cuda")
+    yield session, case, np.float16 if request.param == "f16" else np.float32
+    session.close()
+
+
+def steps_of(decoder, batch=2):
+    """Feeds of some calls and what they give from dense memory; caches by (past, present)."""
+    session, case, dtype = decoder
+    pairs = [(past, present) for past, present, axis in session.aliases if axis == 2]
+    assert len(pairs) == 2
+    feeds = case.inputs(dict(batch=batch, seq=3, past=0))
+    feeds = {n: x.astype(dtype) if x.dtype == np.float32 else x for n, x in feeds.items()}
+    for seq in (3, 1, 1):
+        feeds["input_ids"] = np.arange(batch * seq).reshape(batch, seq) + seq
+        want = session.run(feeds)
+        yield dict(feeds), want, pairs
+        feeds |= {past: want[present] for past, present in pairs}
+
+
+CAPACITY = 8
+
+
+def test_caches_in_place(decoder):
+    """On the device only the new rows are written; what lies behind them stays as it is."""
+    session, caches = decoder[0], {}
+    for feeds, want, pairs in steps_of(decoder):
+        into = {}
+        for past, present in pairs:
+            shape = want[present].shape
+            if past not in caches:
+                room = np.full((*shape[:2], CAPACITY, shape[3]), 77, decoder[2])
+                caches[past] = DeviceArray(room)
+            feeds[past] = caches[past].front(2, feeds[past].shape[2])
+            into[present] = caches[past].front(2, shape[2])
+        got = session.run(feeds, into)
+        assert got["hidden"].tobytes() == want["hidden"].tobytes()
+        for past, present in pairs:
+            n, cache = want[present].shape[2], caches[past].read()
+            assert cache[:, :, :n].tobytes() == want[present].tobytes()
+            assert (cache[:, :, n:] == 77).all()
+        if INTERPRETED:
+            with Calls() as calls:
+                session.run(feeds, into)
+            assert "cuMemcpyDtoDAsync_v2" not in calls.made
+
+
+def test_host_caches(decoder):
+    """A cache on the host travels; its room does not."""
+    session, caches = decoder[0], {}
+    for feeds, want, pairs in steps_of(decoder):
+        into = {}
+        for past, present in pairs:
+            shape = want[present].shape
+            room = np.full((*shape[:2], CAPACITY, shape[3]), 77, decoder[2])
+            cache = caches.setdefault(past, room)
+            feeds[past] = cache[:, :, : feeds[past].shape[2]]
+            into[present] = cache[:, :, : shape[2]]
+        got = session.run(feeds, into)
+        assert got["hidden"].tobytes() == want["hidden"].tobytes()
+        for past, present in pairs:
+            assert into[present].tobytes() == want[present].tobytes()
+            assert (caches[past][:, :, want[present].shape[2] :] == 77).all()
+
+
+def test_front_at_an_odd_address(decoder):
+    session = decoder[0]
+    feeds, want, pairs = list(steps_of(decoder))[1]
+    past, present = pairs[0]
+    shape = want[present].shape
+    cache = DeviceArray(np.zeros((*shape[:2], CAPACITY, shape[3]), decoder[2]), offset=16)
+    feeds[past] = cache.front(2, feeds[past].shape[2])
+    with pytest.raises(RuntimeFault, match="begins at no multiple of 256"):
+        session.run(feeds)
