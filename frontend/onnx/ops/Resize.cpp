@@ -251,38 +251,38 @@ private:
   }
 
   Tensor nearest(const Tensor &input, const Axis &axis) {
-    Shape shape = resized(input, axis);
+    MLIRContext *context = node.context();
+    Shape shape = resized(input, axis), table = {axis.out};
     Value source = node.value(input), size = node.index(input.dim(axis.axis));
     Value outSize = node.index(axis.out);
-    Type element = input.dtype().type(node.context());
-    Value result =
-        generic(node, {}, {}, shape, element, [&](OpBuilder &b, Location loc, ValueRange) {
+    auto at = [&](const F64 &f, Value y, Value &outside) {
+      return place(f, axis, f.ofIndex(y), f.ofIndex(size), f.ofIndex(outSize), outside);
+    };
+    Type i64 = IntegerType::get(context, 64);
+    Value places =
+        generic(node, {}, {}, table, i64, [&](OpBuilder &b, Location loc, ValueRange) -> Value {
           F64 f{b, loc};
-          SmallVector<Value> at;
-          for (size_t i = 0; i < shape.size(); ++i)
-            at.push_back(linalg::IndexOp::create(b, loc, i));
-          Value outside, width = f.ofIndex(size);
-          Value where =
-              place(f, axis, f.ofIndex(at[axis.axis]), width, f.ofIndex(outSize), outside);
-          Value below = f.floor(where), above = math::CeilOp::create(b, loc, where);
+          Value outside, where = at(f, linalg::IndexOp::create(b, loc, 0), outside);
           Value half = f.c(0.5), chosen;
           if (nearestMode == "floor")
-            chosen = below;
+            chosen = f.floor(where);
           else if (nearestMode == "ceil")
-            chosen = above;
+            chosen = math::CeilOp::create(b, loc, where);
           else if (nearestMode == "round_prefer_floor")
             chosen = math::CeilOp::create(b, loc, f.sub(where, half));
           else
             chosen = f.floor(f.add(where, half));
-          at[axis.axis] = clampedIndex(f, chosen, width);
-          Value v = tensor::ExtractOp::create(b, loc, source, at);
-          if (!outside)
-            return v;
-          Value instead = arith::ConstantOp::create(
-              b, loc, scalarAttr(node.context(), input.dtype(), extrapolation));
-          return f.select(outside, instead, v);
+          Value inside = clampedIndex(f, chosen, f.ofIndex(size));
+          return arith::IndexCastOp::create(b, loc, i64, inside);
         });
-    return node.tensor(result, input.dtype(), shape);
+    int64_t rank = shape.size();
+    AffineMap along = AffineMap::get(rank, 0, getAffineDimExpr(axis.axis, context));
+    Value chosen = generic(node, places, along, shape, input.dtype().type(context),
+                           [&](OpBuilder &b, Location loc, ValueRange args) {
+                             return tapAt(b, loc, source, axis, rank, args[0]);
+                           });
+    Tensor result = node.tensor(chosen, input.dtype(), shape);
+    return coordinates == "tf_crop_and_resize" ? extrapolated(result, axis, at) : result;
   }
 
   static Value clampedIndex(const F64 &f, Value position, Value size) {
@@ -331,33 +331,46 @@ private:
       Value floor = f.floor(where);
       return f.select(f.eq(floor, where), f.sub(floor, f.c(1)), floor);
     };
-    Shape table = {axis.out, taps};
-    Type f64 = node.builder().getF64Type();
-    Value weights = generic(node, {}, {}, table, f64, [&](OpBuilder &nb, Location loc, ValueRange) {
-      F64 g{nb, loc};
-      Value outside, where = at(g, linalg::IndexOp::create(nb, loc, 0), outside);
-      Value offset = g.add(read(g, firstValue), g.ofIndex(linalg::IndexOp::create(nb, loc, 1)));
-      Value position = g.add(below(g, where), offset);
-      Value weight = kernelAt(g, g.abs(g.mul(read(g, shrinkValue), g.sub(position, where))));
-      if (!excludeOutside)
-        return weight;
-      Value out = arith::OrIOp::create(nb, loc, g.lt(position, g.c(0)),
-                                       g.cmp(arith::CmpFPredicate::OGE, position, g.ofIndex(size)));
-      return g.select(out, g.c(0), weight);
-    });
-    Tensor w = node.tensor(weights, DType(11), table);
+    // A row of the tables for each tap.
+    Shape table = {taps, axis.out};
+    MLIRContext *context = node.context();
+    auto tabulate = [&](Type type, llvm::function_ref<Value(const F64 &, Value, Value)> entry) {
+      return generic(node, {}, {}, table, type, [&](OpBuilder &nb, Location loc, ValueRange) {
+        F64 g{nb, loc};
+        Value outside, where = at(g, linalg::IndexOp::create(nb, loc, 1), outside);
+        Value offset = g.add(read(g, firstValue), g.ofIndex(linalg::IndexOp::create(nb, loc, 0)));
+        return entry(g, where, g.add(below(g, where), offset));
+      });
+    };
+    Value weights =
+        tabulate(Float64Type::get(context), [&](const F64 &g, Value where, Value position) {
+          Value weight = kernelAt(g, g.abs(g.mul(read(g, shrinkValue), g.sub(position, where))));
+          if (!excludeOutside)
+            return weight;
+          Value out =
+              arith::OrIOp::create(g.b, g.loc, g.lt(position, g.c(0)),
+                                   g.cmp(arith::CmpFPredicate::OGE, position, g.ofIndex(size)));
+          return g.select(out, g.c(0), weight);
+        });
+    Value places =
+        tabulate(IntegerType::get(context, 64), [&](const F64 &g, Value, Value position) -> Value {
+          Value inside = clampedIndex(g, position, g.ofIndex(size));
+          return arith::IndexCastOp::create(g.b, g.loc, g.b.getI64Type(), inside);
+        });
+    Tensor w = node.tensor(weights, DType(11), table), p = node.tensor(places, kInt64, table);
     if (antialias || excludeOutside)
       w = normalised(w);
-    Tensor result = weighted(input, axis, castTo(node, w, wide()), firstValue, at, below);
+    w = castTo(node, w, wide());
+    Tensor result = antialias ? summed(input, axis, w, p) : unrolled(input, axis, w, p, 2 * reach);
     return coordinates == "tf_crop_and_resize" ? extrapolated(result, axis, at) : result;
   }
 
   Tensor normalised(const Tensor &w) {
-    Tensor sum = reduce(node, w, {1}, w.dtype(), scalarAttr(node.context(), w.dtype(), 0),
+    Tensor sum = reduce(node, w, {0}, w.dtype(), scalarAttr(node.context(), w.dtype(), 0),
                         [](OpBuilder &b, Location loc, Value v, Value acc) -> Value {
                           return arith::AddFOp::create(b, loc, acc, v);
                         });
-    return elementwise(node, {w, keepDims(node, sum, {1})}, w.dtype(),
+    return elementwise(node, {w, keepDims(node, sum, {0})}, w.dtype(),
                        [](OpBuilder &b, Location loc, ValueRange a) -> Value {
                          F64 f{b, loc};
                          Value none = f.eq(a[1], f.c(0));
@@ -365,57 +378,85 @@ private:
                        });
   }
 
-  using PlaceFn = llvm::function_ref<Value(const F64 &, Value, Value &)>;
-  using BelowFn = llvm::function_ref<Value(const F64 &, Value)>;
+  /// `where` is the tap's place along the axis; other indices are those of the result.
+  Value tapAt(OpBuilder &b, Location loc, Value source, const Axis &axis, int64_t rank,
+              Value where) {
+    SmallVector<Value> indices;
+    for (int64_t i = 0; i < rank; ++i)
+      indices.push_back(linalg::IndexOp::create(b, loc, i));
+    indices[axis.axis] = arith::IndexCastOp::create(b, loc, b.getIndexType(), where);
+    return tensor::ExtractOp::create(b, loc, source, indices);
+  }
 
-  Tensor weighted(const Tensor &input, const Axis &axis, const Tensor &weights, Value first,
-                  PlaceFn at, BelowFn below) {
+  /// A sum of `taps` terms.
+  Tensor unrolled(const Tensor &input, const Axis &axis, const Tensor &weights,
+                  const Tensor &places, int64_t taps) {
+    MLIRContext *context = node.context();
+    Shape shape = resized(input, axis);
+    int64_t rank = shape.size();
+    AffineMap along = AffineMap::get(rank, 0, getAffineDimExpr(axis.axis, context));
+    SmallVector<Value> rows;
+    for (const Tensor &table : {weights, places})
+      for (int64_t tap = 0; tap < taps; ++tap)
+        rows.push_back(node.value(
+            reshape(node, slice(node, table, {{tap, 1, 1}, {0, axis.out, 1}}), {axis.out})));
+    Value source = node.value(input);
+    Value result =
+        generic(node, rows, SmallVector<AffineMap>(rows.size(), along), shape,
+                input.dtype().type(context), [&](OpBuilder &b, Location loc, ValueRange args) {
+                  Value sum;
+                  for (int64_t tap = 0; tap < taps; ++tap) {
+                    Value x = tapAt(b, loc, source, axis, rank, args[taps + tap]);
+                    Value term = arith::MulFOp::create(b, loc, x, args[tap]);
+                    sum = sum ? arith::AddFOp::create(b, loc, sum, term) : term;
+                  }
+                  return sum;
+                });
+    return node.tensor(result, input.dtype(), shape);
+  }
+
+  /// A reduction over the taps, whose number depends on the scale.
+  Tensor summed(const Tensor &input, const Axis &axis, const Tensor &weights,
+                const Tensor &places) {
     // Loops: the result's, then the taps.
     MLIRContext *context = node.context();
     Shape shape = resized(input, axis);
     int64_t rank = shape.size();
     AffineMap table = AffineMap::get(
-        rank + 1, 0, {getAffineDimExpr(axis.axis, context), getAffineDimExpr(rank, context)},
+        rank + 1, 0, {getAffineDimExpr(rank, context), getAffineDimExpr(axis.axis, context)},
         context);
     SmallVector<AffineMap> maps{
-        table, AffineMap::getMultiDimIdentityMap(rank + 1, context).getMajorSubMap(rank)};
+        table, table, AffineMap::getMultiDimIdentityMap(rank + 1, context).getMajorSubMap(rank)};
     SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
     loops.push_back(utils::IteratorType::reduction);
     OpBuilder &b = node.builder();
-    Value source = node.value(input), size = node.index(input.dim(axis.axis));
+    Value source = node.value(input);
     Value init = filled(node, shape, scalarAttr(context, input.dtype(), 0));
-    auto op =
-        linalg::GenericOp::create(b, node.loc(), init.getType(), ValueRange{node.value(weights)},
-                                  ValueRange{init}, maps, loops);
-    OpBuilder::InsertionGuard guard(b);
-    Type element = getElementTypeOrSelf(init.getType());
-    Block *block = b.createBlock(&op.getRegion(), {}, {element, element}, {node.loc(), node.loc()});
-    F64 f{b, node.loc()};
-    SmallVector<Value> indices;
-    for (int64_t i = 0; i < rank; ++i)
-      indices.push_back(linalg::IndexOp::create(b, node.loc(), i));
-    Value tap = f.ofIndex(linalg::IndexOp::create(b, node.loc(), rank)), outside;
-    Value where = at(f, indices[axis.axis], outside);
-    Value position = f.add(f.add(below(f, where), read(f, first)), tap);
-    indices[axis.axis] = clampedIndex(f, position, f.ofIndex(size));
-    Value v = tensor::ExtractOp::create(b, node.loc(), source, indices);
-    Value product = arith::MulFOp::create(b, node.loc(), v, block->getArgument(0));
-    Value sum = arith::AddFOp::create(b, node.loc(), block->getArgument(1), product);
-    linalg::YieldOp::create(b, node.loc(), sum);
+    auto op = linalg::GenericOp::create(
+        b, node.loc(), init.getType(), ValueRange{node.value(weights), node.value(places)},
+        ValueRange{init}, maps, loops, [&](OpBuilder &b, Location loc, ValueRange args) {
+          Value x = tapAt(b, loc, source, axis, rank, args[1]);
+          Value product = arith::MulFOp::create(b, loc, x, args[0]);
+          Value sum = arith::AddFOp::create(b, loc, args[2], product);
+          linalg::YieldOp::create(b, loc, sum);
+        });
     return node.tensor(op.getResult(0), input.dtype(), shape);
   }
+
+  using PlaceFn = llvm::function_ref<Value(const F64 &, Value, Value &)>;
 
   Tensor extrapolated(const Tensor &result, const Axis &axis, PlaceFn at) {
     Type element = result.dtype().type(node.context());
     AffineMap identity = AffineMap::getMultiDimIdentityMap(result.rank(), node.context());
-    Value chosen =
-        generic(node, {node.value(result)}, {identity}, result.shape(), element,
-                [&](OpBuilder &b, Location loc, ValueRange args) {
-                  F64 f{b, loc};
-                  Value outside;
-                  at(f, linalg::IndexOp::create(b, loc, axis.axis), outside);
-                  return f.select(outside, scalar(b, loc, element, extrapolation), args[0]);
-                });
+    Value chosen = generic(node, {node.value(result)}, {identity}, result.shape(), element,
+                           [&](OpBuilder &b, Location loc, ValueRange args) {
+                             F64 f{b, loc};
+                             Value outside;
+                             at(f, linalg::IndexOp::create(b, loc, axis.axis), outside);
+                             Value instead = arith::ConstantOp::create(
+                                 b, loc, scalarAttr(node.context(), result.dtype(), extrapolation));
+                             return f.select(outside, instead, args[0]);
+                           });
     return node.tensor(chosen, result.dtype(), result.shape());
   }
 };
