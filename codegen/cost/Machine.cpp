@@ -31,14 +31,14 @@ Machine Machine::typical(const CpuTarget &target) {
   machine.vectorBits = target.vectorBits;
   constexpr double kClock = 2.8e9;
   /// Vectors of 512 bits run at a lower clock, or as two halves.
-  constexpr double kWide = 0.75;
+  constexpr double kWide = 0.65;
   /// Arithmetic operations of a vectorised polynomial.
   constexpr double kPolynomial = 14;
   double fma = target.lanes(32) * (target.fma ? 4.0 : 2.0) * kClock;
   if (target.vectorBits >= 512)
     fma *= kWide;
   machine.rate = {fma, fma / 2, fma / 2 / kPolynomial, fma / 2, fma, fma / 2};
-  double bytes[] = {32e3, 1e6, 16e6, 0}, bandwidth[] = {150e9, 60e9, 25e9, 12e9};
+  double bytes[] = {32e3, 1e6, 32e6, 0}, bandwidth[] = {150e9, 80e9, 40e9, 15e9};
   for (unsigned level = 0; level < 4; ++level) {
     Level &entry = machine.levels.emplace_back();
     entry.name = kLevels[level].str();
@@ -48,22 +48,22 @@ Machine Machine::typical(const CpuTarget &target) {
       entry.bandwidth.push_back(bandwidth[level] *
                                 (level < 3 ? threads : 1 + 0.6 * (std::min(threads, 4u) - 1)));
   }
-  machine.launch = {5e-7, 2e-6};
+  machine.launch = {1.5e-7, 2e-6};
   // See MachineOracle::parts. Two emitters count what they do; loops are scalar code.
-  machine.shares["rowwise"] = {0.2, 0.6, 1, 0.5, 0.1, 1.3, 1, 0.5, 0.3, 1, 0, 0, 0, 0};
-  machine.shares["conv"] = {1, 0.5, 1, 0, 1, 1.3, 0, 0.3, 0.3, 0, 0, 0, 0, 0};
-  machine.shares["loops"] = {25, 0.5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  machine.shares["rowwise"] = {0.2, 0.6, 1, 0.8, 0.1, 1.3, 0.3, 0.5, 0.2, 0.4, 0, 0, 0.3, 0.1};
+  machine.shares["conv"] = {1, 0.6, 0, 0, 1, 1.3, 0, 0.5, 0.1, 0, 0, 0, 0, 0};
+  machine.shares["loops"] = {100, 0.3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   // The part of the roofline that kernels of an emitter reach, on the machines that Attune is
   // developed on.
   for (auto [emitter, efficiency] :
-       std::initializer_list<std::pair<const char *, double>>{{"gemm", 1.0},
-                                                              {"conv", 1.0},
-                                                              {"attention", 0.85},
-                                                              {"linear_attention", 0.75},
-                                                              {"map_mix", 1.0},
+       std::initializer_list<std::pair<const char *, double>>{{"gemm", 0.95},
+                                                              {"conv", 0.95},
+                                                              {"attention", 0.95},
+                                                              {"linear_attention", 0.7},
+                                                              {"map_mix", 0.6},
                                                               {"rowwise", 1.0},
                                                               {"toeplitz", 0.5},
-                                                              {"halide", 1.0},
+                                                              {"halide", 0.95},
                                                               {"loops", 1.0}})
     machine.residuals.emplace(emitter, Residual(std::log(1 / efficiency)));
   return machine;
