@@ -1,0 +1,145 @@
+#include "attune/codegen/cpu/AttentionPlan.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+// Scratch grows with it.
+static constexpr int64_t kMaxHeadDim = 8192;
+
+static bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
+
+static std::optional<double> constantFloat(Value value) {
+  FloatAttr attr;
+  if (!value || !matchPattern(value, m_Constant(&attr)))
+    return std::nullopt;
+  return attr.getValueAsDouble();
+}
+
+bool AttentionPlan::readOperand(Value tensor, std::optional<AttentionOperand> &operand) {
+  if (!tensor)
+    return true;
+  std::optional<View> view = readView(sizes, tensor);
+  std::optional<int64_t> number = view ? sizes.inputNumber(view->root) : std::nullopt;
+  if (!number)
+    return false;
+  operand = AttentionOperand{false, *number, view->offset, view->strides,
+                             cast<RankedTensorType>(tensor.getType()).getElementType()};
+  return true;
+}
+
+bool AttentionPlan::readOperands() {
+  // A sink may also be one number for all heads.
+  Value sinks = op.getSink();
+  if (auto fill = sinks ? sinks.getDefiningOp<linalg::FillOp>() : nullptr)
+    constantSink = constantFloat(fill.getInputs()[0]);
+  if (!readOperand(op.getQuery(), query) || !readOperand(op.getKey(), key) ||
+      !readOperand(op.getValue(), value) || !readOperand(op.getScores(), scores) ||
+      (!constantSink && !readOperand(sinks, sink)) || !readOperand(op.getQOffset(), queryOffset) ||
+      !readOperand(op.getKvLen(), keyLength))
+    return false;
+  for (const auto *operand : {&query, &key, &value, &scores, &sink})
+    if (*operand && !isStorage((*operand)->element))
+      return false;
+  for (const auto *operand : {&queryOffset, &keyLength})
+    if (*operand && !(*operand)->element.isIndex() && !(*operand)->element.isInteger(64) &&
+        !(*operand)->element.isInteger(32))
+      return false;
+  if (op.getScale()) {
+    scale = constantFloat(op.getScale());
+    if (!scale)
+      return false;
+  }
+  Value rows = op.getQuery() ? op.getQuery() : op.getScores();
+  for (auto [tensor, axis] :
+       {std::pair(rows, 0), {rows, 1}, {op.getValue(), 1}, {rows, 2}, {op.getValue(), 2}}) {
+    MaybeSize extent = sizes.extent(tensor, axis);
+    if (!extent)
+      return false;
+    extents.push_back(*extent);
+  }
+  auto depth = [&](Value tensor) {
+    MaybeSize extent = sizes.extent(tensor, 3);
+    return extent ? extent->constant().value_or(-1) : -1;
+  };
+  headDim = op.getQuery() ? depth(op.getQuery()) : 0;
+  valueDim = depth(op.getValue());
+  return headDim >= (op.getQuery() ? 1 : 0) && headDim <= kMaxHeadDim &&
+         valueDim >= (result ? 1 : 0) && valueDim <= kMaxHeadDim;
+}
+
+/// Every result of the kernel is one of the operator's, of which `lse` may be the only one.
+bool AttentionPlan::readResults() {
+  for (auto [number, yielded] : llvm::enumerate(sizes.kernel.getYield().getOperands())) {
+    std::optional<SmallVector<Placement>> places = writeViews(sizes, yielded);
+    if (!places || places->size() != 1)
+      return false;
+    Placement &place = places->front();
+    Type element = cast<RankedTensorType>(yielded.getType()).getElementType();
+    if (!op && place.value.getDefiningOp())
+      op = dyn_cast<AttentionOp>(place.value.getDefiningOp());
+    if (!op || place.value.getDefiningOp() != op || !isStorage(element))
+      return false;
+    std::optional<AttentionOperand> &slot = place.value == op.getResult() ? result
+                                            : place.value == op.getLse()  ? lse
+                                                                          : logits;
+    if (slot)
+      return false;
+    slot =
+        AttentionOperand{true, static_cast<int64_t>(number), place.offset, place.strides, element};
+  }
+  return result || lse;
+}
+
+bool AttentionPlan::readRegion(bool isScore, std::unique_ptr<AttentionRegion> &region) {
+  if (isScore ? !op.hasScore() : !op.hasMask())
+    return true;
+  region = std::make_unique<AttentionRegion>(op, isScore);
+  if (!Lanes::supports(region->block, sizes))
+    return false;
+  for (Operation &inner : region->block)
+    if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
+      std::optional<View> view = readView(sizes, extract.getTensor());
+      if (!view || !sizes.inputNumber(view->root))
+        return false;
+      if (isTable(*region, extract, *view))
+        tables.push_back(extract);
+    }
+  return true;
+}
+
+/// Whether neighbouring keys are neighbours in memory and queries are not.
+bool AttentionPlan::isTable(AttentionRegion &region, tensor::ExtractOp extract, const View &view) {
+  if (!isStorage(extract.getType()) && !extract.getType().isInteger(1))
+    return false;
+  int64_t keys = 0;
+  bool queries = false;
+  for (auto [value, stride] : llvm::zip(extract.getIndices(), view.strides)) {
+    std::optional<LinearIndex> index = readLinear(region, value);
+    if (!index)
+      return false;
+    if (stride.is(0))
+      continue;
+    if (index->j && (!stride.is(1) || index->j != 1 || keys++))
+      return false;
+    // Lanes along a diagonal (position i - j) are neighbours too.
+    queries |= (index->i || index->n) && !(stride.is(1) && std::abs(index->i + index->n) == 1);
+  }
+  return keys && queries;
+}
+
+bool AttentionPlan::read() {
+  if (!readResults() || op.getBlockIndex() || !op.getAccumType().isF32() ||
+      !op.getWeightType().isF32())
+    return false;
+  if (!readOperands() || !readRegion(true, score) || !readRegion(false, mask))
+    return false;
+  if (mask)
+    facts = mineMask(*mask);
+  return true;
+}
+
+} // namespace attune::codegen
