@@ -14,6 +14,7 @@ namespace attune::codegen {
 
 CudaBackend::CudaBackend(CpuTarget host, GpuTarget target)
     : host(std::move(host)), gpu(std::move(target)) {
+  emitters.push_back(createGpuAttentionEmitter(gpu));
   emitters.push_back(createGpuGemmEmitter(gpu));
   emitters.push_back(createGpuRowwiseEmitter(gpu));
   emitters.push_back(createGpuLoopsEmitter(gpu));

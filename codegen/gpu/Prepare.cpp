@@ -1,5 +1,6 @@
 #include "attune/codegen/gpu/Prepare.h"
 
+#include "attune/codegen/gpu/Attention.h"
 #include "attune/dialect/Attune.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -63,7 +64,8 @@ struct PrepareForGpuPass : PassWrapper<PrepareForGpuPass, OperationPass<func::Fu
   void runOnOperation() override {
     SmallVector<DecomposeOpInterface> ops;
     getOperation().walk([&](DecomposeOpInterface op) {
-      if (isa<AttentionOp, LinearAttentionOp>(op.getOperation()))
+      auto attention = dyn_cast<AttentionOp>(op.getOperation());
+      if (isa<LinearAttentionOp>(op.getOperation()) || (attention && !fusesOnGpu(attention)))
         ops.push_back(op);
     });
     for (DecomposeOpInterface op : ops) {

@@ -9,9 +9,10 @@ namespace attune::codegen {
 Value TileLayout::chunk(DeviceBuilder &kb, Value row, Value chunk) const {
   int64_t chunks = columns / perChunk();
   if (swizzled) {
-    // Eight rows that follow each other have their chunks in eight different banks.
-    Value turn =
-        chunks >= 8 ? kb.rem(row, kb.idx(8)) : kb.rem(kb.div(row, 8 / chunks), kb.idx(chunks));
+    // Eight rows that follow each other have their chunks in eight different banks: rows of an odd
+    // number of chunks do as they are, others need turns of a power of two that divides it.
+    int64_t turns = std::min<int64_t>(chunks & -chunks, 8);
+    Value turn = kb.rem(kb.div(row, 8 / turns), kb.idx(turns));
     chunk = kb.b.createOrFold<arith::XOrIOp>(kb.loc, chunk, turn);
   }
   return kb.mul(kb.add(kb.mul(row, chunks), chunk), 16);

@@ -23,7 +23,9 @@ struct TileLayout {
 
   int64_t perChunk() const { return 16 / elementBytes; }
   int64_t bytes() const { return rows * columns * elementBytes; }
-  /// The byte offset of a chunk.
+  int64_t rowBytes() const { return columns * elementBytes; }
+  /// The byte offset of a chunk. Chunks of rows that are a multiple of 8 apart are at the same place
+  /// in them.
   mlir::Value chunk(DeviceBuilder &kb, mlir::Value row, mlir::Value chunk) const;
   mlir::Value element(DeviceBuilder &kb, mlir::Value row, mlir::Value column) const;
 };

@@ -1,0 +1,525 @@
+#include "attune/codegen/gpu/AttentionKernel.h"
+
+#include "attune/codegen/cpu/AttentionVector.h"
+#include "attune/codegen/gpu/AttentionFragments.h"
+#include "attune/codegen/gpu/AttentionFunction.h"
+#include "attune/codegen/gpu/RowTiles.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+static constexpr double kInf = std::numeric_limits<double>::infinity();
+
+static int64_t padded(int64_t columns) { return llvm::alignTo(columns, 16); }
+
+/// More rows of a warp share what is loaded of keys and values, as far as registers go.
+AttentionShape AttentionShape::blocks(const AttentionPlan &plan) {
+  if (plan.query->element.isF32())
+    return {4, 1, 32, false};
+  return {4, std::max(plan.headDim, plan.valueDim) <= 64 ? 2 : 1, 64, false};
+}
+
+namespace {
+
+/// Shared memory: two stages of keys and values. Queries come where the second stage will, or
+/// behind both where they are read again for every tile.
+struct Layout {
+  TileLayout query, key, value, result;
+  bool queriesStay;
+
+  Layout(const AttentionPlan &plan, const AttentionShape &shape) {
+    int64_t bytes = plan.query->element.getIntOrFloatBitWidth() / 8;
+    query = {shape.rows(), padded(plan.headDim), bytes, true, true};
+    key = {shape.keys, padded(plan.headDim), bytes, true, true};
+    value = {shape.keys, padded(plan.valueDim), bytes, true, true};
+    result = {shape.rows(), padded(plan.valueDim), 2, true, true};
+    queriesStay = bytes == 4;
+  }
+  int64_t stage() const { return key.bytes() + value.bytes(); }
+  int64_t queryOffset() const { return queriesStay ? 2 * stage() : stage(); }
+};
+
+class AttentionBlock : public AttentionFunction {
+public:
+  AttentionBlock(DeviceBuilder &kb, Value memory, AttentionPlan &plan, const KernelArgs &args,
+                 const AttentionShape &shape)
+      : AttentionFunction(kb, plan, args), memory(memory), shape(shape), layout(plan, shape),
+        fragments(kb, plan.query->element) {
+    Value lane = kb.rem(kb.thread(), kb.idx(DeviceBuilder::kWarp));
+    group = kb.div(lane, 4);
+    inGroup = kb.rem(lane, kb.idx(4));
+    warpRow = kb.mul(kb.div(kb.thread(), DeviceBuilder::kWarp), 16 * shape.groups);
+  }
+
+  void build(Value partials);
+
+private:
+  /// What a warp carries from tile to tile, of a group of 16 rows: sums of 8 columns each in four
+  /// registers, as `mma` has them; the others for the lane's two rows.
+  struct Group {
+    Values outputs, greatest, sums;
+  };
+  using Groups = SmallVector<Group>;
+
+  Value memory;
+  AttentionShape shape;
+  Layout layout;
+  AttentionFragments fragments;
+  Value group, inGroup, warpRow; ///< of the lane
+  // Of the block.
+  Value b, h, kvHead, first, offset, lo, hi, fullLo, fullHi, tiles, chunk;
+  std::optional<AttentionSplit> split;
+
+  struct Row {
+    Value exists, h, n;
+  };
+  Row rowAt(Value number);
+  SmallVector<Row, 2> rowsOf(int64_t number);
+  RowMatrix rowsOf(const AttentionTensor &tensor, const AttentionOperand &operand, int64_t columns);
+  RowMatrix keysOf(const AttentionTensor &tensor, const AttentionOperand &operand, int64_t columns,
+                   Value start);
+
+  void locate();
+  void limitKeys();
+  void loadTile(Value tile);
+  Values flat(const Groups &groups);
+  Groups unflat(ValueRange values);
+  Groups start();
+  Groups visit(Value tile, Groups groups, ArrayRef<SmallVector<AttentionFragments::Operand>> q);
+  SmallVector<Values> scores(Value keysAt, ArrayRef<SmallVector<AttentionFragments::Operand>> q);
+  void modify(SmallVector<Values> &scores, Value start);
+  Value modified(Value x, const AttentionPoint &point);
+  void weigh(Group &group, Values &scores);
+  void accumulate(Groups &groups, ArrayRef<Values> weights, Value valuesAt);
+  void finish(Groups &groups, Value partials);
+  void storeResult(const Groups &groups);
+};
+
+//===- Where things are
+//---------------------------------------------------------------------------===//
+
+void AttentionBlock::locate() {
+  b = kb.block(2);
+  if (shape.splitKeys) {
+    split.emplace(kb, extents(), shape);
+    chunk = kb.block(0);
+    kvHead = shortDiv(kb, kb.block(1), split->rowTiles);
+    h = kb.mul(kvHead, split->group);
+    first = kb.mul(shortRem(kb, kb.block(1), split->rowTiles), shape.rows());
+  } else {
+    // Where masks are causal the last ones have most to do: they start first.
+    Value number = kb.add(kb.block(0), 1);
+    first = kb.mul(kb.sub(kb.ceilDiv(values.queries, shape.rows()), number), shape.rows());
+    h = kb.block(1);
+    kvHead = context.kvHead(h);
+  }
+  offset = context.queryOffset(b);
+}
+
+/// A row of queries, the last one where there is none.
+AttentionBlock::Row AttentionBlock::rowAt(Value number) {
+  Value count = shape.splitKeys ? split->rows : values.queries;
+  Value exists = kb.lt(number, count);
+  number = kb.min(number, kb.sub(count, kb.idx(1)));
+  if (!shape.splitKeys)
+    return {exists, h, number};
+  return {exists, kb.add(h, shortDiv(kb, number, values.queries)),
+          shortRem(kb, number, values.queries)};
+}
+
+/// The lane's two rows of a group.
+SmallVector<AttentionBlock::Row, 2> AttentionBlock::rowsOf(int64_t number) {
+  Value row = kb.add(kb.add(kb.add(first, warpRow), group), 16 * number);
+  return {rowAt(row), rowAt(kb.add(row, 8))};
+}
+
+static bool inChunks(const AttentionOperand &operand, int64_t columns) {
+  int64_t perChunk = 128 / operand.element.getIntOrFloatBitWidth();
+  return columns % perChunk == 0 && operand.offset.multipleOf(perChunk) &&
+         operand.strides[3].is(1) &&
+         llvm::all_of(ArrayRef(operand.strides).drop_back(),
+                      [&](const Size &stride) { return stride.multipleOf(perChunk); });
+}
+
+RowMatrix AttentionBlock::rowsOf(const AttentionTensor &tensor, const AttentionOperand &operand,
+                                 int64_t columns) {
+  RowMatrix matrix{context.at(tensor, b, shape.splitKeys ? kb.idx(0) : h, {}, {}),
+                   tensor.strides[2],
+                   tensor.strides[3],
+                   first,
+                   shape.splitKeys ? split->rows : values.queries,
+                   columns,
+                   tensor.element,
+                   inChunks(operand, columns)};
+  if (shape.splitKeys)
+    matrix.offset = [this, tensor](Value number) {
+      Row row = rowAt(number);
+      return kb.add(kb.mul(row.n, tensor.strides[2]), kb.mul(row.h, tensor.strides[1]));
+    };
+  return matrix;
+}
+
+RowMatrix AttentionBlock::keysOf(const AttentionTensor &tensor, const AttentionOperand &operand,
+                                 int64_t columns, Value start) {
+  return {context.at(tensor, b, kvHead, {}, {}),
+          tensor.strides[2],
+          tensor.strides[3],
+          start,
+          hi,
+          columns,
+          tensor.element,
+          inChunks(operand, columns)};
+}
+
+/// The keys that the block visits, and those of them that every row may see.
+void AttentionBlock::limitKeys() {
+  Value keys = context.keyLength(b), one = kb.idx(1);
+  Value from = kb.idx(0), to = kb.sub(values.queries, one);
+  if (!shape.splitKeys) {
+    from = first;
+    to = kb.min(to, kb.add(first, shape.rows() - 1));
+  }
+  if (offset) {
+    from = kb.add(from, offset);
+    to = kb.add(to, offset);
+  }
+  // Bounds that depend on the head are those of the block's first one.
+  bool perHead = plan.mask && llvm::any_of(plan.facts.uniforms(), [&](Value value) {
+                   return value.getParentBlock() == &plan.mask->block;
+                 });
+  KeyRange range{kb.idx(0), keys, kb.idx(0), kb.idx(0)};
+  if (!shape.splitKeys || !perHead)
+    range = context.range(b, h, from, to, keys);
+  lo = range.lo;
+  hi = range.hi;
+  if (shape.splitKeys) {
+    Value begin = kb.mul(chunk, split->chunkKeys);
+    lo = kb.max(lo, begin);
+    hi = kb.min(hi, kb.add(begin, split->chunkKeys));
+  }
+  fullLo = range.fullLo;
+  fullHi = kb.min(range.fullHi, hi);
+  tiles = kb.ceilDiv(kb.max(kb.idx(0), kb.sub(hi, lo)), shape.keys);
+}
+
+void AttentionBlock::loadTile(Value tile) {
+  Value at = kb.sharedAt(memory, kb.mul(kb.rem(tile, kb.idx(2)), layout.stage()));
+  Value start = kb.add(lo, kb.mul(tile, shape.keys));
+  loadRows(kb, keysOf(values.key, *plan.key, plan.headDim, start), layout.key, at, shape.threads());
+  loadRows(kb, keysOf(values.value, *plan.value, plan.valueDim, start), layout.value,
+           kb.sharedAt(at, kb.idx(layout.key.bytes())), shape.threads());
+}
+
+//===- What is carried
+//----------------------------------------------------------------------------===//
+
+Values AttentionBlock::flat(const Groups &groups) {
+  Values all;
+  for (const Group &group : groups)
+    for (const Values *part : {&group.outputs, &group.greatest, &group.sums})
+      llvm::append_range(all, *part);
+  return all;
+}
+
+AttentionBlock::Groups AttentionBlock::unflat(ValueRange values) {
+  Groups groups(shape.groups);
+  auto take = [&](int64_t count) {
+    Values taken(values.take_front(count));
+    values = values.drop_front(count);
+    return taken;
+  };
+  for (Group &group : groups) {
+    group.outputs = take(layout.value.columns / 2);
+    group.greatest = take(2);
+    group.sums = take(2);
+  }
+  return groups;
+}
+
+AttentionBlock::Groups AttentionBlock::start() {
+  Groups groups;
+  for (int64_t number = 0; number < shape.groups; ++number) {
+    Group group;
+    group.outputs.assign(layout.value.columns / 2, kb.constF(0));
+    group.greatest.assign(2, kb.constF(-kInf));
+    group.sums.assign(2, kb.constF(0));
+    if (values.sink)
+      for (auto [half, row] : llvm::enumerate(rowsOf(number))) {
+        // A key of its own, counted once: by a lane of four, in the first chunk.
+        Value sink = values.sink(row.h), none = group.greatest[half];
+        if (chunk)
+          sink = kb.select(kb.eq(chunk, kb.idx(0)), sink, none);
+        Value absent = arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OEQ, sink, none);
+        Value one = kb.select(kb.eq(inGroup, kb.idx(0)), kb.constF(1), kb.constF(0));
+        group.greatest[half] = sink;
+        group.sums[half] = kb.select(absent, kb.constF(0), one);
+      }
+    groups.push_back(group);
+  }
+  return groups;
+}
+
+//===- A tile
+//-------------------------------------------------------------------------------------===//
+
+SmallVector<Values> AttentionBlock::scores(Value keysAt,
+                                           ArrayRef<SmallVector<AttentionFragments::Operand>> q) {
+  SmallVector<Values> sums(shape.groups, Values(shape.keys / 2, kb.constF(0)));
+  for (int64_t step = 0; step < layout.key.columns / fragments.depth(); ++step) {
+    SmallVector<AttentionFragments::Operand> rows;
+    for (int64_t number = 0; number < shape.groups; ++number)
+      rows.push_back(layout.queriesStay
+                         ? fragments.queries(kb.sharedAt(memory, kb.idx(layout.queryOffset())),
+                                             layout.query, kb.add(warpRow, 16 * number), step)
+                         : q[number][step]);
+    for (int64_t key = 0; key < shape.keys; key += 16) {
+      auto columns = fragments.keys(keysAt, layout.key, key, step);
+      for (auto [row, of] : llvm::zip(rows, sums))
+        for (int64_t half = 0; half < 2; ++half) {
+          int64_t at = key / 2 + 4 * half;
+          llvm::copy(fragments.multiply(row, columns[half], ValueRange(of).slice(at, 4)),
+                     of.begin() + at);
+        }
+    }
+  }
+  return sums;
+}
+
+/// A score in front of the mask.
+Value AttentionBlock::modified(Value x, const AttentionPoint &point) {
+  if (values.scale && !foldsScale())
+    x = multiply(x, values.scale);
+  if (const AttentionTensor &given = values.scores)
+    x = add(x, toF32(kb, kb.load(given.element,
+                                 context.at(given, point.b, point.h, point.n, point.m))));
+  return plan.score ? code.evaluate(*plan.score, point, x).scalar : x;
+}
+
+void AttentionBlock::modify(SmallVector<Values> &scores, Value start) {
+  Value lastKey = kb.sub(values.keys, kb.idx(1));
+  /// Calls `body` for every score; points are those of elements that exist.
+  auto forAll = [&](llvm::function_ref<Value(Value x, const AttentionPoint &, Value key)> body) {
+    for (auto [number, of] : llvm::enumerate(scores)) {
+      SmallVector<Row, 2> rows = rowsOf(number);
+      for (auto [at, x] : llvm::enumerate(of)) {
+        const Row &row = rows[at / 2 % 2];
+        Value key = kb.add(kb.add(start, kb.mul(inGroup, 2)), 8 * (at / 4) + at % 2);
+        Value exists = kb.min(key, lastKey);
+        Value position = offset ? kb.add(row.n, offset) : row.n;
+        x = body(x, {b, row.h, position, exists, row.n, exists, {}, 1, false}, key);
+      }
+    }
+  };
+  if (plan.score || values.scores || (values.scale && !foldsScale()))
+    forAll([&](Value x, const AttentionPoint &point, Value) { return modified(x, point); });
+
+  // Tiles that every row may see stay as they are.
+  Value below = kb.cmp(arith::CmpIPredicate::sle, kb.add(start, shape.keys), fullHi);
+  Value above = kb.cmp(arith::CmpIPredicate::sge, start, fullLo);
+  Values all;
+  for (const Values &of : scores)
+    llvm::append_range(all, of);
+  Values masked = kb.ifElse(
+      arith::AndIOp::create(kb.b, kb.loc, below, above), TypeRange(ValueRange(all)),
+      [&] { return all; },
+      [&] {
+        forAll([&](Value x, const AttentionPoint &point, Value key) {
+          Value allowed = kb.lt(key, hi);
+          if (spec.mask)
+            allowed = arith::AndIOp::create(kb.b, kb.loc, allowed, spec.mask(kb, point));
+          return kb.select(allowed, x, kb.constF(-kInf));
+        });
+        Values all;
+        for (const Values &of : scores)
+          llvm::append_range(all, of);
+        return all;
+      });
+  for (auto [number, of] : llvm::enumerate(scores))
+    of.assign(masked.begin() + number * of.size(), masked.begin() + (number + 1) * of.size());
+}
+
+/// Scores become weights; what was carried is scaled to the new greatest score.
+void AttentionBlock::weigh(Group &group, Values &scores) {
+  for (int64_t half = 0; half < 2; ++half) {
+    auto isRow = [&](size_t at) { return int64_t(at / 2 % 2) == half; };
+    Value greatest = group.greatest[half];
+    for (auto [at, x] : llvm::enumerate(scores))
+      if (isRow(at))
+        greatest = greater(x, greatest);
+    for (int64_t lane : {1, 2})
+      greatest = greater(greatest, kb.shuffleXor(greatest, lane));
+    Value shift = shiftOf(greatest), factor = weight(group.greatest[half], shift), sum;
+    for (auto [at, x] : llvm::enumerate(scores))
+      if (isRow(at)) {
+        x = weight(x, shift);
+        sum = sum ? add(sum, x) : x;
+      }
+    group.greatest[half] = greatest;
+    group.sums[half] = add(multiply(group.sums[half], factor), sum);
+    for (auto [at, x] : llvm::enumerate(group.outputs))
+      if (isRow(at))
+        x = multiply(x, factor);
+  }
+}
+
+void AttentionBlock::accumulate(Groups &groups, ArrayRef<Values> weights, Value valuesAt) {
+  for (int64_t step = 0; step < shape.keys / fragments.depth(); ++step) {
+    SmallVector<AttentionFragments::Operand> rows;
+    for (const Values &of : weights)
+      rows.push_back(fragments.weights(of, step));
+    for (int64_t column = 0; column < layout.value.columns; column += 16) {
+      auto columns = fragments.values(valuesAt, layout.value, column, step);
+      for (auto [row, group] : llvm::zip(rows, groups))
+        for (int64_t half = 0; half < 2; ++half) {
+          int64_t at = column / 2 + 4 * half;
+          llvm::copy(fragments.multiply(row, columns[half], ValueRange(group.outputs).slice(at, 4)),
+                     group.outputs.begin() + at);
+        }
+    }
+  }
+}
+
+AttentionBlock::Groups AttentionBlock::visit(Value tile, Groups groups,
+                                             ArrayRef<SmallVector<AttentionFragments::Operand>> q) {
+  kb.waitForCopies(0);
+  kb.barrier();
+  // Into the stage that all warps have just left.
+  Value next = kb.add(tile, 1);
+  kb.ifThen(kb.lt(next, tiles), [&] {
+    loadTile(next);
+    kb.commitCopies();
+  });
+  Value at = kb.sharedAt(memory, kb.mul(kb.rem(tile, kb.idx(2)), layout.stage()));
+  SmallVector<Values> weights = scores(at, q);
+  modify(weights, kb.add(lo, kb.mul(tile, shape.keys)));
+  for (auto [group, of] : llvm::zip(groups, weights))
+    weigh(group, of);
+  accumulate(groups, weights, kb.sharedAt(at, kb.idx(layout.key.bytes())));
+  return groups;
+}
+
+//===- Results
+//------------------------------------------------------------------------------------===//
+
+/// Rows as a whole where elements of 16 bits would leave sectors of memory half written.
+void AttentionBlock::storeResult(const Groups &groups) {
+  const AttentionTensor &result = values.result;
+  RowMatrix matrix = rowsOf(result, *plan.result, plan.valueDim);
+  bool staged = !result.element.isF32();
+  if (staged)
+    kb.barrier();
+  for (auto [number, group] : llvm::enumerate(groups)) {
+    SmallVector<Row, 2> rows = rowsOf(number);
+    for (int64_t half = 0; half < 2; ++half) {
+      Value inBlock = kb.add(kb.add(warpRow, this->group), 16 * number + 8 * half);
+      Value factor = context.factor(group.sums[half]);
+      for (int64_t column = 0; column < layout.value.columns; column += 8) {
+        Values pair;
+        for (int64_t next = 0; next < 2; ++next) {
+          Value output = group.outputs[column / 2 + 2 * half + next];
+          pair.push_back(fromF32(kb, context.scaled(output, factor), result.element));
+        }
+        Value at = kb.add(kb.mul(inGroup, 2), column);
+        if (staged) {
+          Value vector =
+              vector::FromElementsOp::create(kb.b, kb.loc, kb.vec(2, result.element), pair);
+          LLVM::StoreOp::create(kb.b, kb.loc, vector,
+                                kb.sharedAt(memory, layout.result.element(kb, inBlock, at)), 4);
+          continue;
+        }
+        for (int64_t next = 0; next < 2; ++next) {
+          Value inside = kb.lt(kb.add(at, next), kb.idx(plan.valueDim));
+          inside = arith::AndIOp::create(kb.b, kb.loc, inside, rows[half].exists);
+          kb.ifThen(inside, [&] {
+            kb.store(pair[next],
+                     context.at(result, b, rows[half].h, rows[half].n, kb.add(at, next)));
+          });
+        }
+      }
+    }
+  }
+  if (!staged)
+    return;
+  kb.barrier();
+  storeRows(kb, matrix, layout.result, memory, shape.threads());
+}
+
+void AttentionBlock::finish(Groups &groups, Value partials) {
+  for (Group &group : groups)
+    for (Value &sum : group.sums)
+      for (int64_t lane : {1, 2})
+        sum = add(sum, kb.shuffleXor(sum, lane));
+  Value isFirst = kb.eq(inGroup, kb.idx(0));
+  if (!shape.splitKeys) {
+    if (values.result)
+      storeResult(groups);
+    if (!values.lse)
+      return;
+  }
+  for (auto [number, group] : llvm::enumerate(groups))
+    for (auto [half, row] : llvm::enumerate(rowsOf(number))) {
+      if (!shape.splitKeys) {
+        kb.ifThen(arith::AndIOp::create(kb.b, kb.loc, row.exists, isFirst),
+                  [&] { storeLse(b, row.h, row.n, group.greatest[half], group.sums[half]); });
+        continue;
+      }
+      kb.ifThen(row.exists, [&] {
+        Value to = partial(partials, *split, b, row.h, row.n, chunk);
+        for (int64_t column = 0; column < layout.value.columns; column += 8)
+          for (int64_t next = 0; next < 2; ++next) {
+            Value at = kb.add(kb.mul(inGroup, 2), column + next);
+            kb.ifThen(kb.lt(at, kb.idx(plan.valueDim)),
+                      [&] { kb.store(group.outputs[column / 2 + 2 * half + next], to, at); });
+          }
+        kb.ifThen(isFirst, [&] {
+          kb.store(group.greatest[half], to, kb.idx(plan.valueDim));
+          kb.store(group.sums[half], to, kb.idx(plan.valueDim + 1));
+        });
+      });
+    }
+}
+
+void AttentionBlock::build(Value partials) {
+  locate();
+  limitKeys();
+  Value queriesAt = kb.sharedAt(memory, kb.idx(layout.queryOffset()));
+  loadRows(kb, rowsOf(values.query, *plan.query, plan.headDim), layout.query, queriesAt,
+           shape.threads());
+  kb.commitCopies();
+  kb.ifThen(kb.lt(kb.idx(0), tiles), [&] { loadTile(kb.idx(0)); });
+  kb.commitCopies();
+  kb.waitForCopies(1);
+  kb.barrier();
+  SmallVector<SmallVector<AttentionFragments::Operand>> q(shape.groups);
+  if (!layout.queriesStay)
+    for (auto [number, of] : llvm::enumerate(q))
+      for (int64_t step = 0; step < layout.query.columns / fragments.depth(); ++step)
+        of.push_back(fragments.queries(queriesAt, layout.query,
+                                       kb.add(warpRow, 16 * int64_t(number)), step));
+  Values carried = kb.forLoop(kb.idx(0), tiles, 1, flat(start()), [&](Value tile, ValueRange in) {
+    return flat(visit(tile, unflat(in), q));
+  });
+  Groups groups = unflat(carried);
+  kb.waitForCopies(0);
+  finish(groups, partials);
+}
+
+} // namespace
+
+int64_t AttentionShape::sharedBytes(const AttentionPlan &plan) const {
+  Layout layout(plan, *this);
+  return std::max(
+      {2 * layout.stage(), layout.queryOffset() + layout.query.bytes(), layout.result.bytes()});
+}
+
+bool buildAttention(DeviceBuilder &kb, Value memory, const KernelArgs &args, AttentionPlan &plan,
+                    const AttentionShape &shape, int64_t partials) {
+  AttentionBlock block(kb, memory, plan, args, shape);
+  block.build(shape.splitKeys ? kb.buffer(args, partials) : Value());
+  return block.works();
+}
+
+} // namespace attune::codegen
