@@ -130,6 +130,9 @@ private:
     };
     launch.grid = {atHost(checked), atHost(y), hostExpr(op, plan.extents[0])};
     launch.sharedBytes = shape.sharedBytes(plan);
+    // Registers for two blocks are all that a thread can have; left alone, the assembler may spill
+    // for a third one.
+    launch.blocksTogether = shape.splitKeys ? 0 : 2;
     return launch;
   }
 };

@@ -82,6 +82,8 @@ private:
   RowMatrix keysOf(const AttentionTensor &tensor, const AttentionOperand &operand, int64_t columns,
                    Value start);
 
+  /// What any thread of the block wrote or copied can be read by all.
+  void meet() { shape.warps == 1 ? kb.warpBarrier() : kb.barrier(); }
   void locate();
   void limitKeys();
   void loadTile(Value tile);
@@ -95,6 +97,7 @@ private:
   void weigh(Group &group, Values &scores);
   void accumulate(Groups &groups, ArrayRef<Values> weights, Value valuesAt);
   void finish(Groups &groups, Value partials);
+  void storePair(ValueRange pair, Value row, Value stride, Value column, bool aligned);
   void storeResult(const Groups &groups);
 };
 
@@ -136,8 +139,8 @@ SmallVector<AttentionBlock::Row, 2> AttentionBlock::rowsOf(int64_t number) {
   return {rowAt(row), rowAt(kb.add(row, 8))};
 }
 
-static bool inChunks(const AttentionOperand &operand, int64_t columns) {
-  int64_t perChunk = 128 / operand.element.getIntOrFloatBitWidth();
+/// Whether rows consist of whole, aligned chunks of so many elements.
+static bool inChunks(const AttentionOperand &operand, int64_t columns, int64_t perChunk) {
   return columns % perChunk == 0 && operand.offset.multipleOf(perChunk) &&
          operand.strides[3].is(1) &&
          llvm::all_of(ArrayRef(operand.strides).drop_back(),
@@ -153,7 +156,7 @@ RowMatrix AttentionBlock::rowsOf(const AttentionTensor &tensor, const AttentionO
                    shape.splitKeys ? split->rows : values.queries,
                    columns,
                    tensor.element,
-                   inChunks(operand, columns)};
+                   inChunks(operand, columns, layout.key.perChunk())};
   if (shape.splitKeys)
     matrix.offset = [this, tensor](Value number) {
       Row row = rowAt(number);
@@ -171,7 +174,7 @@ RowMatrix AttentionBlock::keysOf(const AttentionTensor &tensor, const AttentionO
           hi,
           columns,
           tensor.element,
-          inChunks(operand, columns)};
+          inChunks(operand, columns, layout.key.perChunk())};
 }
 
 /// The keys that the block visits, and those of them that every row may see.
@@ -385,7 +388,7 @@ void AttentionBlock::accumulate(Groups &groups, ArrayRef<Values> weights, Value 
 AttentionBlock::Groups AttentionBlock::visit(Value tile, Groups groups,
                                              ArrayRef<SmallVector<AttentionFragments::Operand>> q) {
   kb.waitForCopies(0);
-  kb.barrier();
+  meet();
   // Into the stage that all warps have just left.
   Value next = kb.add(tile, 1);
   kb.ifThen(kb.lt(next, tiles), [&] {
@@ -404,11 +407,29 @@ AttentionBlock::Groups AttentionBlock::visit(Value tile, Groups groups,
 //===- Results
 //------------------------------------------------------------------------------------===//
 
+/// Two neighbours of a row, as far as they exist; at once where they are aligned.
+void AttentionBlock::storePair(ValueRange pair, Value row, Value stride, Value column,
+                               bool aligned) {
+  Type element = pair[0].getType();
+  if (aligned)
+    return kb.ifThen(kb.lt(column, kb.idx(plan.valueDim)), [&] {
+      Value vector = vector::FromElementsOp::create(kb.b, kb.loc, kb.vec(2, element), pair);
+      LLVM::StoreOp::create(kb.b, kb.loc, vector, kb.gep(row, column, element),
+                            element.getIntOrFloatBitWidth() / 4);
+    });
+  for (int64_t next = 0; next < 2; ++next) {
+    Value at = kb.add(column, next);
+    kb.ifThen(kb.lt(at, kb.idx(plan.valueDim)),
+              [&] { kb.store(pair[next], row, kb.mul(at, stride)); });
+  }
+}
+
 /// Rows as a whole where elements of 16 bits would leave sectors of memory half written.
 void AttentionBlock::storeResult(const Groups &groups) {
   const AttentionTensor &result = values.result;
   RowMatrix matrix = rowsOf(result, *plan.result, plan.valueDim);
   bool staged = !result.element.isF32();
+  bool inPairs = inChunks(*plan.result, plan.valueDim, 2);
   if (staged)
     kb.barrier();
   for (auto [number, group] : llvm::enumerate(groups)) {
@@ -430,14 +451,10 @@ void AttentionBlock::storeResult(const Groups &groups) {
                                 kb.sharedAt(memory, layout.result.element(kb, inBlock, at)), 4);
           continue;
         }
-        for (int64_t next = 0; next < 2; ++next) {
-          Value inside = kb.lt(kb.add(at, next), kb.idx(plan.valueDim));
-          inside = arith::AndIOp::create(kb.b, kb.loc, inside, rows[half].exists);
-          kb.ifThen(inside, [&] {
-            kb.store(pair[next],
-                     context.at(result, b, rows[half].h, rows[half].n, kb.add(at, next)));
-          });
-        }
+        kb.ifThen(rows[half].exists, [&] {
+          Value row = context.at(result, b, rows[half].h, rows[half].n, {});
+          storePair(pair, row, result.strides[3], at, inPairs);
+        });
       }
     }
   }
@@ -469,11 +486,8 @@ void AttentionBlock::finish(Groups &groups, Value partials) {
       kb.ifThen(row.exists, [&] {
         Value to = partial(partials, *split, b, row.h, row.n, chunk);
         for (int64_t column = 0; column < layout.value.columns; column += 8)
-          for (int64_t next = 0; next < 2; ++next) {
-            Value at = kb.add(kb.mul(inGroup, 2), column + next);
-            kb.ifThen(kb.lt(at, kb.idx(plan.valueDim)),
-                      [&] { kb.store(group.outputs[column / 2 + 2 * half + next], to, at); });
-          }
+          storePair(ValueRange(group.outputs).slice(column / 2 + 2 * half, 2), to, kb.idx(1),
+                    kb.add(kb.mul(inGroup, 2), column), plan.valueDim % 2 == 0);
         kb.ifThen(isFirst, [&] {
           kb.store(group.greatest[half], to, kb.idx(plan.valueDim));
           kb.store(group.sums[half], to, kb.idx(plan.valueDim + 1));
@@ -492,7 +506,7 @@ void AttentionBlock::build(Value partials) {
   kb.ifThen(kb.lt(kb.idx(0), tiles), [&] { loadTile(kb.idx(0)); });
   kb.commitCopies();
   kb.waitForCopies(1);
-  kb.barrier();
+  meet();
   SmallVector<SmallVector<AttentionFragments::Operand>> q(shape.groups);
   if (!layout.queriesStay)
     for (auto [number, of] : llvm::enumerate(q))

@@ -40,10 +40,32 @@ PRODUCTS = {
 }
 
 
+def attention(dtype, d, **attributes):
+    """Queries that share keys; how many there are is free, so that both forms are made."""
+    return small.model(
+        [("Attention", ["q", "k", "v"], "y", attributes)],
+        {"q": ["b", 4, "n", d], "k": ["b", 2, "m", d], "v": ["b", 2, "m", d]},
+        ["b", 4, "n", d],
+        dtype=getattr(TensorProto, dtype),
+    )
+
+
+ATTENTION = {
+    f"attention_{dtype}_{d}{'_causal' * causal}": attention(
+        kind, d, **({"is_causal": 1} if causal else {})
+    )
+    for kind, dtype in {"FLOAT16": "f16", "BFLOAT16": "bf16", "FLOAT": "f32"}.items()
+    for d in [64, 128]
+    for causal in [0, 1]
+    if not (causal and kind == "BFLOAT16")
+}
+
+
 def models():
     yield from ((name, make()[0]) for name, make in small.MODELS.items())
     yield "encoder", language.encoder(SPELLINGS["native"]).model
     yield from PRODUCTS.items()
+    yield from ATTENTION.items()
 
 
 @pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
