@@ -42,8 +42,18 @@ public:
         partials(op.getInputs().size() + op.getNumResults()),
         launches(op, module, symbol, host, /*scratch=*/mayBeFew() ? 1 : 0) {}
 
-  bool build() {
-    bool works = true;
+  Built build(bool checked) {
+    if (checked)
+      launches.addChecks();
+    bool works = true, canFail = false;
+    auto block = [&](const AttentionShape &shape) {
+      return [&](DeviceBuilder &kb, const KernelArgs &args) {
+        Built built =
+            buildAttention(kb, kb.dynamicShared(device), args, plan, shape, partials, checked);
+        works &= built != Built::No;
+        canFail |= built == Built::MayFail;
+      };
+    };
     auto zero = [](KernelBuilder &kb) { return kb.idx(0); };
     if (mayBeFew()) {
       auto chunks = [=, split = split](KernelBuilder &kb, const Extents &e) {
@@ -56,12 +66,10 @@ public:
         Value all = kb.mul(kb.mul(e.batch, e.heads), e.queries);
         return kb.select(few(kb, e), all, zero(kb));
       };
-      launches.add(shapeOf(split, chunks, tiles), [&](DeviceBuilder &kb, const KernelArgs &args) {
-        works &= buildAttention(kb, kb.dynamicShared(device), args, plan, split, partials);
-      });
+      launches.add(shapeOf(split, chunks, tiles), block(split));
       launches.add({.threads = attentionCombineThreads(plan), .grid = {atHost(rows)}},
                    [&](DeviceBuilder &kb, const KernelArgs &args) {
-                     works &= buildAttentionCombine(kb, args, plan, partials);
+                     buildAttentionCombine(kb, args, plan, partials);
                    });
     }
     if (mayBeMany()) {
@@ -69,13 +77,12 @@ public:
         return kb.select(few(kb, e), zero(kb), kb.ceilDiv(e.queries, rows));
       };
       auto heads = [](KernelBuilder &, const Extents &e) { return e.heads; };
-      launches.add(shapeOf(whole, tiles, heads), [&](DeviceBuilder &kb, const KernelArgs &args) {
-        works &= buildAttention(kb, kb.dynamicShared(device), args, plan, whole, partials);
-      });
+      launches.add(shapeOf(whole, tiles, heads), block(whole));
     }
-    if (works)
-      launches.finish();
-    return works;
+    if (!works)
+      return Built::No;
+    launches.finish();
+    return canFail ? Built::MayFail : Built::Yes;
   }
 
   EmittedKernel describe() {
@@ -144,30 +151,33 @@ public:
 
   bool matches(KernelOp op, const CpuTarget &host) const override {
     OwningOpRef<ModuleOp> trial(ModuleOp::create(op.getLoc()));
-    return succeeded(build(op, *trial, "trial", host)) && !findRefused(*trial);
+    AttentionPlan plan(op);
+    return takes(op, plan) &&
+           AttentionLaunches(op, *trial, "trial", host, plan).build(/*checked=*/false) !=
+               Built::No &&
+           !findRefused(*trial);
   }
 
   FailureOr<EmittedKernel> emit(KernelOp op, ModuleOp module, StringRef symbol,
                                 const CpuTarget &host) const override {
-    FailureOr<EmittedKernel> kernel = build(op, module, symbol, host);
-    if (failed(kernel))
+    OwningOpRef<ModuleOp> trial(ModuleOp::create(op.getLoc()));
+    AttentionPlan plan(op);
+    Built built = takes(op, plan)
+                      ? AttentionLaunches(op, *trial, symbol, host, plan).build(/*checked=*/false)
+                      : Built::No;
+    if (built == Built::No)
       return op.emitError("internal: the attention emitter does not take this kernel");
-    return kernel;
+    AttentionLaunches launches(op, module, symbol, host, plan);
+    launches.build(/*checked=*/built == Built::MayFail);
+    return launches.describe();
   }
 
 private:
   GpuTarget gpu;
 
-  FailureOr<EmittedKernel> build(KernelOp op, ModuleOp module, StringRef symbol,
-                                 const CpuTarget &host) const {
-    AttentionPlan plan(op);
-    if (!Launches::fitParameters(op, /*scratch=*/1) || !plan.read() || !plan.result ||
-        !fusesOnGpu(plan.op) || AttentionShape::blocks(plan).sharedBytes(plan) > gpu.sharedBytes)
-      return failure();
-    AttentionLaunches launches(op, module, symbol, host, plan);
-    if (!launches.build())
-      return failure();
-    return launches.describe();
+  bool takes(KernelOp op, AttentionPlan &plan) const {
+    return Launches::fitParameters(op, /*scratch=*/1) && plan.read() && plan.result &&
+           fusesOnGpu(plan.op) && AttentionShape::blocks(plan).sharedBytes(plan) <= gpu.sharedBytes;
   }
 };
 

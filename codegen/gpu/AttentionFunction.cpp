@@ -2,7 +2,6 @@
 
 #include "attune/codegen/cpu/AttentionVector.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 #include <limits>
 
@@ -27,10 +26,6 @@ AttentionFunction::AttentionFunction(DeviceBuilder &kb, AttentionPlan &plan, con
   spec.range = [this](KernelBuilder &, Value b, Value h, Value first, Value last, Value keys) {
     return code.range(b, h, first, last, keys);
   };
-}
-
-bool AttentionFunction::works() {
-  return !code.failed && isConstantIntValue(code.lanes.error(), 0);
 }
 
 bool AttentionFunction::foldsScale() const {

@@ -18,9 +18,6 @@ public:
   AttentionFunction(DeviceBuilder &kb, AttentionPlan &plan, const KernelArgs &args);
   AttentionFunction(const AttentionFunction &) = delete;
 
-  /// Whether regions were built and nothing in them can fail.
-  bool works();
-
 protected:
   DeviceBuilder &kb;
   AttentionPlan &plan;

@@ -61,13 +61,16 @@ inline int64_t partialFloats(const AttentionPlan &plan) {
   return llvm::alignTo(plan.valueDim + 2, 4);
 }
 
-/// The code of a block. `partials`: the number of that buffer, if keys are split. False if a region
-/// cannot be built or may fail.
-bool buildAttention(DeviceBuilder &kb, mlir::Value memory, const KernelArgs &args,
-                    AttentionPlan &plan, const AttentionShape &shape, int64_t partials);
+enum class Built { No, Yes, MayFail };
+
+/// The code of a block. `partials`: the number of that buffer, if keys are split; `checked`:
+/// failures of regions are kept. No if a region cannot be built.
+Built buildAttention(DeviceBuilder &kb, mlir::Value memory, const KernelArgs &args,
+                     AttentionPlan &plan, const AttentionShape &shape, int64_t partials,
+                     bool checked);
 
 /// The code of a block that combines the partial results of a row, and its threads.
-bool buildAttentionCombine(DeviceBuilder &kb, const KernelArgs &args, AttentionPlan &plan,
+void buildAttentionCombine(DeviceBuilder &kb, const KernelArgs &args, AttentionPlan &plan,
                            int64_t partials);
 int64_t attentionCombineThreads(const AttentionPlan &plan);
 

@@ -90,11 +90,9 @@ int64_t attentionCombineThreads(const AttentionPlan &plan) {
   return llvm::alignTo(plan.valueDim, DeviceBuilder::kWarp);
 }
 
-bool buildAttentionCombine(DeviceBuilder &kb, const KernelArgs &args, AttentionPlan &plan,
+void buildAttentionCombine(DeviceBuilder &kb, const KernelArgs &args, AttentionPlan &plan,
                            int64_t partials) {
-  Combine combine(kb, plan, args);
-  combine.build(kb.buffer(args, partials));
-  return combine.works();
+  Combine(kb, plan, args).build(kb.buffer(args, partials));
 }
 
 } // namespace attune::codegen
