@@ -184,9 +184,51 @@ std::optional<AffineMap> broadcastMap(Space &space, Value value) {
   return AffineMap::get(space.rank, 0, exprs, space.b.getContext());
 }
 
+LogicalResult expand(NormOp op);
+
+/// [N, C, spatial...] as [N, groups, C / groups, elements of a channel], where it is a layer norm.
+LogicalResult expandGroups(NormOp op) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  RankedTensorType type = op.getInputType();
+  int64_t groups = op.getGroups(), each = type.getDimSize(1) / groups;
+  if (type.isDynamicDim(1) || type.getRank() < 3)
+    return failure();
+  SmallVector<ReassociationIndices> joined{{0}, {1}, {}}, split{{0}, {1, 2}, {3}};
+  for (int64_t axis = 2; axis < type.getRank(); ++axis)
+    joined[2].push_back(axis);
+  Value flat = type.getRank() == 3
+                   ? op.getInput()
+                   : tensor::CollapseShapeOp::create(b, loc, op.getInput(), joined).getResult();
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, flat);
+  sizes[1] = b.getIndexAttr(each);
+  sizes.insert(sizes.begin() + 1, b.getIndexAttr(groups));
+  Type element = type.getElementType();
+  int64_t spatial = cast<RankedTensorType>(flat.getType()).getDimSize(2);
+  auto grouped = RankedTensorType::get({type.getDimSize(0), groups, each, spatial}, element);
+  auto perChannel = [&](Value v) -> Value {
+    if (!v)
+      return {};
+    auto vector = RankedTensorType::get({groups, each, 1}, getElementTypeOrSelf(v.getType()));
+    return tensor::ExpandShapeOp::create(b, loc, vector, v,
+                                         SmallVector<ReassociationIndices>{{0, 1, 2}});
+  };
+  Value scale = perChannel(op.getScale()), bias = perChannel(op.getBias());
+  auto layer =
+      NormOp::create(b, loc, tensor::ExpandShapeOp::create(b, loc, grouped, flat, split, sizes),
+                     scale, bias, NormKind::Layer, /*axis=*/2, op.getEps().convertToDouble());
+  Value result = tensor::CollapseShapeOp::create(b, loc, layer.getResult(), split);
+  if (type.getRank() > 3)
+    result = tensor::ExpandShapeOp::create(b, loc, type, result, joined,
+                                           tensor::getMixedSizes(b, loc, op.getInput()));
+  op.getResult().replaceAllUsesWith(result);
+  op->erase();
+  return expand(layer);
+}
+
 LogicalResult expand(NormOp op) {
   if (op.getKind() == NormKind::Group)
-    return failure();
+    return expandGroups(op);
   OpBuilder b(op);
   Location loc = op.getLoc();
   Space space{b, loc, op.getInput()};

@@ -345,6 +345,41 @@ const char *kEmbedding = R"(
       {axis = 2 : i64, eps = 1.0e-12 : f64, kind = #attune.norm_kind<layer>} -> tensor<?x?x24xf32>
   attune.yield %r : tensor<?x?x24xf32>)";
 
+const char *kGroupNorm = R"(
+  %r = attune.norm ins(%a0 : tensor<?x6x?x?xf32>) scale(%a1 : tensor<6xf32>) bias(%a2 : tensor<6xf32>)
+      {axis = 1 : i64, eps = 1.0e-5 : f64, groups = GROUPS : i64, kind = #attune.norm_kind<group>}
+      -> tensor<?x6x?x?xf32>
+  attune.yield %r : tensor<?x6x?x?xf32>)";
+
+TEST(Rowwise, GroupNorm) {
+  for (int64_t groups : {2, 6}) {
+    std::string text = kernelText({"tensor<?x6x?x?xf32>", "tensor<6xf32>", "tensor<6xf32>"},
+                                  {0, 1, 2}, 3, {"tensor<?x6x?x?xf32>"}, {0, 1, 2},
+                                  replaced(kGroupNorm, "GROUPS", std::to_string(groups)));
+    for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {9, 33}}) {
+      Array x = Array::random("f32", {2, 6, h, w}, 1, 99, 101),
+            scale = Array::random("f32", {6}, 2), bias = Array::random("f32", {6}, 3);
+      runAll(text, {x, scale, bias}, {2, h, w}, [&, h = h, w = w](const KernelRun &run) {
+        int64_t each = 6 / groups, count = each * h * w;
+        expectNear(
+            run.outputs[0], {2, 6, h, w},
+            [&](auto &i) {
+              auto at = [&](int64_t k) {
+                return x.at({i[0], i[1] / each * each + k / (h * w), k / w % h, k % w});
+              };
+              double mean = 0, variance = 0;
+              for (int64_t k = 0; k < count; ++k)
+                mean += at(k) / count;
+              for (int64_t k = 0; k < count; ++k)
+                variance += (at(k) - mean) * (at(k) - mean) / count;
+              return (x.at(i) - mean) / std::sqrt(variance + 1e-5) * scale[i[1]] + bias[i[1]];
+            },
+            2e-4);
+      });
+    }
+  }
+}
+
 TEST(Rowwise, EmbeddingNorm) {
   std::string text = kernelText({"tensor<?x?xi64>", "tensor<11x24xf32>", "tensor<?x24xf32>",
                                  "tensor<24xf32>", "tensor<24xf32>"},
