@@ -339,6 +339,12 @@ void Binding::checkSymbols() const {
     }
 }
 
+bool Binding::usesDevice() const {
+  auto onDevice = [](const Bound &bound) { return bound.onDevice(); };
+  return std::any_of(inputs.begin(), inputs.end(), onDevice) ||
+         std::any_of(outputs.begin(), outputs.end(), onDevice);
+}
+
 void Binding::checkDevice(const attune_device &accepted) const {
   auto check = [&](const std::vector<Bound> &list, const std::vector<Port> &ports,
                    const char *what) {

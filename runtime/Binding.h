@@ -41,6 +41,8 @@ class Binding {
 public:
   Binding(const Program &program, const attune_run_args &args, bool copyStrided);
 
+  /// Whether the caller has tensors on the device.
+  bool usesDevice() const;
   /// Refuses tensors on another device than this one.
   void checkDevice(const attune_device &accepted) const;
 

@@ -18,6 +18,8 @@ void Call::run() {
   } else {
     try {
       arena.stream->begin(uint32_t(program.steps.size()));
+      if (binding.usesDevice())
+        arena.stream->followDefault();
       uploadInputs();
       runSteps();
       downloadOutputs();

@@ -34,6 +34,8 @@ public:
 
   /// A call of so many steps begins.
   virtual void begin(uint32_t) {}
+  /// What is told next comes behind what the device's default stream has been told.
+  virtual void followDefault() {}
 
   /// What kernels call. It refers to this stream by `Context::stream`.
   virtual const attune_kernel_device &kernelInterface() const = 0;

@@ -93,9 +93,9 @@ typedef struct attune_string {
   uint64_t length;
 } attune_string;
 
-/* DLDeviceType; others are refused. A session of the target cuda takes tensors on its device, too:
- * they are ready when session_run is called, and results are there when it returns. Tensors whose
- * address is no multiple of 256 are copied there. */
+/* DLDeviceType; others are refused. A session of the target cuda takes tensors on its device, too,
+ * as its default stream has left them; results are there when session_run returns. Tensors whose
+ * address is no multiple of 256 are copied on the device. */
 enum { ATTUNE_CPU = 1, ATTUNE_CUDA = 2 };
 
 typedef struct attune_device {

@@ -5,17 +5,23 @@
     # Outputs into arrays of the caller, here the front of a cache, which is also an input:
     session.run({"x": x, "past": cache[:, :, :n]}, into={"present": cache[:, :, : n + 1]})
 
-`RuntimeFault` carries the runtime's message. Only what tests and benches need is declared here.
+`RuntimeFault` carries the runtime's message. The declarations are those of the Python package.
 """
 
 import ctypes as C
 import os
+import sys
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 
 BUILD = Path(os.environ.get("ATTUNE_BUILD", Path(__file__).resolve().parents[1] / "build"))
+os.environ["ATTUNE_RUNTIME"] = str(BUILD / "lib" / "libattune_runtime.so")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+from attune.c_api import (  # noqa: E402, F401
+    Options, Profile, RunArgs, RuntimeFault, Tensor, Value, api, check,
+)  # fmt: skip
 
 DTYPES = {
     0x010800: np.int8, 0x011000: np.int16, 0x012000: np.int32, 0x014000: np.int64,
@@ -26,130 +32,6 @@ DTYPES = {
     0x01080C: ml_dtypes.float8_e5m2, 0x01080D: ml_dtypes.float8_e5m2fnuz,
 }  # fmt: skip
 CODES = {np.dtype(t): code for code, t in DTYPES.items()}
-
-
-class RuntimeFault(Exception):
-    """A call that the runtime refused; `code` is its attune_code."""
-
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code = code
-
-
-class Tensor(C.Structure):
-    _fields_ = [
-        ("data", C.c_void_p),
-        ("device_type", C.c_int32),
-        ("device_id", C.c_int32),
-        ("ndim", C.c_int32),
-        ("dtype", C.c_uint32),
-        ("shape", C.POINTER(C.c_int64)),
-        ("strides", C.POINTER(C.c_int64)),
-        ("byte_offset", C.c_uint64),
-    ]
-
-
-class _Body(C.Union):
-    _fields_ = [("tensor", Tensor), ("reserved", C.c_uint64 * 8)]
-
-
-class Value(C.Structure):
-    _anonymous_ = ["body"]
-    _fields_ = [("size", C.c_uint32), ("kind", C.c_uint32), ("body", _Body), ("owner", C.c_void_p)]
-
-
-class Port(C.Structure):
-    _fields_ = [
-        ("size", C.c_uint32),
-        ("kind", C.c_uint32),
-        ("name", C.c_char_p),
-        ("dtype", C.c_uint32),
-        ("rank", C.c_int32),
-        ("shape", C.POINTER(C.c_int64)),
-        ("symbols", C.POINTER(C.c_char_p)),
-    ]
-
-
-class Alias(C.Structure):
-    _fields_ = [(n, C.c_uint32) for n in ("size", "input", "output", "axis")]
-
-
-class Signature(C.Structure):
-    _fields_ = [("size", C.c_uint32), ("threads", C.c_uint32)]
-    _fields_ += [(n, C.c_char_p) for n in ("model", "compiler", "cpu")]
-    _fields_ += [(f"{n}_count", C.c_uint32) for n in ("input", "output", "alias", "kernel", "step")]
-    _fields_ += [("reserved", C.c_uint32)]
-    _fields_ += [("inputs", C.POINTER(C.POINTER(Port))), ("outputs", C.POINTER(C.POINTER(Port)))]
-    _fields_ += [("aliases", C.POINTER(C.POINTER(Alias))), ("kernels", C.c_void_p)]
-    _fields_ += [("weights_bytes", C.c_uint64)]
-
-
-class Options(C.Structure):
-    _fields_ = [(n, C.c_uint32) for n in ("size", "threads", "flush_denormals", "copy_strided")]
-    _fields_ += [("executor", C.c_void_p), ("device_outputs", C.c_uint32)]
-    _fields_ += [("reserved", C.c_uint32)]
-
-
-class Profile(C.Structure):
-    _fields_ = [("size", C.c_uint32), ("step_size", C.c_uint32), ("step_capacity", C.c_uint64)]
-    _fields_ += [("steps", C.c_void_p)]
-    _fields_ += [(n, C.c_uint64) for n in ("step_count", "total_ns", "arena_bytes")]
-
-
-class RunArgs(C.Structure):
-    _fields_ = [
-        ("size", C.c_uint32),
-        ("reserved", C.c_uint32),
-        ("input_names", C.POINTER(C.c_char_p)),
-        ("inputs", C.POINTER(Value)),
-        ("input_count", C.c_uint64),
-        ("output_names", C.POINTER(C.c_char_p)),
-        ("outputs", C.POINTER(Value)),
-        ("output_count", C.c_uint64),
-        ("profile", C.c_void_p),
-    ]
-
-
-_P, _S = C.c_void_p, C.c_char_p
-
-
-class Api(C.Structure):
-    _fields_ = [
-        ("size", C.c_uint32),
-        ("version", C.c_uint32),
-        ("version_text", C.CFUNCTYPE(_S)),
-        ("status_code", C.CFUNCTYPE(C.c_int, _P)),
-        ("status_message", C.CFUNCTYPE(_S, _P)),
-        ("status_free", C.CFUNCTYPE(None, _P)),
-        ("session_open", C.CFUNCTYPE(_P, _S, C.POINTER(Options), C.POINTER(_P))),
-        ("session_close", C.CFUNCTYPE(None, _P)),
-        ("session_signature", C.CFUNCTYPE(C.POINTER(Signature), _P)),
-        ("session_run", C.CFUNCTYPE(_P, _P, C.POINTER(RunArgs))),
-        ("value_clear", C.CFUNCTYPE(None, C.POINTER(Value))),
-    ]
-
-
-def _load():
-    library = C.CDLL(str(BUILD / "lib" / "libattune_runtime.so"))
-    library.attune_get_api.restype = C.POINTER(Api)
-    library.attune_get_api.argtypes = [C.c_uint32]
-    return library.attune_get_api(1).contents
-
-
-_api = None
-
-
-def api():
-    global _api
-    _api = _api or _load()
-    return _api
-
-
-def _check(status):
-    if status:
-        code, message = api().status_code(status), api().status_message(status).decode()
-        api().status_free(status)
-        raise RuntimeFault(code, message)
 
 
 def _value_of(array):
@@ -182,7 +64,7 @@ class Session:
     def __init__(self, path, threads=0, flush_denormals=False, device_outputs=False):
         options = Options(C.sizeof(Options), threads, flush_denormals, 0, None, device_outputs)
         handle = C.c_void_p()
-        _check(api().session_open(os.fsencode(path), C.byref(options), C.byref(handle)))
+        check(api().session_open(os.fsencode(path), C.byref(options), C.byref(handle)))
         self.handle = handle
         signature = api().session_signature(handle).contents
         self.inputs = [signature.inputs[i].contents for i in range(signature.input_count)]
@@ -236,7 +118,7 @@ class Bound:
     def run(self):
         """Results of the run before are given back first."""
         self.clear()
-        _check(api().session_run(self.session.handle, C.byref(self.args)))
+        check(api().session_run(self.session.handle, C.byref(self.args)))
 
     def arena_bytes(self):
         """Memory for intermediate results, of one more run."""

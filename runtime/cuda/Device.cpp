@@ -94,6 +94,8 @@ public:
       cu.memFree(failures);
     if (seen)
       cu.memFreeHost(seen);
+    if (event)
+      cu.eventDestroy(event);
     cu.streamDestroy(stream);
   }
 
@@ -109,6 +111,14 @@ public:
   }
 
   const attune_kernel_device &kernelInterface() const override { return kInterface; }
+
+  void followDefault() override {
+    device.enter();
+    if (!event)
+      cu.check(cu.eventCreate(&event, EventDisableTiming), "making an event");
+    cu.check(cu.eventRecord(event, nullptr), "asking the default stream");
+    cu.check(cu.streamWaitEvent(stream, event, 0), "waiting for the default stream");
+  }
 
   Handle allocate(uint64_t bytes) override {
     device.enter();
@@ -161,6 +171,7 @@ private:
   CudaDevice &device;
   const Driver &cu = device.cu;
   cuda::Stream stream = nullptr;
+  Event event = nullptr;
   std::map<std::pair<const char *, std::string>, Kernel> kernels;
 
   /// A 32-bit integer per step of a call, where its kernel says that it fails, and what the host
@@ -263,8 +274,7 @@ const attune_kernel_device CudaStream::kInterface{
        const int64_t *extents, const int64_t *strides, const int64_t *box) -> int32_t {
       CudaStream &own = of(ctx);
       DevicePointer first = pointer(memory) + uint64_t(offset * elementBytes);
-      return !own.guard(
-          [&] { own.encode(map, first, elementBytes, rank, extents, strides, box); });
+      return !own.guard([&] { own.encode(map, first, elementBytes, rank, extents, strides, box); });
     }};
 
 std::unique_ptr<rt::Stream> CudaDevice::makeStream() { return std::make_unique<CudaStream>(*this); }
