@@ -247,7 +247,7 @@ def main():
     parser.add_argument("names", nargs="*", help="parts of the names of cases (default: all)")
     parser.add_argument("--interpreter", action="store_true", help="tiny sizes, no GPU, no times")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=7.5, help="no case starts after that")
+    parser.add_argument("--minutes", type=float, default=7, help="no case starts after that")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     if options.interpreter:

@@ -8,7 +8,7 @@ from attune_ctypes import RuntimeFault, Session
 from device import Calls
 from faults import INTERPRETED, needs_interpreter
 from models import language, small
-from models.half import half, rounded
+from models.half import KINDS, half, rounded
 from models.spelling import SPELLINGS
 
 FAMILIES = {
@@ -16,8 +16,8 @@ FAMILIES = {
     "cosformer": (language.cosformer_encoder, {"norm_first": True}),
     "decoder": (language.cached_decoder, {"norm_first": True}),
 }
-# Relative to the largest result. f16: every operator rounds.
-TOLERANCE = {"f32": 1e-5, "f16": 2e-3}
+# Relative to the largest result. Of 16 bits, every operator rounds.
+TOLERANCE = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
 
 
 def compiled(folder, model, name, *flags):
@@ -25,14 +25,16 @@ def compiled(folder, model, name, *flags):
     return Session(cli.compile(folder / f"{name}.onnx", folder / f"{name}.so", *flags))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family, dtype",
+    [(family, dtype) for family in FAMILIES for dtype in ("f32", "f16")] + [("encoder", "bf16")],
+)
 def test_model(family, dtype, tmp_path):
     make, config = FAMILIES[family]
     case = make(SPELLINGS["native"], language.Config(depth=1, **config))
     model, wanted, narrow = case.model, case.model, np.float32
-    if dtype == "f16":
-        model, wanted, narrow = half(model), rounded(model), np.float16
+    if dtype != "f32":
+        model, wanted, narrow = half(model, dtype), rounded(model, dtype), KINDS[dtype][0]
     device = compiled(tmp_path, model, "cuda", "--target=cuda")
     host = compiled(tmp_path, wanted, "cpu")
     for dims in case.dims[:3]:

@@ -1,17 +1,21 @@
-"""A model of f32 in f16, as exporters write one that was trained in half precision."""
+"""A model of f32 in f16 or bf16, as exporters write one that was trained in half precision."""
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-# Masks are filled with numbers that f16 does not have.
-MOST = float(np.finfo(np.float16).max)
+KINDS = {
+    "f16": (np.float16, TensorProto.FLOAT16),
+    "bf16": (ml_dtypes.bfloat16, TensorProto.BFLOAT16),
+}
 
 
-def _rounded(array):
-    """In f16; finite numbers stay finite."""
-    finite = np.where(np.isinf(array), array, np.clip(array, -MOST, MOST))
-    return finite.astype(np.float16)
+def _rounded(array, kind):
+    """Finite numbers stay finite: masks are filled with some that f16 does not have."""
+    most = float(ml_dtypes.finfo(KINDS[kind][0]).max)
+    finite = np.where(np.isinf(array), array, np.clip(array, -most, most))
+    return finite.astype(KINDS[kind][0])
 
 
 def _tensors(model, change):
@@ -21,23 +25,24 @@ def _tensors(model, change):
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
 
 
-def rounded(model):
-    """In f32, with the weights of `half(model)`: what the latter should compute."""
+def rounded(model, kind="f16"):
+    """In f32, with the weights of `half(model, kind)`: what the latter should compute."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    _tensors(model, lambda array: _rounded(array).astype(np.float32))
+    _tensors(model, lambda array: _rounded(array, kind).astype(np.float32))
     return model
 
 
-def half(model):
+def half(model, kind="f16"):
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    _tensors(model, _rounded)
+    element = KINDS[kind][1]
+    _tensors(model, lambda array: _rounded(array, kind))
     del model.graph.value_info[:]
     for port in (*model.graph.input, *model.graph.output):
         if port.type.tensor_type.elem_type == TensorProto.FLOAT:
-            port.type.tensor_type.elem_type = TensorProto.FLOAT16
+            port.type.tensor_type.elem_type = element
     for node in model.graph.node:
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
-                attribute.i = TensorProto.FLOAT16
+                attribute.i = element
     onnx.checker.check_model(model, full_check=True)
     return model
