@@ -16,6 +16,7 @@ CudaBackend::CudaBackend(CpuTarget host, GpuTarget target)
     : host(std::move(host)), gpu(std::move(target)) {
   emitters.push_back(createGpuAttentionEmitter(gpu));
   emitters.push_back(createGpuGemmEmitter(gpu));
+  emitters.push_back(createGpuLinearAttentionEmitter(gpu));
   emitters.push_back(createGpuRowwiseEmitter(gpu));
   emitters.push_back(createGpuLoopsEmitter(gpu));
 }

@@ -1,6 +1,7 @@
 #include "attune/codegen/gpu/Prepare.h"
 
 #include "attune/codegen/gpu/Attention.h"
+#include "attune/codegen/gpu/LinearAttention.h"
 #include "attune/dialect/Attune.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -65,7 +66,8 @@ struct PrepareForGpuPass : PassWrapper<PrepareForGpuPass, OperationPass<func::Fu
     SmallVector<DecomposeOpInterface> ops;
     getOperation().walk([&](DecomposeOpInterface op) {
       auto attention = dyn_cast<AttentionOp>(op.getOperation());
-      if (isa<LinearAttentionOp>(op.getOperation()) || (attention && !fusesOnGpu(attention)))
+      auto linear = dyn_cast<LinearAttentionOp>(op.getOperation());
+      if ((attention && !fusesOnGpu(attention)) || (linear && !hasLinearBlocks(linear)))
         ops.push_back(op);
     });
     for (DecomposeOpInterface op : ops) {

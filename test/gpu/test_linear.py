@@ -1,0 +1,164 @@
+"""Linear attention in chunks, on tensor cores and by multiply-add, against numpy."""
+
+import json
+
+import attune_cli as cli
+import numpy as np
+import onnx
+import pytest
+from attune_ctypes import Session
+from models.builder import Graph
+
+# Relative to the largest result; inputs are rounded before, sums are f32.
+TOLERANCE = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
+F64 = np.float64
+
+
+def dtype_of(name):
+    return onnx.helper.tensor_dtype_to_np_dtype(
+        {"f32": onnx.TensorProto.FLOAT, "f16": onnx.TensorProto.FLOAT16,
+         "bf16": onnx.TensorProto.BFLOAT16}[name]
+    )  # fmt: skip
+
+
+def compiled(folder, graph, *flags):
+    path = folder / "model.onnx"
+    onnx.save(graph._model(), path)
+    artifact = cli.compile(path, folder / "m.so", "--target=cuda", *flags)
+    kernels = json.loads(cli.attune("inspect", artifact, "--json").stdout)["kernels"]
+    assert "gpu-linear-attention" in {k["emitter"] for k in kernels}
+    return artifact
+
+
+def agree(got, want, dtype):
+    got, want = got.astype(F64), np.asarray(want, F64)
+    assert got.shape == want.shape
+    assert np.abs(got - want).max(initial=0) <= TOLERANCE[dtype] * np.abs(want).max(initial=1e-3)
+
+
+def elu1(x):
+    return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
+
+
+def pairs(u, y, v, causal, weigh=None, normalise=True, eps=0):
+    """The quadratic form, from features [B,H,N,F], in f64."""
+    weights = u @ y.swapaxes(2, 3)
+    if weigh is not None:
+        weights = weights * weigh
+    if causal:
+        weights = np.where(np.tri(*weights.shape[2:], dtype=bool), weights, 0)
+    total = weights.sum(-1, keepdims=True) + eps if normalise else 1
+    return weights @ v / total
+
+
+class Maps:
+    """Graphs of q, k, v [B,H,N,D] with feature maps; `of` is the same in numpy."""
+
+    @staticmethod
+    def features(g, x, one):
+        return g.op("Add", g.op("Elu", x), one)
+
+    @classmethod
+    def state_first(cls, g, q, k, v, one, eps):
+        q, k = cls.features(g, q, one), cls.features(g, k, one)
+        turned = g.op("Transpose", k, perm=[0, 1, 3, 2])
+        z = g.op("ReduceSum", k, np.array([2]), keepdims=1)
+        d = g.op("ReduceSum", g.op("Mul", q, z), np.array([-1]), keepdims=1)
+        y = g.op("MatMul", q, g.op("MatMul", turned, v))
+        return g.op("Div", y, g.op("Add", d, eps))
+
+    @classmethod
+    def weights_first(cls, g, q, k, v, one, eps):
+        q, k = cls.features(g, q, one), cls.features(g, k, one)
+        w = g.op("Trilu", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), upper=0)
+        d = g.op("Add", g.op("ReduceSum", w, np.array([-1]), keepdims=1), eps)
+        return g.op("MatMul", g.op("Div", w, d), v)
+
+
+# Heads, features, value columns: tiles, below and above them, not of whole 16 bytes.
+SHAPES = [(2, 64, 64), (1, 8, 40), (3, 65, 66), (1, 128, 17)]
+# Lengths: empty, one, around a chunk, around a part, of queries and of keys.
+LENGTHS = [(1, 1), (63, 65), (0, 5), (64, 300), (257, 64)]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("causal", [False, True])
+def test_normalised(dtype, causal, tmp_path):
+    rng = np.random.default_rng(4)
+    kind = dtype_of(dtype)
+    for number, (heads, depth, width) in enumerate(SHAPES):
+        keys = "n" if causal else "m"
+        g = Graph("linear", 23)
+        q = g.input("q", dtype, ["b", heads, "n", depth])
+        k = g.input("k", dtype, ["b", heads, keys, depth])
+        v = g.input("v", dtype, ["b", heads, keys, width])
+        build = Maps.weights_first if causal else Maps.state_first
+        y = build(g, q, k, v, np.ones((), kind), np.array(1e-3, kind))
+        g.output(y, "y", dtype, ["b", heads, "n", width])
+        session = Session(compiled(tmp_path, g))
+        for n, m in LENGTHS if number == 0 else LENGTHS[1:2]:
+            m = n if causal else m
+            feeds = {
+                name: rng.normal(size=(2, heads, *shape)).astype(kind)
+                for name, shape in {"q": (n, depth), "k": (m, depth), "v": (m, width)}.items()
+            }
+            u, y, v = (x.astype(F64) for x in feeds.values())
+            got = session.run(feeds)["y"]
+            agree(got, pairs(elu1(u), elu1(y), v, causal, eps=1e-3), dtype)
+            assert got.tobytes() == session.run(feeds)["y"].tobytes()
+        session.close()
+
+
+def recurrence(q, k, v, state, scale, decay=None):
+    """ONNX LinearAttention on [B,H,N,D] in f64: results and the last state."""
+    group = q.shape[1] // k.shape[1]
+    results = []
+    for t in range(q.shape[2]):
+        if decay is not None:
+            state = state * np.exp(decay[:, :, t])[..., None, None]
+        state = state + k[:, :, t, :, None] * v[:, :, t, None, :]
+        spread = np.repeat(state, group, 1)
+        results.append(scale * np.einsum("bhd,bhde->bhe", q[:, :, t], spread))
+    return np.stack(results, 2), state
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("rule", ["linear"])
+def test_states(dtype, rule, tmp_path):
+    """Heads that share keys, a state before and after, one step at a time or several parts."""
+    heads, shared, depth, width = 4, 2, 32, 24
+    kind = dtype_of(dtype)
+    g = Graph("linear", 27)
+    q = g.input("q", dtype, ["b", "n", heads * depth])
+    k = g.input("k", dtype, ["b", "n", shared * depth])
+    v = g.input("v", dtype, ["b", "n", shared * width])
+    past = g.input("past", dtype, ["b", shared, depth, width])
+    gates = [g.input("g", dtype, ["b", "n", shared])] if rule == "gated" else []
+    y, present = g.op("LinearAttention", q, k, v, past, *gates, outputs=2, q_num_heads=heads,
+                      kv_num_heads=shared, update_rule=rule)  # fmt: skip
+    g.output(y, "y", dtype)
+    g.output(present, "present", dtype)
+    session = Session(compiled(tmp_path, g))
+    rng = np.random.default_rng(5)
+    for b, n in [(2, 1), (1, 70), (1, 321)]:
+        feeds = {
+            "q": rng.normal(size=(b, n, heads * depth)),
+            "k": rng.normal(size=(b, n, shared * depth)),
+            "v": rng.normal(size=(b, n, shared * width)),
+            "past": rng.normal(size=(b, shared, depth, width)),
+        }
+        if gates:
+            feeds["g"] = -np.abs(rng.normal(size=(b, n, shared))) * 0.1
+        feeds = {name: x.astype(kind) for name, x in feeds.items()}
+        exact = {name: x.astype(F64) for name, x in feeds.items()}
+
+        def split(name, count):
+            return exact[name].reshape(b, n, count, -1).swapaxes(1, 2)
+
+        decay = exact["g"].swapaxes(1, 2) if gates else None
+        want, state = recurrence(split("q", heads), split("k", shared), split("v", shared),
+                                 exact["past"], depth**-0.5, decay)  # fmt: skip
+        got = session.run(feeds)
+        agree(got["y"], want.swapaxes(1, 2).reshape(b, n, heads * width), dtype)
+        agree(got["present"], state, dtype)
+    session.close()
