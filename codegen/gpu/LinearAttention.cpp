@@ -15,12 +15,15 @@ bool hasLinearBlocks(LinearAttentionOp op) {
   Type element = getElementTypeOrSelf(op.getQuery().getType());
   bool storage = element.isF32() || element.isF16() || element.isBF16();
   constexpr int64_t kMostFeatures = 128;
+  bool gatedPerHead = op.getUpdate() == Update::Gated && !op.hasFeatureGates() &&
+                      op.getDen() == Denominator::Weighted;
   auto known = [](int64_t extent) { return !ShapedType::isDynamic(extent) && extent > 0; };
   int64_t depth = op.getKeyDim(), terms = op.getNumPositionTerms();
   return storage && element == getElementTypeOrSelf(op.getKey().getType()) &&
          element == getElementTypeOrSelf(op.getValue().getType()) && op.getAccumType().isF32() &&
-         op.getUpdate() == Update::Sum && !op.getToeplitz() && op.getNorm() != Weighting::Softmax &&
-         known(depth) && known(terms) && depth * terms <= kMostFeatures && known(op.getValueDim());
+         (op.getUpdate() == Update::Sum || gatedPerHead) && !op.getToeplitz() &&
+         op.getNorm() != Weighting::Softmax && known(depth) && known(terms) &&
+         depth * terms <= kMostFeatures && known(op.getValueDim());
 }
 
 namespace {
@@ -54,7 +57,7 @@ public:
   HostExpr scratchBytes() {
     return onHost([](const Call &call) {
       return call.kb.mul(call.kb.mul(call.keyHeads(), call.parts()),
-                         call.shape.stateFloats() * int64_t(sizeof(float)));
+                         call.shape.slotFloats() * int64_t(sizeof(float)));
     });
   }
 
@@ -104,7 +107,7 @@ private:
 
   Value stateAt(DeviceBuilder &kb, Scope &scope, Value keyHead, Value parts, Value part) {
     Value number = kb.add(kb.mul(keyHead, parts), part);
-    return kb.gep(scope.scratch(0), kb.mul(number, shape.stateFloats()), kb.f32());
+    return kb.gep(scope.scratch(0), kb.mul(number, shape.slotFloats()), kb.f32());
   }
 
   void addBlocks(HostExpr heads, HostExpr parts,
@@ -203,7 +206,7 @@ private:
     Call call = callOf(kb, shape, v);
     Value parts = call.parts(), keyHead = kb.block(0);
     Value base = stateAt(kb, scope, keyHead, parts, kb.idx(0));
-    auto place = [&](Value part) { return kb.add(kb.mul(part, shape.stateFloats()), number); };
+    auto place = [&](Value part) { return kb.add(kb.mul(part, shape.slotFloats()), number); };
     auto plus = [&](Value x, Value y) -> Value {
       return arith::AddFOp::create(kb.b, kb.loc, x, y);
     };
@@ -225,13 +228,20 @@ private:
     }
     Value before = starts() ? initial(kb, v, keyHead, number) : zero;
     kb.forLoop(kb.idx(0), parts, 1, {before}, [&](Value part, ValueRange sum) -> Values {
-      Value mine = kb.ifElse(
-                         kb.lt(kb.add(part, 1), parts), {kb.f32()},
-                         [&]() -> Values { return {kb.load(kb.f32(), base, place(part))}; },
-                         [&]() -> Values { return {zero}; })
-                       .front();
+      auto next = [&]() -> Values {
+        Value mine = kb.load(kb.f32(), base, place(part)), left = sum[0];
+        if (shape.gated) {
+          Value slot = kb.mul(part, shape.slotFloats());
+          Value gate = kb.load(kb.f32(), base, kb.add(slot, shape.stateFloats()));
+          left = arith::MulFOp::create(kb.b, kb.loc, left, gate);
+        }
+        return {plus(left, mine)};
+      };
+      // Nobody has made, or needs, the last one.
+      Values sums = kb.ifElse(kb.lt(kb.add(part, 1), parts), {kb.f32()}, next,
+                              [&]() -> Values { return {zero}; });
       kb.store(sum[0], base, place(part));
-      return {plus(sum[0], mine)};
+      return sums;
     });
   }
 

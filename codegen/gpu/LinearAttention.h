@@ -35,7 +35,8 @@ struct LinearBlockShape {
   int64_t valueDim = 0; ///< E
   int64_t columns = 0;  ///< of a slab
   bool causal = false;
-  bool sums = false; ///< Z, the sum of the keys' features, takes part
+  bool sums = false;  ///< Z, the sum of the keys' features, takes part
+  bool gated = false; ///< positions let go of the state
 
   LinearBlockShape() = default;
   explicit LinearBlockShape(const LinearAttentionMatch &match);
@@ -45,6 +46,8 @@ struct LinearBlockShape {
   int64_t slabs() const { return (valueDim + columns - 1) / columns; }
   /// Floats of S and Z in memory.
   int64_t stateFloats() const { return features * valueDim + (sums ? features : 0); }
+  /// With what is left at the end of a part of a state from before it.
+  int64_t slotFloats() const { return stateFloats() + (gated ? 1 : 0); }
   /// Dynamic shared memory of a block.
   int64_t sharedBytes() const;
 };
@@ -91,6 +94,21 @@ protected:
   Value tileAt(Value place, Tile tile);
   int64_t stageBytes() const;
 
+  /// What is left of the state at a chunk's positions, in tables behind everything else: to be
+  /// called before threads meet; nothing without gates.
+  void makeGates(const LinearBlockTask &task, Value position);
+  enum Gate { High, Low, UpTo, Ahead };
+  /// Of a position of the chunk: logarithms since the chunk's start as two summands, the factor
+  /// since then, that until its end. `count` neighbours.
+  Value gate(Gate which, Value position, int64_t count = 1);
+  /// The factor over the whole chunk.
+  Value wholeGate() { return gate(UpTo, kb.idx(kChunk - 1)); }
+  /// The logarithm of the factor between two positions of a chunk.
+  Value gateBetween(Value high, Value low, Value key);
+  /// Around the chunks of `states`: of a part.
+  void startPartGate();
+  void storePartGate(const LinearBlockTask &task);
+
   /// Element of a state in memory, as f32: a given one, or that of this part.
   Value loadState(const LinearBlockTask &task, Value f, Value e);
   Value loadNorm(const LinearBlockTask &task, Value f);
@@ -121,7 +139,7 @@ private:
     std::unique_ptr<TileLoader> loader;
   };
   llvm::SmallVector<std::unique_ptr<Loader>, 3> loaders;
-  bool failed = false;
+  bool failed = false, countsPart = false;
 };
 
 std::unique_ptr<LinearBlock> makeTensorLinearBlock(const LinearAttentionMatch &match,

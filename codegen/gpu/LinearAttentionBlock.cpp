@@ -1,18 +1,24 @@
 // What the blocks of linear attention have in common: chunks of queries, keys and values in shared
 // memory, as features where the kernel maps or weighs them, and the states in memory.
+#include "attune/codegen/cpu/AttentionVector.h"
 #include "attune/codegen/cpu/LinearAttentionForms.h"
 #include "attune/codegen/gpu/LinearAttention.h"
 
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 
 namespace attune::codegen {
 
+/// Bytes of a table of gates, of all with the logarithm of a part.
+static constexpr int64_t kTable = LinearBlockShape::kChunk * sizeof(float);
+static constexpr int64_t kGateBytes = 4 * kTable + 16;
+
 LinearBlockShape::LinearBlockShape(const LinearAttentionMatch &match)
     : element(match.query->element), features(match.spec.features()),
       rows((features + 63) / 64 * 64), valueDim(match.spec.valueDim), columns(64),
-      causal(match.spec.causal), sums(match.spec.hasNorm()) {
+      causal(match.spec.causal), sums(match.spec.hasNorm()), gated(match.spec.gated()) {
   // A state of 128 features and 64 columns leaves too few registers.
   if (tensorCores() && (valueDim <= 32 || rows > 64))
     columns = 32;
@@ -20,7 +26,8 @@ LinearBlockShape::LinearBlockShape(const LinearAttentionMatch &match)
 
 int64_t LinearBlockShape::sharedBytes() const {
   int64_t stage = kChunk * (2 * rows + columns) * bytes();
-  return tensorCores() ? 2 * stage + tensorLinearBytes(*this) : stage + floatLinearBytes(*this);
+  int64_t others = tensorCores() ? stage + tensorLinearBytes(*this) : floatLinearBytes(*this);
+  return stage + others + (gated ? kGateBytes : 0);
 }
 
 LinearBlock::LinearBlock(const LinearAttentionMatch &match, const LinearBlockShape &shape,
@@ -172,6 +179,97 @@ void LinearBlock::mapFeatures(Tile tile, const LinearBlockTask &task, Value posi
       Value vector = vector::FromElementsOp::create(kb.b, kb.loc, type, weighed);
       LLVM::StoreOp::create(kb.b, kb.loc, vector, address(term), align);
     }
+  });
+}
+
+//===- Gates
+//----------------------------------------------------------------------------------------===//
+
+/// The first warp adds logarithms up, two positions a lane, in f64: differences of sums are exact
+/// enough as pairs of f32.
+void LinearBlock::makeGates(const LinearBlockTask &task, Value position) {
+  if (!shape.gated)
+    return;
+  LinearContext context{kb, match.spec, values};
+  constexpr int64_t kWarp = DeviceBuilder::kWarp;
+  Type f64 = kb.b.getF64Type();
+  auto plus = [&](Value x, Value y) -> Value { return arith::AddFOp::create(kb.b, kb.loc, x, y); };
+  auto wide = [&](Value x) -> Value { return arith::ExtFOp::create(kb.b, kb.loc, f64, x); };
+  auto narrow = [&](Value x) -> Value {
+    return arith::TruncFOp::create(kb.b, kb.loc, kb.f32(), x);
+  };
+  kb.ifThen(kb.lt(kb.thread(), kb.idx(kWarp)), [&] {
+    Value before = kb.constF(0, f64);
+    Values sums;
+    for (int64_t half = 0; half < kChunk / kWarp; ++half) {
+      Value there = kb.add(kb.add(position, kb.thread()), half * kWarp);
+      Value exists = kb.lt(there, values.keys);
+      Value inside = kb.select(exists, there, kb.idx(0));
+      Value g = context.number(values.decay, {task.batch, task.kvHead, inside});
+      // Its exponential is 0 in f32; -inf itself would make differences NaN.
+      g = maxDroppingNaN(kb, kb.constF(-104), g);
+      Value sum = wide(kb.select(exists, g, kb.constF(0))), all = sum;
+      for (int64_t step = 1; step < kWarp; step *= 2) {
+        Value other = kb.shuffleXor(all, step);
+        Value isLater = kb.cmp(arith::CmpIPredicate::ne,
+                               kb.rem(kb.div(kb.thread(), step), kb.idx(2)), kb.idx(0));
+        sum = kb.select(isLater, plus(sum, other), sum);
+        all = plus(all, other);
+      }
+      sums.push_back(plus(before, sum));
+      before = plus(before, all);
+    }
+    for (auto [half, sum] : llvm::enumerate(sums)) {
+      Value high = narrow(sum), rest = arith::SubFOp::create(kb.b, kb.loc, sum, wide(high));
+      Value left = narrow(arith::SubFOp::create(kb.b, kb.loc, before, sum));
+      Value tables[] = {high, narrow(rest), math::ExpOp::create(kb.b, kb.loc, high),
+                        math::ExpOp::create(kb.b, kb.loc, left)};
+      Value offset = kb.mul(kb.add(kb.thread(), half * kWarp), sizeof(float));
+      for (auto [number, x] : llvm::enumerate(tables)) {
+        Value table = at(shape.sharedBytes() - kGateBytes + number * kTable);
+        LLVM::StoreOp::create(kb.b, kb.loc, x, kb.sharedAt(table, offset), sizeof(float));
+      }
+    }
+    if (!countsPart)
+      return;
+    kb.ifThen(kb.eq(kb.thread(), kb.idx(0)), [&] {
+      Value part = at(shape.sharedBytes() - 16);
+      Value sum = LLVM::LoadOp::create(kb.b, kb.loc, kb.f32(), part, sizeof(float));
+      LLVM::StoreOp::create(kb.b, kb.loc, plus(sum, narrow(before)), part, sizeof(float));
+    });
+  });
+}
+
+Value LinearBlock::gate(Gate which, Value position, int64_t count) {
+  Value table = at(shape.sharedBytes() - kGateBytes + which * kTable);
+  Value address = kb.sharedAt(table, kb.mul(position, sizeof(float)));
+  Type type = count == 1 ? kb.f32() : Type(kb.vec(count));
+  return LLVM::LoadOp::create(kb.b, kb.loc, type, address, unsigned(count * sizeof(float)));
+}
+
+Value LinearBlock::gateBetween(Value high, Value low, Value key) {
+  Value x = arith::SubFOp::create(kb.b, kb.loc, high, gate(High, key));
+  Value y = arith::SubFOp::create(kb.b, kb.loc, low, gate(Low, key));
+  return arith::AddFOp::create(kb.b, kb.loc, x, y);
+}
+
+void LinearBlock::startPartGate() {
+  if (!shape.gated)
+    return;
+  countsPart = true;
+  kb.ifThen(kb.eq(kb.thread(), kb.idx(0)), [&] {
+    LLVM::StoreOp::create(kb.b, kb.loc, kb.constF(0), at(shape.sharedBytes() - 16), 4);
+  });
+}
+
+void LinearBlock::storePartGate(const LinearBlockTask &task) {
+  if (!shape.gated)
+    return;
+  Value mine = arith::AndIOp::create(kb.b, kb.loc, kb.eq(kb.thread(), kb.idx(0)),
+                                     kb.eq(task.slab, kb.idx(0)));
+  kb.ifThen(mine, [&] {
+    Value sum = LLVM::LoadOp::create(kb.b, kb.loc, kb.f32(), at(shape.sharedBytes() - 16), 4);
+    kb.store(math::ExpOp::create(kb.b, kb.loc, sum), task.state, kb.idx(shape.stateFloats()));
   });
 }
 

@@ -44,8 +44,10 @@ public:
   void states(const LinearBlockTask &task) override {
     makeLoaders(task, /*queries=*/false, /*keys=*/true);
     fillState(task, /*fromMemory=*/{});
+    startPartGate();
     overChunks(task, [&](Value) { addProducts(); });
     storeAll(task, /*isFinal=*/false);
+    storePartGate(task);
   }
 
   void outputs(const LinearBlockTask &task) override {
@@ -59,6 +61,7 @@ public:
       if (match.spec.norm != Weighting::None)
         findFactors(position);
       Values out = readState();
+      scaleRows(out);
       if (shape.causal)
         out = weighValues(out);
       kb.barrier();
@@ -87,6 +90,7 @@ private:
     LLVM::StoreOp::create(kb.b, kb.loc, x, kb.sharedAt(base, offset), align);
   }
   Value part(Value vector, int64_t i) { return vector::ExtractOp::create(kb.b, kb.loc, vector, i); }
+  Value mul(Value x, Value y) { return arith::MulFOp::create(kb.b, kb.loc, x, y); }
   Value fma(Value x, Value y, Value z) { return math::FmaOp::create(kb.b, kb.loc, x, y, z); }
   Value vectorOf(ValueRange four) {
     return vector::FromElementsOp::create(kb.b, kb.loc, this->four, four);
@@ -98,6 +102,7 @@ private:
     kb.forLoop(task.first, task.end, kChunk, [&](Value position) {
       start(position, at(0));
       kb.commitCopies();
+      makeGates(task, position);
       kb.waitForCopies(0);
       kb.barrier();
       finish(task, position, at(0));
@@ -133,7 +138,12 @@ private:
       for (int64_t j = 0; j < kPatch; ++j) {
         Value query = kb.add(row, i), key = kb.add(across, j * kAcross);
         Value seen = kb.cmp(arith::CmpIPredicate::sle, key, query);
-        store(kb.select(seen, sums[kPatch * i + j], kb.constF(0)), weightsAt,
+        Value weight = sums[kPatch * i + j];
+        if (shape.gated) {
+          Value between = gateBetween(gate(High, query), gate(Low, query), key);
+          weight = mul(weight, math::ExpOp::create(kb.b, kb.loc, between));
+        }
+        store(kb.select(seen, weight, kb.constF(0)), weightsAt,
               weightLayout.element(kb, query, key));
       }
   }
@@ -162,6 +172,14 @@ private:
                    zeros());
   }
 
+  /// What is left of the state at the thread's queries.
+  void scaleRows(Values &sums) {
+    if (!shape.gated)
+      return;
+    for (auto [n, x] : llvm::enumerate(sums))
+      x = mul(x, gate(UpTo, kb.add(row, n / kPatch)));
+  }
+
   /// Keys behind the last query of a warp have no weight.
   Values weighValues(Values sums) {
     int64_t rowsOfWarp = DeviceBuilder::kWarp / kAcross * kPatch;
@@ -179,14 +197,18 @@ private:
     };
     overRows([&](Value f, int64_t) {
       Value before = load(stateAt, stateLayout.element(kb, f, column));
-      for (int64_t j = 0; j < kPatch; ++j)
-        sums.push_back(part(before, j));
+      for (int64_t j = 0; j < kPatch; ++j) {
+        Value x = part(before, j);
+        sums.push_back(shape.gated ? mul(x, wholeGate()) : x);
+      }
     });
     sums = kb.forLoop(kb.idx(0), kb.idx(kChunk), 1, sums, [&](Value k, ValueRange carried) {
       Values next(carried);
       Value b = load(columns, layout(Columns).element(kb, k, column));
       for (int64_t first = 0; first < shape.rows; first += kChunk) {
         Value a = load(keys, layout(Keys).element(kb, k, kb.add(row, first)));
+        if (shape.gated)
+          a = mul(a, vectorOf(Values(kPatch, gate(Ahead, k))));
         for (int64_t n = 0; n < kPatch * kPatch; ++n) {
           Value &sum = next[first / kChunk * kPatch * kPatch + n];
           sum = fma(part(a, n / kPatch), part(b, n % kPatch), sum);
@@ -201,9 +223,14 @@ private:
     if (!shape.sums)
       return;
     overNorm([&](Value f, Value offset) {
-      Value sum = kb.forLoop(kb.idx(0), kb.idx(kChunk), 1, {loadFloat(normAt, offset)},
+      Value before = loadFloat(normAt, offset);
+      if (shape.gated)
+        before = mul(before, wholeGate());
+      Value sum = kb.forLoop(kb.idx(0), kb.idx(kChunk), 1, {before},
                              [&](Value k, ValueRange sum) -> Values {
                                Value x = loadFloat(keys, layout(Keys).element(kb, k, f));
+                               if (shape.gated)
+                                 x = mul(x, gate(Ahead, k));
                                return {arith::AddFOp::create(kb.b, kb.loc, sum[0], x)};
                              })
                       .front();
@@ -280,20 +307,22 @@ private:
     Value query = kb.div(kb.thread(), kThreads), mine = kb.rem(kb.thread(), kb.idx(kThreads));
     Value sum;
     if (normalised()) {
-      Value parts = kb.constF(0, four);
+      Value queries = tileAt(at(0), Queries);
+      Value parts =
+          kb.forLoop(kb.mul(mine, kPatch), kb.idx(depth()), kThreads * kPatch, {kb.constF(0, four)},
+                     [&](Value f, ValueRange parts) -> Values {
+                       Value x = load(queries, layout(Queries).element(kb, query, f));
+                       return {fma(x, load(normAt, kb.mul(f, kFloat)), parts[0])};
+                     })
+              .front();
+      if (shape.gated)
+        parts = mul(parts, vectorOf(Values(kPatch, gate(UpTo, query))));
       if (shape.causal)
         for (int64_t n = 0; n < kChunk; n += kThreads * kPatch) {
           Value key = kb.add(kb.mul(mine, kPatch), n);
           Value weights = load(weightsAt, weightLayout.element(kb, query, key));
           parts = arith::AddFOp::create(kb.b, kb.loc, parts, weights);
         }
-      Value queries = tileAt(at(0), Queries);
-      parts = kb.forLoop(kb.mul(mine, kPatch), kb.idx(depth()), kThreads * kPatch, {parts},
-                         [&](Value f, ValueRange parts) -> Values {
-                           Value x = load(queries, layout(Queries).element(kb, query, f));
-                           return {fma(x, load(normAt, kb.mul(f, kFloat)), parts[0])};
-                         })
-                  .front();
       sum = part(parts, 0);
       for (int64_t i = 1; i < kPatch; ++i)
         sum = arith::AddFOp::create(kb.b, kb.loc, sum, part(parts, i));

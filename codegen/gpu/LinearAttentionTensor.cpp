@@ -8,6 +8,8 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
+#include <numbers>
+
 using namespace mlir;
 
 namespace attune::codegen {
@@ -40,20 +42,24 @@ public:
     high = kb.div(matrix, 2);
     row = kb.div(lane, 4);
     pair = kb.mul(kb.rem(lane, kb.idx(4)), 2);
-    stateAt = at(2 * stageBytes());
-    normAt = at(2 * stageBytes() + stateLayout.bytes());
-    mostAt = at(shape.sharedBytes() - 16);
+    int64_t behind = 2 * stageBytes();
+    stateAt = at(behind);
+    normAt = at(behind + stateLayout.bytes());
+    mostAt = at(behind + tensorLinearBytes(shape) - 16);
   }
 
   void states(const LinearBlockTask &task) override {
     makeLoaders(task, /*queries=*/false, /*keys=*/true);
+    startPartGate();
     Values sums = overChunks(task, zeros(tiles * perTile), [&](Value, Value place, Values sums) {
+      scaleState(sums);
       return overKeys(sums, [&](Value keys, Values sums) {
         addProducts(place, keys, valuesOf(place, keys), sums);
         return sums;
       });
     });
     storeAll(task, /*isFinal=*/false, sums);
+    storePartGate(task);
   }
 
   void outputs(const LinearBlockTask &task) override {
@@ -72,6 +78,8 @@ public:
         task, sums,
         [&](Value position, Value place, Values sums) {
           Values out = readState(place, back);
+          scaleState(sums);
+          scaleRows(out);
           int64_t ofState = sums.size();
           sums.append(out);
           sums = overKeys(sums, [&](Value keys, Values sums) {
@@ -120,7 +128,7 @@ private:
   Values overChunks(const LinearBlockTask &task, Values sums,
                     llvm::function_ref<Values(Value, Value, Values)> body,
                     llvm::function_ref<void(Values)> before = {}) {
-    start(task.first, at(0));
+    kb.ifThen(kb.lt(task.first, task.end), [&] { start(task.first, at(0)); });
     kb.commitCopies();
     auto chunk = [&](Value position, ValueRange carried) {
       Value number = kb.div(kb.sub(position, task.first), kChunk);
@@ -129,6 +137,7 @@ private:
       };
       if (before)
         before(Values(carried));
+      makeGates(task, position);
       kb.waitForCopies(0);
       kb.barrier();
       Value next = kb.add(position, kChunk), place = stage(number);
@@ -138,12 +147,11 @@ private:
       Values result = body(position, place, Values(carried));
       if (before && scales())
         noteLargest(result);
-      kb.barrier();
+      if (before || shape.gated)
+        kb.barrier();
       return result;
     };
-    sums = kb.forLoop(task.first, task.end, kChunk, sums, chunk);
-    kb.waitForCopies(0); // there may be no chunk
-    return sums;
+    return kb.forLoop(task.first, task.end, kChunk, sums, chunk);
   }
 
   //===------------------------------------------------------------------------------------------===//
@@ -185,8 +193,40 @@ private:
     for (int64_t tile = 0; tile < tiles; ++tile) {
       Value chunk = kb.add(kb.div(featuresOf(tile), 8), low);
       Value address = chunkAt(place, Keys, keys, eights(high, 0), chunk);
-      multiply(fragments.load(address, /*transposed=*/true), columns, sums, tile * perTile);
+      Values a = fragments.load(address, /*transposed=*/true);
+      if (shape.gated)
+        for (int64_t n = 0; n < 4; ++n)
+          a[n] = weighPair(a[n], gate(Ahead, kb.add(kb.add(keys, pair), 8 * (n / 2)), 2));
+      multiply(a, columns, sums, tile * perTile);
     }
+  }
+
+  /// Two 16-bit floats in a register times two of f32.
+  Value weighPair(Value both, Value by) {
+    auto type = kb.vec(2, shape.element);
+    Value weights = arith::TruncFOp::create(kb.b, kb.loc, type, by);
+    Value x = LLVM::BitcastOp::create(kb.b, kb.loc, type, both);
+    x = arith::MulFOp::create(kb.b, kb.loc, x, weights);
+    return LLVM::BitcastOp::create(kb.b, kb.loc, both.getType(), x);
+  }
+
+  /// What is left of the state behind the chunk, without its keys.
+  void scaleState(Values &sums) {
+    if (!shape.gated)
+      return;
+    Value left = wholeGate();
+    for (Value &x : sums)
+      x = mul(x, left);
+  }
+
+  /// What is left of the state at the warp's queries.
+  void scaleRows(Values &out) {
+    if (!shape.gated)
+      return;
+    Value query = kb.add(kb.mul(warp, 16), row);
+    Value left[] = {gate(UpTo, query), gate(UpTo, kb.add(query, 8))};
+    for (auto [n, x] : llvm::enumerate(out))
+      x = mul(x, left[n % 4 / 2]);
   }
 
   void multiply(ValueRange a, ArrayRef<Values> columns, Values &sums, int64_t firstFragment = 0) {
@@ -236,11 +276,17 @@ private:
       Values both = fragments.load(address, /*transposed=*/false);
       multiply(queriesOf(place, k), {{both[0], both[1]}, {both[2], both[3]}}, scores);
     }
-    Value query = kb.add(kb.mul(warp, 16), row);
+    Value query = kb.add(kb.mul(warp, 16), row), highs[2], lows[2];
+    for (int64_t half = 0; half < 2 && shape.gated; ++half) {
+      highs[half] = gate(High, kb.add(query, 8 * half));
+      lows[half] = gate(Low, kb.add(query, 8 * half));
+    }
     for (int64_t n = 0; n < 8; ++n) {
       Value key = kb.add(kb.add(pair, keys), 8 * (n / 4) + n % 2);
       Value mine = kb.add(query, 8 * (n % 4 / 2));
       Value seen = kb.cmp(arith::CmpIPredicate::sle, key, mine);
+      if (shape.gated)
+        scores[n] = mul(scores[n], fastExp(gateBetween(highs[n % 4 / 2], lows[n % 4 / 2], key)));
       scores[n] = kb.select(seen, scores[n], kb.constF(0));
     }
     Values a;
@@ -248,6 +294,13 @@ private:
       a.push_back(packed(scores[n], scores[n + 1]));
     multiply(a, columns, out);
     return out;
+  }
+
+  /// To about 2^-21.
+  Value fastExp(Value x) {
+    x = mul(x, kb.constF(std::numbers::log2e));
+    auto name = kb.b.getStringAttr("llvm.nvvm.ex2.approx.ftz.f");
+    return LLVM::CallIntrinsicOp::create(kb.b, kb.loc, kb.f32(), name, ValueRange{x}).getResult(0);
   }
 
   /// Two floats in a register of 16-bit ones.
@@ -304,7 +357,8 @@ private:
       return none;
     };
     Values sums = kb.ifElse(task.hasState, ValueRange(none).getTypes(), load, clear);
-    kb.barrier();
+    if (scales())
+      kb.barrier();
     return sums;
   }
 

@@ -5,6 +5,7 @@ import faults
 import numpy as np
 import onnx
 import pytest
+import test_linear as linear
 from models import small
 from onnx import TensorProto
 
@@ -37,3 +38,21 @@ def test_product(transposed, depth, tmp_path):
     faulty = faults.Faults(artifact, feeds, [want], tolerance=2e-3)
     missed, tried = faulty.missed(sum(RULES[depth], []), most=3)
     assert not missed and tried >= (30 if depth > 32 else 1)
+
+
+@faults.needs_interpreter
+@pytest.mark.parametrize("causal", [False, True])
+def test_linear_attention(causal, tmp_path):
+    """Two parts of the keys, the second one with chunks enough to fill both stages again."""
+    rng = np.random.default_rng(4)
+    graph = linear.normalised("f16", causal, heads=1, depth=64, width=64)
+    artifact = linear.compiled(tmp_path, graph)
+    # Features of different sizes: their sums differ, too.
+    bias = {"q": 0, "k": 3 * rng.normal(size=64), "v": 0}
+    feeds = {n: (rng.normal(size=(1, 1, 400, 64)) + x).astype(np.float16) for n, x in bias.items()}
+    q, k, v = (x.astype(np.float64) for x in feeds.values())
+    want = linear.pairs(linear.elu1(q), linear.elu1(k), v, causal)
+    faulty = faults.Faults(artifact, feeds, [want], tolerance=2e-3)
+    rules = [*RULES[160], faults.DRAIN]
+    missed, tried = faulty.missed(sum(rules, []), most=3)
+    assert not missed and tried >= 30

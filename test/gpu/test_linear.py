@@ -12,6 +12,7 @@ from models.builder import Graph
 # Relative to the largest result; inputs are rounded before, sums are f32.
 TOLERANCE = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
 F64 = np.float64
+EPS = 1e-3
 
 
 def dtype_of(name):
@@ -40,39 +41,38 @@ def elu1(x):
     return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
 
 
-def pairs(u, y, v, causal, weigh=None, normalise=True, eps=0):
+def pairs(u, y, v, causal, weigh=None, eps=EPS):
     """The quadratic form, from features [B,H,N,F], in f64."""
     weights = u @ y.swapaxes(2, 3)
     if weigh is not None:
         weights = weights * weigh
     if causal:
         weights = np.where(np.tri(*weights.shape[2:], dtype=bool), weights, 0)
-    total = weights.sum(-1, keepdims=True) + eps if normalise else 1
-    return weights @ v / total
+    return weights @ v / (weights.sum(-1, keepdims=True) + eps)
 
 
-class Maps:
-    """Graphs of q, k, v [B,H,N,D] with feature maps; `of` is the same in numpy."""
-
-    @staticmethod
-    def features(g, x, one):
-        return g.op("Add", g.op("Elu", x), one)
-
-    @classmethod
-    def state_first(cls, g, q, k, v, one, eps):
-        q, k = cls.features(g, q, one), cls.features(g, k, one)
-        turned = g.op("Transpose", k, perm=[0, 1, 3, 2])
+def normalised(dtype, causal, heads, depth, width):
+    """A graph of q, k, v with elu(x) + 1: by the state, or by weights that are cut off."""
+    kind = dtype_of(dtype)
+    g = Graph("linear", 23)
+    keys = "n" if causal else "m"
+    q = g.input("q", dtype, ["b", heads, "n", depth])
+    k = g.input("k", dtype, ["b", heads, keys, depth])
+    v = g.input("v", dtype, ["b", heads, keys, width])
+    q, k = (g.op("Add", g.op("Elu", x), np.ones((), kind)) for x in (q, k))
+    turned, last = g.op("Transpose", k, perm=[0, 1, 3, 2]), np.array([-1])
+    eps = np.array(EPS, kind)
+    if causal:
+        w = g.op("Trilu", g.op("MatMul", q, turned), upper=0)
+        total = g.op("ReduceSum", w, last, keepdims=1)
+        y = g.op("MatMul", g.op("Div", w, g.op("Add", total, eps)), v)
+    else:
         z = g.op("ReduceSum", k, np.array([2]), keepdims=1)
-        d = g.op("ReduceSum", g.op("Mul", q, z), np.array([-1]), keepdims=1)
+        total = g.op("ReduceSum", g.op("Mul", q, z), last, keepdims=1)
         y = g.op("MatMul", q, g.op("MatMul", turned, v))
-        return g.op("Div", y, g.op("Add", d, eps))
-
-    @classmethod
-    def weights_first(cls, g, q, k, v, one, eps):
-        q, k = cls.features(g, q, one), cls.features(g, k, one)
-        w = g.op("Trilu", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), upper=0)
-        d = g.op("Add", g.op("ReduceSum", w, np.array([-1]), keepdims=1), eps)
-        return g.op("MatMul", g.op("Div", w, d), v)
+        y = g.op("Div", y, g.op("Add", total, eps))
+    g.output(y, "y", dtype, ["b", heads, "n", width])
+    return g
 
 
 # Heads, features, value columns: tiles, below and above them, not of whole 16 bytes.
@@ -87,15 +87,7 @@ def test_normalised(dtype, causal, tmp_path):
     rng = np.random.default_rng(4)
     kind = dtype_of(dtype)
     for number, (heads, depth, width) in enumerate(SHAPES):
-        keys = "n" if causal else "m"
-        g = Graph("linear", 23)
-        q = g.input("q", dtype, ["b", heads, "n", depth])
-        k = g.input("k", dtype, ["b", heads, keys, depth])
-        v = g.input("v", dtype, ["b", heads, keys, width])
-        build = Maps.weights_first if causal else Maps.state_first
-        y = build(g, q, k, v, np.ones((), kind), np.array(1e-3, kind))
-        g.output(y, "y", dtype, ["b", heads, "n", width])
-        session = Session(compiled(tmp_path, g))
+        session = Session(compiled(tmp_path, normalised(dtype, causal, heads, depth, width)))
         for n, m in LENGTHS if number == 0 else LENGTHS[1:2]:
             m = n if causal else m
             feeds = {
@@ -104,7 +96,7 @@ def test_normalised(dtype, causal, tmp_path):
             }
             u, y, v = (x.astype(F64) for x in feeds.values())
             got = session.run(feeds)["y"]
-            agree(got, pairs(elu1(u), elu1(y), v, causal, eps=1e-3), dtype)
+            agree(got, pairs(elu1(u), elu1(y), v, causal), dtype)
             assert got.tobytes() == session.run(feeds)["y"].tobytes()
         session.close()
 
@@ -123,7 +115,7 @@ def recurrence(q, k, v, state, scale, decay=None):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("rule", ["linear"])
+@pytest.mark.parametrize("rule", ["linear", "gated"])
 def test_states(dtype, rule, tmp_path):
     """Heads that share keys, a state before and after, one step at a time or several parts."""
     heads, shared, depth, width = 4, 2, 32, 24
