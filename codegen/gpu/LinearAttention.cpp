@@ -116,6 +116,7 @@ private:
     launch.threads = shape.threads();
     launch.grid = {heads, parts, hostConstant(shape.slabs())};
     launch.sharedBytes = shape.sharedBytes();
+    launch.blocksTogether = 1; // nothing is spilled so that more fit
     launches.add(launch, [&](DeviceBuilder &kb, const KernelArgs &args) {
       Value shared = kb.dynamicShared(device);
       std::unique_ptr<LinearBlock> block =

@@ -47,7 +47,7 @@ struct LinearBlockShape {
   /// Floats of S and Z in memory.
   int64_t stateFloats() const { return features * valueDim + (sums ? features : 0); }
   /// With what is left at the end of a part of a state from before it.
-  int64_t slotFloats() const { return stateFloats() + (gated ? 1 : 0); }
+  int64_t slotFloats() const { return stateFloats() + (gated ? 2 : 0); }
   /// Dynamic shared memory of a block.
   int64_t sharedBytes() const;
 };
@@ -109,6 +109,12 @@ protected:
   void startPartGate();
   void storePartGate(const LinearBlockTask &task);
 
+  /// By the processor's 2^x, to about 2^-21.
+  Value fastExp(Value x);
+  Value fastExpM1(Value x);
+
+  /// Of an element in a state in memory.
+  Value stateOffset(Value f, Value e) { return kb.add(kb.mul(f, shape.valueDim), e); }
   /// Element of a state in memory, as f32: a given one, or that of this part.
   Value loadState(const LinearBlockTask &task, Value f, Value e);
   Value loadNorm(const LinearBlockTask &task, Value f);

@@ -4,8 +4,11 @@
 #include "attune/codegen/cpu/LinearAttentionForms.h"
 #include "attune/codegen/gpu/LinearAttention.h"
 
+#include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+#include <numbers>
 
 using namespace mlir;
 
@@ -113,7 +116,47 @@ Value LinearBlock::mapped(Region &region, Value x) {
     return x;
   FailureOr<SmallVector<Lane>> made = lanes.clone(region.front(), {Lane(x)});
   failed |= mlir::failed(made);
-  return succeeded(made) ? lanes.vector(made->front()) : x;
+  if (mlir::failed(made))
+    return x;
+  Value feature = lanes.vector(made->front());
+  if (!shape.tensorCores())
+    return feature;
+  // Features are rounded to 16 bits: exponentials need no polynomial.
+  SetVector<Operation *> slice;
+  BackwardSliceOptions options;
+  options.inclusive = true;
+  options.filter = [&](Operation *op) { return op->getBlock() == kb.b.getInsertionBlock(); };
+  if (mlir::failed(getBackwardSlice(feature, &slice, options)))
+    return feature;
+  for (Operation *op : slice) {
+    if (!isa<math::ExpOp, math::ExpM1Op>(op) || !op->getResult(0).getType().isF32())
+      continue;
+    OpBuilder::InsertionGuard guard(kb.b);
+    kb.b.setInsertionPoint(op);
+    Value x = op->getOperand(0), fast = isa<math::ExpOp>(op) ? fastExp(x) : fastExpM1(x);
+    if (op == feature.getDefiningOp())
+      feature = fast;
+    op->replaceAllUsesWith(ValueRange{fast});
+    op->erase();
+  }
+  return feature;
+}
+
+/// Near 0, where the difference would lose digits, by two terms of the series.
+Value LinearBlock::fastExpM1(Value x) {
+  Value half = math::FmaOp::create(kb.b, kb.loc, x, kb.constF(0.5), kb.constF(1));
+  Value series = arith::MulFOp::create(kb.b, kb.loc, x, half);
+  Value rest = arith::SubFOp::create(kb.b, kb.loc, fastExp(x), kb.constF(1));
+  Value size = math::AbsFOp::create(kb.b, kb.loc, x);
+  Value small =
+      arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OLT, size, kb.constF(0.01));
+  return kb.select(small, series, rest);
+}
+
+Value LinearBlock::fastExp(Value x) {
+  x = arith::MulFOp::create(kb.b, kb.loc, x, kb.constF(std::numbers::log2e));
+  auto name = kb.b.getStringAttr("llvm.nvvm.ex2.approx.ftz.f");
+  return LLVM::CallIntrinsicOp::create(kb.b, kb.loc, kb.f32(), name, ValueRange{x}).getResult(0);
 }
 
 void LinearBlock::finish(const LinearBlockTask &task, Value position, Value place) {
@@ -277,7 +320,7 @@ void LinearBlock::storePartGate(const LinearBlockTask &task) {
 //-------------------------------------------------------------------------===//
 
 Value LinearBlock::loadState(const LinearBlockTask &task, Value f, Value e) {
-  return kb.load(kb.f32(), task.state, kb.add(kb.mul(f, shape.valueDim), e));
+  return kb.load(kb.f32(), task.state, stateOffset(f, e));
 }
 
 Value LinearBlock::loadNorm(const LinearBlockTask &task, Value f) {
@@ -286,7 +329,7 @@ Value LinearBlock::loadNorm(const LinearBlockTask &task, Value f) {
 
 void LinearBlock::storeState(const LinearBlockTask &task, bool isFinal, Value f, Value e, Value x) {
   if (!isFinal)
-    return kb.store(x, task.state, kb.add(kb.mul(f, shape.valueDim), e));
+    return kb.store(x, task.state, stateOffset(f, e));
   LinearContext context{kb, match.spec, values};
   const AttentionTensor &to = values.finalState;
   Value row = context.at(to, {task.batch, task.kvHead, f, e});

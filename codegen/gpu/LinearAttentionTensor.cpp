@@ -8,8 +8,6 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
-#include <numbers>
-
 using namespace mlir;
 
 namespace attune::codegen {
@@ -296,13 +294,6 @@ private:
     return out;
   }
 
-  /// To about 2^-21.
-  Value fastExp(Value x) {
-    x = mul(x, kb.constF(std::numbers::log2e));
-    auto name = kb.b.getStringAttr("llvm.nvvm.ex2.approx.ftz.f");
-    return LLVM::CallIntrinsicOp::create(kb.b, kb.loc, kb.f32(), name, ValueRange{x}).getResult(0);
-  }
-
   /// Two floats in a register of 16-bit ones.
   Value packed(Value x, Value y) {
     return LLVM::BitcastOp::create(kb.b, kb.loc, kb.b.getI32Type(), narrow(x, y));
@@ -326,6 +317,9 @@ private:
         }
   }
 
+  /// States in memory have neighbouring columns in aligned pairs.
+  bool storesPairs() const { return shape.valueDim % 2 == 0 && shape.slotFloats() % 2 == 0; }
+
   Values initial(const LinearBlockTask &task) {
     Values none = zeros(tiles * perTile);
     auto load = [&] {
@@ -339,12 +333,22 @@ private:
           sums[first] = kb.select(mine, loadNorm(task, f), zero);
           return;
         }
-        for (int64_t next = 0; next < 2; ++next) {
-          Value e = kb.add(kb.add(firstColumn(task), column), next);
+        Value e = kb.add(firstColumn(task), column);
+        auto orZero = [&](Value x, Value e) {
           Value has = kb.lt(e, kb.idx(shape.valueDim));
-          Value x = loadState(task, f, kb.select(has, e, kb.idx(0)));
-          has = arith::AndIOp::create(kb.b, kb.loc, has, hasFeature);
-          sums[first + next] = kb.select(has, x, zero);
+          return kb.select(arith::AndIOp::create(kb.b, kb.loc, has, hasFeature), x, zero);
+        };
+        if (storesPairs()) {
+          Value inside = kb.min(e, kb.idx(shape.valueDim - 2));
+          Value at = kb.gep(task.state, stateOffset(f, inside), kb.f32());
+          Value both = LLVM::LoadOp::create(kb.b, kb.loc, kb.vec(2), at, 8);
+          for (int64_t n : {0, 1})
+            sums[first + n] = orZero(vector::ExtractOp::create(kb.b, kb.loc, both, n), e);
+          return;
+        }
+        for (int64_t n : {0, 1}) {
+          Value next = kb.add(e, n), inside = kb.min(next, kb.idx(shape.valueDim - 1));
+          sums[first + n] = orZero(loadState(task, f, inside), next);
         }
       });
       if (scales())
@@ -375,10 +379,21 @@ private:
       }
       if (isFinal && !values.finalState)
         return;
-      for (int64_t next = 0; next < 2; ++next) {
-        Value e = kb.add(kb.add(firstColumn(task), column), next);
-        Value both = arith::AndIOp::create(kb.b, kb.loc, has, kb.lt(e, kb.idx(shape.valueDim)));
-        kb.ifThen(both, [&] { storeState(task, isFinal, f, e, sums[first + next]); });
+      Value e = kb.add(firstColumn(task), column);
+      auto inside = [&](Value e) -> Value {
+        return arith::AndIOp::create(kb.b, kb.loc, has, kb.lt(e, kb.idx(shape.valueDim)));
+      };
+      if (!isFinal && storesPairs()) {
+        Value both = vector::FromElementsOp::create(kb.b, kb.loc, kb.vec(2), sums.slice(first, 2));
+        kb.ifThen(inside(e), [&] {
+          LLVM::StoreOp::create(kb.b, kb.loc, both, kb.gep(task.state, stateOffset(f, e), kb.f32()),
+                                8);
+        });
+        return;
+      }
+      for (int64_t n : {0, 1}) {
+        Value next = kb.add(e, n);
+        kb.ifThen(inside(next), [&] { storeState(task, isFinal, f, next, sums[first + n]); });
       }
     });
   }
@@ -474,7 +489,12 @@ private:
     int64_t wide = storesChunks() ? 8 : 1, perRow = shape.columns / wide;
     auto type = kb.vec(wide, shape.element);
     kb.forLoop(lane, kb.idx(16 * perRow), DeviceBuilder::kWarp, [&](Value number) {
-      Value r = kb.add(kb.mul(warp, 16), kb.div(number, perRow));
+      Value r = kb.div(number, perRow);
+      // Rows of half the banks: the neighbour has the other half.
+      if (perRow == 4)
+        r = kb.add(kb.add(kb.mul(kb.div(r, 8), 8), kb.mul(kb.rem(r, kb.idx(2)), 4)),
+                   kb.rem(kb.div(r, 2), kb.idx(4)));
+      r = kb.add(kb.mul(warp, 16), r);
       Value column = kb.mul(kb.rem(number, kb.idx(perRow)), wide);
       Value query = kb.add(position, r), e = kb.add(firstColumn(task), column);
       Value exists = arith::AndIOp::create(kb.b, kb.loc, kb.lt(query, values.queries),

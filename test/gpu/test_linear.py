@@ -101,6 +101,21 @@ def test_normalised(dtype, causal, tmp_path):
         session.close()
 
 
+def recurrent(dtype, rule, heads, shared, depth, width):
+    """ONNX LinearAttention with a state before and after."""
+    g = Graph("linear", 27)
+    q = g.input("q", dtype, ["b", "n", heads * depth])
+    k = g.input("k", dtype, ["b", "n", shared * depth])
+    v = g.input("v", dtype, ["b", "n", shared * width])
+    past = g.input("past", dtype, ["b", shared, depth, width])
+    gates = [g.input("g", dtype, ["b", "n", shared])] if rule == "gated" else []
+    y, present = g.op("LinearAttention", q, k, v, past, *gates, outputs=2, q_num_heads=heads,
+                      kv_num_heads=shared, update_rule=rule)  # fmt: skip
+    g.output(y, "y", dtype)
+    g.output(present, "present", dtype)
+    return g
+
+
 def recurrence(q, k, v, state, scale, decay=None):
     """ONNX LinearAttention on [B,H,N,D] in f64: results and the last state."""
     group = q.shape[1] // k.shape[1]
@@ -120,17 +135,7 @@ def test_states(dtype, rule, tmp_path):
     """Heads that share keys, a state before and after, one step at a time or several parts."""
     heads, shared, depth, width = 4, 2, 32, 24
     kind = dtype_of(dtype)
-    g = Graph("linear", 27)
-    q = g.input("q", dtype, ["b", "n", heads * depth])
-    k = g.input("k", dtype, ["b", "n", shared * depth])
-    v = g.input("v", dtype, ["b", "n", shared * width])
-    past = g.input("past", dtype, ["b", shared, depth, width])
-    gates = [g.input("g", dtype, ["b", "n", shared])] if rule == "gated" else []
-    y, present = g.op("LinearAttention", q, k, v, past, *gates, outputs=2, q_num_heads=heads,
-                      kv_num_heads=shared, update_rule=rule)  # fmt: skip
-    g.output(y, "y", dtype)
-    g.output(present, "present", dtype)
-    session = Session(compiled(tmp_path, g))
+    session = Session(compiled(tmp_path, recurrent(dtype, rule, heads, shared, depth, width)))
     rng = np.random.default_rng(5)
     for b, n in [(2, 1), (1, 70), (1, 321)]:
         feeds = {
@@ -139,7 +144,7 @@ def test_states(dtype, rule, tmp_path):
             "v": rng.normal(size=(b, n, shared * width)),
             "past": rng.normal(size=(b, shared, depth, width)),
         }
-        if gates:
+        if rule == "gated":
             feeds["g"] = -np.abs(rng.normal(size=(b, n, shared))) * 0.1
         feeds = {name: x.astype(kind) for name, x in feeds.items()}
         exact = {name: x.astype(F64) for name, x in feeds.items()}
@@ -147,7 +152,7 @@ def test_states(dtype, rule, tmp_path):
         def split(name, count):
             return exact[name].reshape(b, n, count, -1).swapaxes(1, 2)
 
-        decay = exact["g"].swapaxes(1, 2) if gates else None
+        decay = exact["g"].swapaxes(1, 2) if rule == "gated" else None
         want, state = recurrence(split("q", heads), split("k", shared), split("v", shared),
                                  exact["past"], depth**-0.5, decay)  # fmt: skip
         got = session.run(feeds)

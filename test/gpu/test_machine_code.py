@@ -11,6 +11,7 @@ from machine_code import PTXAS, assemble, occupancy, random_inputs, rows
 from models import language, small
 from models.spelling import SPELLINGS
 from onnx import TensorProto
+from test_linear import normalised, recurrent
 
 
 def product(dtype, depth=64, columns=128, transposed=False):
@@ -37,6 +38,13 @@ PRODUCTS = {
     "product_f16_odd": product("FLOAT16", depth=33, columns=77),
     "product_f16_transposed": product("FLOAT16", transposed=True),
     "product_bf16": product("BFLOAT16"),
+}
+LINEAR = {
+    "linear_f16": normalised("f16", False, 2, 64, 64),
+    "linear_f16_causal": normalised("f16", True, 2, 64, 64),
+    "linear_bf16_causal_wide": normalised("bf16", True, 1, 128, 128),
+    "linear_f16_gated": recurrent("f16", "gated", 2, 2, 64, 64),
+    "linear_f32_causal": normalised("f32", True, 2, 64, 64),
 }
 
 
@@ -66,6 +74,7 @@ def models():
     yield "encoder", language.encoder(SPELLINGS["native"]).model
     yield from PRODUCTS.items()
     yield from ATTENTION.items()
+    yield from ((name, graph._model()) for name, graph in LINEAR.items())
 
 
 @pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
@@ -98,6 +107,24 @@ def test_accesses(name, tmp_path, monkeypatch):
     assert len(launches) == 1 and launches[0]["opcode:mma"] > 0
     assert launches[0]["conflicts"] == []
     assert launches[0]["global_sectors"] <= launches[0]["global_ideal_sectors"]
+
+
+@pytest.mark.parametrize("name", ["linear_f16", "linear_f16_causal"])
+def test_linear_accesses(name, tmp_path, monkeypatch):
+    """The same of the states of two parts, their sums, and results."""
+    report = tmp_path / "report.json"
+    monkeypatch.setenv("ATTUNE_PTX_REPORT", str(report))
+    model = LINEAR[name]._model()
+    onnx.save(model, tmp_path / "model.onnx")
+    session = Session(cli.compile(tmp_path / "model.onnx", tmp_path / "m.so", "--target=cuda"))
+    sizes = {"b": 1, "n": 320, "m": 320}
+    session.run(random_inputs(model, sizes, np.random.default_rng(9)))
+    session.close()
+    launches = [json.loads(line) for line in report.read_text().splitlines()]
+    assert len(launches) == 3
+    for launch in launches:
+        assert launch["conflicts"] == []
+        assert launch["global_sectors"] <= launch["global_ideal_sectors"]
 
 
 def test_occupancy():
