@@ -36,8 +36,8 @@ using Extents = AttentionExtents;
 class AttentionLaunches {
 public:
   AttentionLaunches(KernelOp op, ModuleOp module, StringRef symbol, const CpuTarget &host,
-                    AttentionPlan &plan)
-      : op(op), plan(plan), host(host), whole(AttentionShape::blocks(plan)),
+                    const GpuTarget &gpu, AttentionPlan &plan)
+      : op(op), plan(plan), host(host), whole(AttentionShape::blocks(plan, gpu)),
         split(AttentionShape::split(plan)), device(Launches::deviceModule(module)),
         partials(op.getInputs().size() + op.getNumResults()),
         launches(op, module, symbol, host, /*scratch=*/mayBeFew() ? 1 : 0) {}
@@ -139,7 +139,7 @@ private:
     launch.sharedBytes = shape.sharedBytes(plan);
     // Registers for two blocks are all that a thread can have; left alone, the assembler may spill
     // for a third one.
-    launch.blocksTogether = shape.splitKeys ? 0 : 2;
+    launch.blocksTogether = shape.splitKeys ? 0 : shape.warps <= 8 ? 2 : 1;
     return launch;
   }
 };
@@ -153,7 +153,7 @@ public:
     OwningOpRef<ModuleOp> trial(ModuleOp::create(op.getLoc()));
     AttentionPlan plan(op);
     return takes(op, plan) &&
-           AttentionLaunches(op, *trial, "trial", host, plan).build(/*checked=*/false) !=
+           AttentionLaunches(op, *trial, "trial", host, gpu, plan).build(/*checked=*/false) !=
                Built::No &&
            !findRefused(*trial);
   }
@@ -162,12 +162,13 @@ public:
                                 const CpuTarget &host) const override {
     OwningOpRef<ModuleOp> trial(ModuleOp::create(op.getLoc()));
     AttentionPlan plan(op);
-    Built built = takes(op, plan)
-                      ? AttentionLaunches(op, *trial, symbol, host, plan).build(/*checked=*/false)
-                      : Built::No;
+    Built built =
+        takes(op, plan)
+            ? AttentionLaunches(op, *trial, symbol, host, gpu, plan).build(/*checked=*/false)
+            : Built::No;
     if (built == Built::No)
       return op.emitError("internal: the attention emitter does not take this kernel");
-    AttentionLaunches launches(op, module, symbol, host, plan);
+    AttentionLaunches launches(op, module, symbol, host, gpu, plan);
     launches.build(/*checked=*/built == Built::MayFail);
     return launches.describe();
   }
@@ -177,7 +178,8 @@ private:
 
   bool takes(KernelOp op, AttentionPlan &plan) const {
     return Launches::fitParameters(op, /*scratch=*/1) && plan.read() && plan.result &&
-           fusesOnGpu(plan.op) && AttentionShape::blocks(plan).sharedBytes(plan) <= gpu.sharedBytes;
+           fusesOnGpu(plan.op) &&
+           AttentionShape::blocks(plan, gpu).sharedBytes(plan) <= gpu.sharedBytes;
   }
 };
 

@@ -19,9 +19,12 @@ namespace attune::codegen {
 struct AttentionLayout {
   TileLayout query, key, value, result;
   bool queriesStay;
+  /// Columns lie in panels of so many that follow each other: 64 for wgmma, else all of them.
+  int64_t keyPanels = 1, valuePanels = 1;
 
   AttentionLayout(const AttentionPlan &plan, const AttentionShape &shape);
-  int64_t stage() const { return key.bytes() + value.bytes(); }
+  int64_t keyBytes() const { return key.bytes() * keyPanels; }
+  int64_t stage() const { return keyBytes() + value.bytes() * valuePanels; }
   int64_t queryOffset() const { return queriesStay ? 2 * stage() : stage(); }
 };
 
@@ -68,10 +71,17 @@ private:
                    Value start);
 
   /// What any thread of the block wrote or copied can be read by all.
-  void meet() { shape.warps == 1 ? kb.warpBarrier() : kb.barrier(); }
+  void meet() {
+    publishCopies();
+    shape.warps == 1 ? kb.warpBarrier() : kb.barrier();
+  }
+  void publishCopies();
   void locate();
   void limitKeys();
   void loadTile(Value tile);
+  void loadPanels(RowMatrix matrix, const TileLayout &tile, int64_t panels, Value at);
+  Values scoresOfGroup(Value keysAt);
+  void accumulateByGroup(Values &outputs, mlir::ValueRange weights, Value valuesAt);
   Values flat(const Groups &groups);
   Groups unflat(mlir::ValueRange values);
   Groups start();

@@ -14,9 +14,12 @@ static constexpr double kInf = std::numeric_limits<double>::infinity();
 static int64_t padded(int64_t columns) { return llvm::alignTo(columns, 16); }
 
 /// More rows of a warp share what is loaded of keys and values, as far as registers go.
-AttentionShape AttentionShape::blocks(const AttentionPlan &plan) {
+AttentionShape AttentionShape::blocks(const AttentionPlan &plan, const GpuTarget &gpu) {
   if (plan.query->element.isF32())
     return {4, 1, 32, false};
+  // Two blocks, or one of three groups of warps: some multiply while others weigh scores.
+  if (gpu.warpGroups && plan.headDim % 64 == 0 && plan.valueDim % 64 == 0)
+    return {std::max(plan.headDim, plan.valueDim) <= 64 ? 8 : 12, 1, 64, false, true};
   return {4, std::max(plan.headDim, plan.valueDim) <= 64 ? 2 : 1, 64, false};
 }
 
@@ -26,7 +29,12 @@ AttentionLayout::AttentionLayout(const AttentionPlan &plan, const AttentionShape
   key = {shape.keys, padded(plan.headDim), bytes, true, true};
   value = {shape.keys, padded(plan.valueDim), bytes, true, true};
   result = {shape.rows(), padded(plan.valueDim), 2, true, true};
-  queriesStay = bytes == 4;
+  queriesStay = bytes == 4 || shape.warpGroups;
+  if (!shape.warpGroups)
+    return;
+  keyPanels = plan.headDim / 64;
+  valuePanels = plan.valueDim / 64;
+  query.columns = key.columns = value.columns = 64;
 }
 
 //===- Where things are
@@ -136,12 +144,24 @@ void AttentionBlock::limitKeys() {
   tiles = kb.ceilDiv(kb.max(kb.idx(0), kb.sub(hi, lo)), shape.keys);
 }
 
+void AttentionBlock::loadPanels(RowMatrix matrix, const TileLayout &tile, int64_t panels,
+                                Value at) {
+  int64_t columns = matrix.columns;
+  Value base = matrix.base;
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    int64_t first = panel * tile.columns;
+    matrix.columns = std::min(columns - first, tile.columns);
+    matrix.base = kb.gep(base, kb.mul(matrix.columnStride, first), matrix.element);
+    loadRows(kb, matrix, tile, kb.sharedAt(at, kb.idx(panel * tile.bytes())), shape.threads());
+  }
+}
+
 void AttentionBlock::loadTile(Value tile) {
   Value at = kb.sharedAt(memory, kb.mul(kb.rem(tile, kb.idx(2)), layout.stage()));
   Value start = kb.add(lo, kb.mul(tile, shape.keys));
-  loadRows(kb, keysOf(values.key, *plan.key, plan.headDim, start), layout.key, at, shape.threads());
-  loadRows(kb, keysOf(values.value, *plan.value, plan.valueDim, start), layout.value,
-           kb.sharedAt(at, kb.idx(layout.key.bytes())), shape.threads());
+  loadPanels(keysOf(values.key, *plan.key, plan.headDim, start), layout.key, layout.keyPanels, at);
+  loadPanels(keysOf(values.value, *plan.value, plan.valueDim, start), layout.value,
+             layout.valuePanels, kb.sharedAt(at, kb.idx(layout.keyBytes())));
 }
 
 //===- What is carried
@@ -163,7 +183,7 @@ AttentionBlock::Groups AttentionBlock::unflat(ValueRange values) {
     return taken;
   };
   for (Group &group : groups) {
-    group.outputs = take(layout.value.columns / 2);
+    group.outputs = take(layout.result.columns / 2);
     group.greatest = take(2);
     group.sums = take(2);
   }
@@ -174,7 +194,7 @@ AttentionBlock::Groups AttentionBlock::start() {
   Groups groups;
   for (int64_t number = 0; number < shape.groups; ++number) {
     Group group;
-    group.outputs.assign(layout.value.columns / 2, kb.constF(0));
+    group.outputs.assign(layout.result.columns / 2, kb.constF(0));
     group.greatest.assign(2, kb.constF(-kInf));
     group.sums.assign(2, kb.constF(0));
     if (values.sink)
@@ -226,7 +246,7 @@ void AttentionBlock::storeResult(const Groups &groups) {
     for (int64_t half = 0; half < 2; ++half) {
       Value inBlock = kb.add(kb.add(warpRow, this->group), 16 * number + 8 * half);
       Value factor = context.factor(group.sums[half]);
-      for (int64_t column = 0; column < layout.value.columns; column += 8) {
+      for (int64_t column = 0; column < layout.result.columns; column += 8) {
         Values pair;
         for (int64_t next = 0; next < 2; ++next) {
           Value output = group.outputs[column / 2 + 2 * half + next];
@@ -274,7 +294,7 @@ void AttentionBlock::finish(Groups &groups, Value partials) {
       }
       kb.ifThen(row.exists, [&] {
         Value to = partial(partials, *split, b, row.h, row.n, chunk);
-        for (int64_t column = 0; column < layout.value.columns; column += 8)
+        for (int64_t column = 0; column < layout.result.columns; column += 8)
           storePair(ValueRange(group.outputs).slice(column / 2 + 2 * half, 2), to, kb.idx(1),
                     kb.add(kb.mul(inGroup, 2), column), plan.valueDim % 2 == 0);
         kb.ifThen(isFirst, [&] {
@@ -289,19 +309,21 @@ void AttentionBlock::build(Value partials) {
   locate();
   limitKeys();
   Value queriesAt = kb.sharedAt(memory, kb.idx(layout.queryOffset()));
-  loadRows(kb, rowsOf(values.query, *plan.query, plan.headDim), layout.query, queriesAt,
-           shape.threads());
-  kb.commitCopies();
+  loadPanels(rowsOf(values.query, *plan.query, plan.headDim), layout.query, layout.keyPanels,
+             queriesAt);
+  if (!layout.queriesStay)
+    kb.commitCopies();
   kb.ifThen(kb.lt(kb.idx(0), tiles), [&] { loadTile(kb.idx(0)); });
   kb.commitCopies();
-  kb.waitForCopies(1);
-  meet();
   SmallVector<SmallVector<AttentionFragments::Operand>> q(shape.groups);
-  if (!layout.queriesStay)
+  if (!layout.queriesStay) {
+    kb.waitForCopies(1);
+    meet();
     for (auto [number, of] : llvm::enumerate(q))
       for (int64_t step = 0; step < layout.query.columns / fragments.depth(); ++step)
         of.push_back(fragments.queries(queriesAt, layout.query,
                                        kb.add(warpRow, 16 * int64_t(number)), step));
+  }
   Values carried = kb.forLoop(kb.idx(0), tiles, 1, flat(start()), [&](Value tile, ValueRange in) {
     return flat(visit(tile, unflat(in), q));
   });
@@ -312,8 +334,9 @@ void AttentionBlock::build(Value partials) {
 
 int64_t AttentionShape::sharedBytes(const AttentionPlan &plan) const {
   AttentionLayout layout(plan, *this);
-  return std::max(
-      {2 * layout.stage(), layout.queryOffset() + layout.query.bytes(), layout.result.bytes()});
+  return std::max({2 * layout.stage(),
+                   layout.queryOffset() + layout.query.bytes() * layout.keyPanels,
+                   layout.result.bytes()});
 }
 
 Built AttentionBlock::end(bool checked) {

@@ -16,6 +16,7 @@
 
 #include "attune/codegen/cpu/AttentionPlan.h"
 #include "attune/codegen/gpu/DeviceBuilder.h"
+#include "attune/codegen/gpu/Target.h"
 
 namespace attune::codegen {
 
@@ -25,8 +26,9 @@ struct AttentionShape {
   int64_t groups; ///< of 16 rows, of a warp
   int64_t keys;   ///< of a tile
   bool splitKeys;
+  bool warpGroups = false; ///< products by wgmma
 
-  static AttentionShape blocks(const AttentionPlan &plan);
+  static AttentionShape blocks(const AttentionPlan &plan, const GpuTarget &gpu);
   static AttentionShape split(const AttentionPlan &plan);
 
   int64_t rows() const { return 16 * warps * groups; }

@@ -11,6 +11,8 @@ static constexpr double kInf = std::numeric_limits<double>::infinity();
 
 SmallVector<Values> AttentionBlock::scores(Value keysAt,
                                            ArrayRef<SmallVector<AttentionFragments::Operand>> q) {
+  if (shape.warpGroups)
+    return {scoresOfGroup(keysAt)};
   SmallVector<Values> sums(shape.groups, Values(shape.keys / 2, kb.constF(0)));
   for (int64_t step = 0; step < layout.key.columns / fragments.depth(); ++step) {
     SmallVector<AttentionFragments::Operand> rows;
@@ -110,11 +112,13 @@ void AttentionBlock::weigh(Group &group, Values &scores) {
 }
 
 void AttentionBlock::accumulate(Groups &groups, ArrayRef<Values> weights, Value valuesAt) {
+  if (shape.warpGroups)
+    return accumulateByGroup(groups.front().outputs, weights.front(), valuesAt);
   for (int64_t step = 0; step < shape.keys / fragments.depth(); ++step) {
     SmallVector<AttentionFragments::Operand> rows;
     for (const Values &of : weights)
       rows.push_back(fragments.weights(of, step));
-    for (int64_t column = 0; column < layout.value.columns; column += 16) {
+    for (int64_t column = 0; column < layout.result.columns; column += 16) {
       auto columns = fragments.values(valuesAt, layout.value, column, step);
       for (auto [row, group] : llvm::zip(rows, groups))
         for (int64_t half = 0; half < 2; ++half) {
@@ -141,7 +145,7 @@ AttentionBlock::Groups AttentionBlock::visit(Value tile, Groups groups,
   modify(weights, kb.add(lo, kb.mul(tile, shape.keys)));
   for (auto [group, of] : llvm::zip(groups, weights))
     weigh(group, of);
-  accumulate(groups, weights, kb.sharedAt(at, kb.idx(layout.key.bytes())));
+  accumulate(groups, weights, kb.sharedAt(at, kb.idx(layout.keyBytes())));
   return groups;
 }
 

@@ -1,6 +1,7 @@
 """Fused attention against numpy in f64: sizes around tiles, masks, few queries, faults."""
 
 import json
+import os
 import re
 
 import attune_cli as cli
@@ -13,6 +14,10 @@ from models import small
 from onnx import TensorProto
 from test_products import agree, emitters, values
 
+needs_hopper = pytest.mark.skipif(
+    not faults.INTERPRETED and os.environ.get("ATTUNE_TEST_GPU") != "sm_90a",
+    reason="the GPU is not said to be one of sm_90a (ATTUNE_TEST_GPU)",
+)
 DTYPES = ["FLOAT", "FLOAT16", "BFLOAT16"]
 
 
@@ -27,9 +32,10 @@ def attention(queries, keys, dtype, value=None, mask=None, **attributes):
     )
 
 
-def compiled(folder, model):
+def compiled(folder, model, gpu="sm_80"):
     onnx.save(model, folder / "model.onnx")
-    artifact = cli.compile(folder / "model.onnx", folder / "m.so", "--target=cuda")
+    flags = "--target=cuda", f"--gpu={gpu}"
+    artifact = cli.compile(folder / "model.onnx", folder / "m.so", *flags)
     assert "gpu-attention" in emitters(artifact)
     return artifact
 
@@ -114,6 +120,23 @@ def test_masks(dtype, tmp_path):
     session.close()
 
 
+@needs_hopper
+@pytest.mark.parametrize("d, e, dtype", [(64, 64, "BFLOAT16"), (128, 64, "FLOAT16")])
+def test_warp_groups(d, e, dtype, tmp_path):
+    """Products by wgmma, one or two panels of 64 columns; blocks of 128 and 192 queries."""
+    model = attention(
+        ["b", 4, "n", d], ["b", 2, "m", d], dtype, ["b", 2, "m", e], ["n", "m"], is_causal=1
+    )
+    session = Session(compiled(tmp_path, model, "sm_90a"))
+    rng = np.random.default_rng(8)
+    for n, m in [(17, 64), (63, 65), (127, 31), (129, 200), (193, 128)]:
+        feed = inputs(rng, dtype, 1, (4, 2), n, m, d, e)
+        feed["mask"] = values(rng, (n, m), dtype)
+        feed["mask"][n // 2] = -np.inf
+        agree(session.run(feed)["y"], oracle(*feed.values(), causal=True), dtype)
+    session.close()
+
+
 @pytest.mark.parametrize("dtype", ["FLOAT", "FLOAT16"])
 def test_heads_in_place(dtype, tmp_path):
     """Heads side by side in a row, in inputs and result; keys beyond the lengths are not read."""
@@ -185,6 +208,26 @@ def test_faults(n, tmp_path):
     faulty = faults.Faults(artifact, feed, [oracle(*feed.values())], 2e-3)
     rules = [*RULES[n], faults.PIPELINE, faults.FRAGMENTS, faults.OFFSETS]
     missed, tried = faulty.missed(sum(rules, []), most=2)
+    assert not missed and tried >= 12
+
+
+WARP_GROUPS = [
+    ("copies not published", r"^\tfence\.proxy\.async[^;\n]*;", ""),
+    ("no fence of registers", r"^\t?wgmma\.fence\.sync\.aligned;", ""),
+    ("products not awaited", r"^\t?wgmma\.wait_group\.sync\.aligned[^;\n]*;", ""),
+    ("products not committed", r"^\t?wgmma\.commit_group\.sync\.aligned;", ""),
+    ("A registers swapped", r"(wgmma\.mma\S+ \{[^}]*\}, \{ *)(%\w+), (%\w+)", r"\1\3, \2"),
+    ("values not transposed", r"(wgmma\.mma[^;]*, )1;", r"\g<1>0;"),
+]
+
+
+@faults.needs_interpreter
+def test_faults_of_warp_groups(tmp_path):
+    model = attention([1, 1, 128, 64], [1, 1, 192, 64], "FLOAT16")
+    artifact = compiled(tmp_path, model, "sm_90a")
+    feed = inputs(np.random.default_rng(9), "FLOAT16", 1, (1, 1), 128, 192, 64)
+    faulty = faults.Faults(artifact, feed, [oracle(*feed.values())], 2e-3)
+    missed, tried = faulty.missed(faults.BARRIERS + faults.PIPELINE + WARP_GROUPS, most=2)
     assert not missed and tried >= 12
 
 
