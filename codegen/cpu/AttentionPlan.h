@@ -1,5 +1,4 @@
-//===- AttentionPlan.h - An attention kernel as its emitters see it
-//---------------------------------===//
+//===- AttentionPlan.h - An attention kernel as its emitters see it ---------------------------===//
 //
 // `AttentionPlan` is what a kernel region says: operands as strides over the kernel's buffers,
 // regions without captures, bounds that the mask puts on keys. It is found without changing

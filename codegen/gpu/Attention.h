@@ -1,5 +1,4 @@
-//===- Attention.h - Which attention has a kernel of its own on a GPU
-//-------------------------------===//
+//===- Attention.h - Which attention has a kernel of its own on a GPU -------------------------===//
 #ifndef ATTUNE_CODEGEN_GPU_ATTENTION_H
 #define ATTUNE_CODEGEN_GPU_ATTENTION_H
 

@@ -1,5 +1,4 @@
-//===- AttentionBlock.h - The code of a block of fused attention
-//------------------------------------===//
+//===- AttentionBlock.h - The code of a block of fused attention ------------------------------===//
 //
 // AttentionKernel.cpp says where a block's rows and keys are and stores results, AttentionTile.cpp
 // visits a tile of keys. Internal to them.

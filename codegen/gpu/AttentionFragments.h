@@ -1,5 +1,4 @@
-//===- AttentionFragments.h - Tensor-core operands of attention
-//-------------------------------------===//
+//===- AttentionFragments.h - Tensor-core operands of attention -------------------------------===//
 //
 // Fragments (Fragments.h) of queries, keys, weights and values for scores = Q K^T and results = P
 // V. f16 and bf16 are multiplied as they are, 16 deep. f32 is split into two tf32 numbers, 22 bits

@@ -1,5 +1,4 @@
-//===- AttentionFunction.h - What the device functions of attention share
-//---------------------------===//
+//===- AttentionFunction.h - What the device functions of attention share ---------------------===//
 //
 // Internal to codegen/gpu/Attention*.cpp.
 //

@@ -1,5 +1,4 @@
-//===- AttentionKernel.h - The device functions of fused attention
-//----------------------------------===//
+//===- AttentionKernel.h - The device functions of fused attention ----------------------------===//
 //
 // Scores never reach memory: a warp keeps 16 rows (or twice as many) of queries, their greatest
 // scores, sums of weights and weighted values in registers, while tiles of keys and values pass

@@ -23,7 +23,7 @@ Values AttentionBlock::scoresOfGroup(Value keysAt) {
   Value first =
       kb.mul(kb.div(kb.thread(), WarpGroups::kThreads), WarpGroups::kRows * WarpGroups::kRowBytes);
   Value queriesAt = kb.sharedAt(kb.sharedAt(memory, kb.idx(layout.queryOffset())), first);
-  Value sums = groups.zeroSums(shape.keys);
+  Value sums = groups.noSums(shape.keys);
   groups.fence();
   for (int64_t panel = 0; panel < layout.keyPanels; ++panel) {
     auto descriptor = [&](Value at, const TileLayout &tile) {
@@ -32,7 +32,7 @@ Values AttentionBlock::scoresOfGroup(Value keysAt) {
     Value q = descriptor(queriesAt, layout.query), k = descriptor(keysAt, layout.key);
     for (int64_t step = 0; step < layout.key.columns / WarpGroups::kDepth; ++step)
       sums = groups.multiply(groups.atDepth(q, true, step), true, groups.atDepth(k, true, step),
-                             true, sums, shape.keys);
+                             true, sums, shape.keys, /*accumulate=*/panel + step > 0);
   }
   groups.commit();
   groups.waitForProducts();

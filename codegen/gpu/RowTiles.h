@@ -1,5 +1,4 @@
-//===- RowTiles.h - Rows of matrices through shared memory
-//-----------------------------------------===//
+//===- RowTiles.h - Rows of matrices through shared memory ------------------------------------===//
 //
 // Whole rows, as queries, keys, values and results of attention are. Rows and columns that are
 // missing are zero in the tile. Copies go by 16 bytes where `chunks` says so, else element

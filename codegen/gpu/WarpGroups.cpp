@@ -55,12 +55,15 @@ void WarpGroups::copyTile(Value map, ValueRange coordinates, Value to, Value bar
       /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
 }
 
+Value WarpGroups::noSums(int64_t columns) {
+  auto type =
+      LLVM::LLVMStructType::getLiteral(kb.b.getContext(), SmallVector<Type>(columns / 2, kb.f32()));
+  return LLVM::UndefOp::create(kb.b, kb.loc, type);
+}
+
 Value WarpGroups::zeroSums(int64_t columns) {
-  int64_t count = columns / 2;
-  auto type = LLVM::LLVMStructType::getLiteral(kb.b.getContext(),
-                                               SmallVector<Type>(count, kb.f32()));
-  Value sums = LLVM::PoisonOp::create(kb.b, kb.loc, type), zero = kb.constF(0);
-  for (int64_t i = 0; i < count; ++i)
+  Value sums = noSums(columns), zero = kb.constF(0);
+  for (int64_t i = 0; i < columns / 2; ++i)
     sums = LLVM::InsertValueOp::create(kb.b, kb.loc, sums, zero, i);
   return sums;
 }
@@ -87,21 +90,21 @@ Value WarpGroups::descriptor(Value address, bool depthInside, int64_t apart) {
 
 Value WarpGroups::atDepth(Value descriptor, bool depthInside, int64_t step) {
   int64_t bytes = depthInside ? kDepth * 2 : kDepth * kRowBytes;
-  return kb.b.createOrFold<arith::AddIOp>(
-      kb.loc, descriptor, kb.constI(step * bytes / kUnit, kb.b.getI64Type()));
+  return kb.b.createOrFold<arith::AddIOp>(kb.loc, descriptor,
+                                          kb.constI(step * bytes / kUnit, kb.b.getI64Type()));
 }
 
 void WarpGroups::fence() { NVVM::WgmmaFenceAlignedOp::create(kb.b, kb.loc); }
 
 Value WarpGroups::multiply(Value a, bool aDepthInside, Value b, bool bDepthInside, Value sums,
-                           int64_t columns) {
+                           int64_t columns, bool accumulate) {
   auto type = element.isF16() ? NVVM::WGMMATypes::f16 : NVVM::WGMMATypes::bf16;
   auto shape = NVVM::MMAShapeAttr::get(kb.b.getContext(), kRows, columns, kDepth);
   using NVVM::MMALayout;
   return NVVM::WgmmaMmaAsyncOp::create(
       kb.b, kb.loc, sums.getType(), sums, a, b, shape, type, type, NVVM::WGMMATypes::f32,
-      NVVM::WGMMAScaleOut::one, NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one,
-      aDepthInside ? MMALayout::row : MMALayout::col,
+      accumulate ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero, NVVM::WGMMAScaleIn::one,
+      NVVM::WGMMAScaleIn::one, aDepthInside ? MMALayout::row : MMALayout::col,
       bDepthInside ? MMALayout::col : MMALayout::row, NVVM::MMAIntOverflowAttr());
 }
 

@@ -1,4 +1,4 @@
-//===- WarpGroups.h - What sm_90a has for tiles ------------------------------------------------===//
+//===- WarpGroups.h - What sm_90a has for tiles -----------------------------------------------===//
 //
 // Memory barriers in shared memory, copies of tiles by an engine of the GPU (tensor maps of
 // Launches.h), and products of 4 warps with operands in shared memory (PTX ISA, "mbarrier",
@@ -54,6 +54,7 @@ public:
   /// of them l / 4 (sums 0 and 1 of every four) and l / 4 + 8 (sums 2 and 3); every four are the
   /// columns 2 * (l % 4) and the next one of eight.
   Value zeroSums(int64_t columns);
+  Value noSums(int64_t columns); ///< any numbers
   Value sum(Value sums, int64_t number);
 
   /// An operand in shared memory: rows of 64 elements. `depthInside`: a row is 64 depths of an
@@ -64,8 +65,9 @@ public:
   Value atDepth(Value descriptor, bool depthInside, int64_t step);
 
   void fence(); ///< in front of the first product after registers of sums were written
+  /// `sums` plus the product, or the product alone: then `sums` may be `noSums`.
   Value multiply(Value a, bool aDepthInside, Value b, bool bDepthInside, Value sums,
-                 int64_t columns);
+                 int64_t columns, bool accumulate = true);
   void commit();
   void waitForProducts();
 
