@@ -103,6 +103,13 @@ def measure(rows, options):
         row["calls"] = [statistics.median(times) for times in zip(*(calls for _, calls in sample))]
 
 
+def covered(rows, confidence):
+    """Percentage of models that take at most what the prediction and its sigma allow."""
+    z = statistics.NormalDist().inv_cdf(confidence)
+    bounds = ((r["predicted"]["latency_ms"], r["predicted"]["sigma"], r["measured"]) for r in rows)
+    return 100 * statistics.fmean(m * 1e3 <= p * (1 + z * sigma) for p, sigma, m in bounds)
+
+
 def mape(pairs):
     return 100 * statistics.fmean(abs(p / m - 1) for p, m in pairs)
 
@@ -165,6 +172,7 @@ def report(rows, calibration):
                 f"  {method:12}{mape(pairs):6.1f} %{kendall(pairs):10.3f}{within(pairs, 0.2):13.0f} %"
             )
             verdicts[method, threads] = mape(pairs)
+        print(f"  within the bound of 90 % confidence: {covered(some, 0.9):.0f} %")
         by_emitter = {}
         for row in some:
             for kernel, seconds in zip(row["predicted"]["kernels"], row["calls"]):

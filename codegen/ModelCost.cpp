@@ -161,7 +161,7 @@ llvm::Expected<ModelCost> predict(const Program &program, ArrayRef<PricedKernel>
   double variance = 0;
   for (auto [kernel, deviation] : deviations)
     variance += deviation * deviation;
-  cost.sigma = cost.seconds > 0 ? std::sqrt(variance) / cost.seconds : 0;
+  cost.sigma = cost.seconds > 0 ? std::hypot(std::sqrt(variance) / cost.seconds, kDrift) : 0;
   return cost;
 }
 

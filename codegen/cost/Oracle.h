@@ -21,6 +21,10 @@ namespace attune::codegen {
 /// Bytes moved between a core and a level of memory: L1, L2, L3, DRAM.
 using Traffic = std::array<double, 4>;
 
+/// What a machine differs from itself by, within an hour: a relative standard deviation that all
+/// kernels of a model share.
+inline constexpr double kDrift = 0.06;
+
 struct KernelCost {
   double seconds = 0;
   double flops = 0; ///< arithmetic operations, a multiply-add counts two

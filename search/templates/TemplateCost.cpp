@@ -132,7 +132,8 @@ llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes)
     for (double deviation : deviations)
       variance += deviation * deviation;
     cost.values.push_back(seconds * 1e3);
-    cost.sigma = std::max(cost.sigma, seconds > 0 ? std::sqrt(variance) / seconds : 0);
+    double sigma = seconds > 0 ? std::hypot(std::sqrt(variance) / seconds, codegen::kDrift) : 0;
+    cost.sigma = std::max(cost.sigma, sigma);
   }
   cost.values.append({params, flops, resident / 1e6});
   if (energy)
