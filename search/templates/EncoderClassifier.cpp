@@ -80,27 +80,34 @@ private:
     return g.op("LayerNormalization", {x, g.weight({s.d}), g.weight({s.d})},
                 {{"axis", int64_t(-1)}});
   }
+  Name headsOf(const Name &x, int64_t heads) {
+    Name parts = g.op("Reshape", {x, g.integers({1, s.seq, heads, s.d / heads})});
+    return transposed(parts, {0, 2, 1, 3});
+  }
+  /// Over a band, with the mask spelled out: then the compiler reads the band from its numbers and
+  /// leaves out the keys beyond it.
+  Name localAttention(const Name &q, const Name &k, const Name &v, int64_t heads, int64_t reach) {
+    std::vector<float> mask;
+    for (int64_t i = 0; i < s.seq; ++i)
+      for (int64_t j = 0; j < s.seq; ++j)
+        mask.push_back(std::abs(i - j) <= reach ? 0 : -std::numeric_limits<float>::infinity());
+    Name scores = g.op("MatMul", {headsOf(q, heads), transposed(headsOf(k, heads), {0, 1, 3, 2})});
+    scores = g.op("Mul", {scores, g.number(1 / std::sqrt(static_cast<float>(s.d / heads)))});
+    scores = g.op("Add", {scores, g.tensor({s.seq, s.seq}, mask)});
+    Name weights = g.op("Softmax", {scores}, {{"axis", int64_t(-1)}});
+    Name mixed = transposed(g.op("MatMul", {weights, headsOf(v, heads)}), {0, 2, 1, 3});
+    return g.op("Reshape", {mixed, g.integers({1, s.seq, s.d})});
+  }
   Name softmaxAttention(const Name &q, const Name &k, const Name &v, int64_t heads,
                         const Mixing &mixing) {
-    std::vector<Name> inputs{q, k, v};
-    if (mixing.kind == Mix::Local) {
-      std::vector<float> mask;
-      for (int64_t i = 0; i < s.seq; ++i)
-        for (int64_t j = 0; j < s.seq; ++j)
-          mask.push_back(std::abs(i - j) <= mixing.reach ? 0
-                                                         : -std::numeric_limits<float>::infinity());
-      inputs.push_back(g.tensor({s.seq, s.seq}, mask));
-    }
-    return g.op("Attention", inputs, {{"q_num_heads", heads}, {"kv_num_heads", heads}});
+    if (mixing.kind == Mix::Local)
+      return localAttention(q, k, v, heads, mixing.reach);
+    return g.op("Attention", {q, k, v}, {{"q_num_heads", heads}, {"kv_num_heads", heads}});
   }
   /// phi(q) (phi(k)^T v) over phi(q) sum(phi(k)). phi = relu; for cosFormer (ICLR 2022) also times
   /// cos and sin of the position, so that products fall off with distance.
   Name linearAttention(const Name &q, const Name &k, const Name &v, int64_t heads, Mix kind) {
-    auto split = [&](const Name &x) {
-      Name parts = g.op("Reshape", {x, g.integers({1, s.seq, heads, s.d / heads})});
-      return transposed(parts, {0, 2, 1, 3});
-    };
-    Name pq = g.op("Relu", {split(q)}), pk = g.op("Relu", {split(k)});
+    Name pq = g.op("Relu", {headsOf(q, heads)}), pk = g.op("Relu", {headsOf(k, heads)});
     if (kind == Mix::Cosformer) {
       auto [cosines, sines] = positions();
       for (Name *x : {&pq, &pk})
@@ -109,7 +116,7 @@ private:
     }
     pk = transposed(pk, {0, 1, 3, 2});
     Name sum = g.op("ReduceSum", {pk, g.integers({3})}, {{"keepdims", int64_t(1)}});
-    Name above = g.op("MatMul", {pq, g.op("MatMul", {pk, split(v)})});
+    Name above = g.op("MatMul", {pq, g.op("MatMul", {pk, headsOf(v, heads)})});
     Name below = g.op("Add", {g.op("MatMul", {pq, sum}), g.number(1e-6f)});
     Name y = transposed(g.op("Div", {above, below}), {0, 2, 1, 3});
     return g.op("Reshape", {y, g.integers({1, s.seq, s.d})});
@@ -265,7 +272,7 @@ private:
     const PlannedKernel *mix = kernel(2, true, [&](KernelRegions &regions) {
       return mixing.kind == Mix::Linear
                  ? regions.linearAttention(seq, d, parts)
-                 : regions.attention(seq, d, parts, mixing.kind == Mix::Local);
+                 : regions.attention(seq, d, parts, mixing.kind == Mix::Local ? mixing.reach : 0);
     });
     return planner->block({{norm(0, /*mean=*/false), {0}},
                            {product(1, false, d, 3 * d, Then::Bias), {1}},

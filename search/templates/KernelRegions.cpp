@@ -169,44 +169,32 @@ Value KernelRegions::part(Value packed, int64_t number, int64_t rows, int64_t wi
                                        transpose(rest, {1, 0, 2}), batch);
 }
 
-BuiltKernel KernelRegions::attention(int64_t rows, int64_t width, int64_t heads, bool masked) {
+BuiltKernel KernelRegions::attention(int64_t rows, int64_t width, int64_t heads, int64_t reach) {
   int64_t each = width / heads;
-  SmallVector<Type> inputs{f32({1, rows, 3 * width})};
-  if (masked)
-    inputs.push_back(f32({1, 1, rows, rows}));
-  KernelOp kernel = begin(inputs, f32({1, rows, heads, each}));
-  auto args = kernel.getInputArgs();
-  Value v = part(args[0], 2, rows, width, heads, /*flat=*/false);
-  Value k = part(args[0], 1, rows, width, heads, /*flat=*/false);
-  Value q = part(args[0], 0, rows, width, heads, /*flat=*/false);
+  KernelOp kernel = begin({f32({1, rows, 3 * width})}, f32({1, rows, heads, each}));
+  Value packed = kernel.getInputArgs().front();
+  // The band is read from a mask that is spelled out, with products as heads of a batch.
+  bool flat = reach > 0;
+  Value v = part(packed, 2, rows, width, heads, flat);
+  Value k = part(packed, 1, rows, width, heads, flat);
+  Value q = part(packed, 0, rows, width, heads, flat);
   Value scale = number(1 / std::sqrt(static_cast<float>(each)));
-  auto op = AttentionOp::create(b, loc, q.getType(), q, k, v, scale, args.drop_front());
-  if (masked) {
+  auto op = AttentionOp::create(b, loc, q.getType(), q, k, v, scale, /*captures=*/ValueRange());
+  if (reach > 0) {
     OpBuilder body(b.getContext());
-    auto element = [&](AttentionOp::RegionArgs &in, Value zero) -> Value {
-      return tensor::ExtractOp::create(body, loc, in.captures[0],
-                                       ValueRange{zero, zero, in.n, in.m});
+    AttentionOp::RegionArgs in = op.addMask(body);
+    body.setInsertionPointToStart(in.i.getParentBlock());
+    auto shifted = [&](int64_t by) -> Value {
+      Value distance = arith::ConstantIndexOp::create(body, loc, by);
+      return arith::AddIOp::create(body, loc, in.i, distance);
     };
-    AttentionOp::RegionArgs in = op.addScore(body);
-    body.setInsertionPointToStart(in.score.getParentBlock());
-    Value zero = arith::ConstantIndexOp::create(body, loc, 0);
-    YieldOp::create(body, loc,
-                    arith::AddFOp::create(body, loc, in.score, element(in, zero)).getResult());
-    in = op.addMask(body);
-    body.setInsertionPointToStart(in.n.getParentBlock());
-    Value never = arith::ConstantOp::create(
-        body, loc, body.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
-    zero = arith::ConstantIndexOp::create(body, loc, 0);
-    YieldOp::create(
-        body, loc,
-        arith::CmpFOp::create(body, loc, arith::CmpFPredicate::UNE, element(in, zero), never)
-            .getResult());
+    Value below = arith::CmpIOp::create(body, loc, arith::CmpIPredicate::sle, in.j, shifted(reach)),
+          above =
+              arith::CmpIOp::create(body, loc, arith::CmpIPredicate::sge, in.j, shifted(-reach));
+    YieldOp::create(body, loc, arith::AndIOp::create(body, loc, below, above).getResult());
   }
   yield(transpose(op.getResult(), {0, 2, 1, 3}));
-  BuiltKernel built{kernel, {}, {}};
-  if (masked)
-    built.weights.push_back(1);
-  return built;
+  return {kernel, {}, {}};
 }
 
 /// As the rewrite stage does for static sizes (ChooseForms).

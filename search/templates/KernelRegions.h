@@ -38,8 +38,9 @@ public:
   BuiltKernel product(int64_t rows, int64_t k, int64_t n, Then then);
   /// Of [1, rows, width] over the last axis; `mean`: then the mean of the rows.
   BuiltKernel norm(int64_t rows, int64_t width, bool mean);
-  /// Softmax attention of the parts of [1, rows, 3 * width]; `masked`: by a constant [rows, rows].
-  BuiltKernel attention(int64_t rows, int64_t width, int64_t heads, bool masked);
+  /// Softmax attention of the parts of [1, rows, 3 * width]; `reach`: over so many rows to both
+  /// sides, 0: over all.
+  BuiltKernel attention(int64_t rows, int64_t width, int64_t heads, int64_t reach);
   /// Linear attention with relu features, in the cheapest form.
   BuiltKernel linearAttention(int64_t rows, int64_t width, int64_t heads);
 

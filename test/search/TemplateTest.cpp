@@ -154,6 +154,24 @@ TEST(Template, PlannedBlocksAreTheCompiledOnes) {
 }
 
 // Blocks are not fused with each other: the sum is what the whole candidate is predicted to take.
+TEST_F(TemplateTest, LocalAttentionLeavesOutWhatIsFar) {
+  Space space = makeSpace(R"(
+attune-space: 1
+template: enc_classifier
+fixed: {seq: 512, d: 32, heads: 4}
+vars:
+  - {name: attn, kind: cat, values: [softmax, local8, local100]}
+objectives:
+  - {cost: latency_ms, goal: min, threads: 1}
+)");
+  cost = llvm::cantFail(TemplateCost::create(space));
+  double all = value({0}, "latency_ms"), few = value({1}, "latency_ms"),
+         some = value({2}, "latency_ms");
+  EXPECT_LT(few, 0.7 * all);
+  EXPECT_LT(few, some);
+  EXPECT_LT(some, all);
+}
+
 TEST_F(TemplateTest, SumOfBlocksIsTheWhole) {
   auto network = llvm::cantFail(makeTemplate(space));
   for (uint64_t id = 0; id < 3; ++id) {

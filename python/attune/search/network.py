@@ -97,14 +97,14 @@ def _layer_norm(ops, inputs, attributes, shape, batch):
 def _attention(ops, inputs, attributes, shape, batch):
     unknown = attributes.keys() - {"q_num_heads", "kv_num_heads"}
     heads = attributes.get("q_num_heads")
-    if unknown or not heads or heads != attributes.get("kv_num_heads"):
-        raise ValueError(f"Attention with {sorted(unknown) or 'other heads for keys'}")
+    if unknown or not heads or heads != attributes.get("kv_num_heads") or len(inputs) > 3:
+        raise ValueError(f"Attention with {sorted(unknown) or 'other heads for keys, or a mask'}")
     n, width = inputs[0].shape[1:]
 
     def split(x):
         return ops.transpose(ops.reshape(x, (batch, n, heads, width // heads)), (0, 2, 1, 3))
 
-    y = ops.attention(*map(split, inputs[:3]), inputs[3] if len(inputs) > 3 else None)
+    y = ops.attention(*map(split, inputs))
     return ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (batch, n, width))
 
 
@@ -117,6 +117,12 @@ def _conv(ops, inputs, attributes, shape, batch):
             "Conv is one filter per channel over a sequence, of the same length after it"
         )
     return ops.depthwise(*inputs)
+
+
+def _softmax(ops, inputs, attributes, shape, batch):
+    if attributes.get("axis", -1) not in (-1, len(inputs[0].shape) - 1):
+        raise ValueError("Softmax over another axis than the last")
+    return ops.softmax(inputs[0])
 
 
 def _gelu(ops, inputs, attributes, shape, batch):
@@ -137,6 +143,7 @@ OPERATORS = {
     "ReduceSum": lambda ops, i, a, axes, _: ops.sum(i[0], *_axes(a, axes)),
     "ReduceMean": lambda ops, i, a, axes, _: ops.mean(i[0], *_axes(a, axes)),
     "Gelu": _gelu,
+    "Softmax": _softmax,
     "Reshape": _reshape,
     "LayerNormalization": _layer_norm,
     "Attention": _attention,

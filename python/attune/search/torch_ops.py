@@ -20,8 +20,12 @@ def layer_norm(x, scale, bias, epsilon):
     return functional.layer_norm(x, scale.shape, scale, bias, epsilon)
 
 
-def attention(q, k, v, mask):
-    return functional.scaled_dot_product_attention(q, k, v, mask)
+def softmax(x):
+    return torch.softmax(x, -1)
+
+
+def attention(q, k, v):
+    return functional.scaled_dot_product_attention(q, k, v)
 
 
 def depthwise(x, filters):
