@@ -111,10 +111,10 @@ struct HostSizes {
     });
   }
   HostExpr parts(int64_t number) const {
-    return ifChosen(number, [choice = choices[number]](OpBuilder &b, Location loc,
-                                                       const GemmExtents &extents) {
-      return GemmChoices::parts(b, loc, choice, extents);
-    });
+    return ifChosen(
+        number, [choice = choices[number]](OpBuilder &b, Location loc, const GemmExtents &extents) {
+          return GemmChoices::parts(b, loc, choice, extents);
+        });
   }
 
   /// Sums of all parts of a call, or of one.
@@ -122,14 +122,12 @@ struct HostSizes {
     SmallVector<HostExpr> terms;
     for (auto [i, choice] : llvm::enumerate(choices))
       if (choice.mostParts > 1)
-        terms.push_back(
-            ifChosen(i, [choice, ofAll](OpBuilder &b, Location loc, const GemmExtents &extents) {
-              auto times = [&](Value x, Value y) {
-                return b.createOrFold<arith::MulIOp>(loc, x, y);
-              };
-              Value all = times(times(extents.batch, extents.m), extents.n);
-              return ofAll ? times(all, GemmChoices::parts(b, loc, choice, extents)) : all;
-            }));
+        terms.push_back(ifChosen(i, [choice, ofAll](OpBuilder &b, Location loc,
+                                                    const GemmExtents &extents) {
+          auto times = [&](Value x, Value y) { return b.createOrFold<arith::MulIOp>(loc, x, y); };
+          Value all = times(times(extents.batch, extents.m), extents.n);
+          return ofAll ? times(all, GemmChoices::parts(b, loc, choice, extents)) : all;
+        }));
     return [terms](OpBuilder &b, Location loc, ValueRange dims, Value threads) {
       Value sum = arith::ConstantIndexOp::create(b, loc, 0);
       for (const HostExpr &term : terms)
@@ -138,11 +136,11 @@ struct HostSizes {
     };
   }
   HostExpr scratchBytes() const {
-    return [sums = sums(/*ofAll=*/true)](OpBuilder &b, Location loc, ValueRange dims,
-                                         Value threads) {
-      Value bytes = arith::ConstantIndexOp::create(b, loc, sizeof(float));
-      return b.createOrFold<arith::MulIOp>(loc, sums(b, loc, dims, threads), bytes);
-    };
+    return
+        [sums = sums(/*ofAll=*/true)](OpBuilder &b, Location loc, ValueRange dims, Value threads) {
+          Value bytes = arith::ConstantIndexOp::create(b, loc, sizeof(float));
+          return b.createOrFold<arith::MulIOp>(loc, sums(b, loc, dims, threads), bytes);
+        };
   }
 };
 
@@ -207,8 +205,8 @@ private:
       LaunchShape launch;
       launch.threads = taken.shape.threads();
       launch.grid = {extents.tiles(i), extents.parts(i), hostExpr(op, g->batch)};
-      launch.sharedBytes = groups ? warpGroupGemmBytes(taken.shape)
-                                  : tileGemmBytes(kernel, taken.shape);
+      launch.sharedBytes =
+          groups ? warpGroupGemmBytes(taken.shape) : tileGemmBytes(kernel, taken.shape);
       // Left alone, ptxas may spill a few registers to have room for more blocks.
       if (taken.shape.kind == GemmShape::Floats)
         launch.blocksTogether = 2;

@@ -1,4 +1,5 @@
-//===- GemmKernels.h - The device functions of a matrix product --------------------------------===//
+//===- GemmKernels.h - The device functions of a matrix product
+//--------------------------------===//
 //
 // What Gemm.cpp launches: a function per tile (GemmShapes.h), which sums products and either runs
 // the epilogue or leaves sums of a part of the depth, and the function that adds such parts.
@@ -23,7 +24,8 @@ struct GemmKernel {
   llvm::SmallVector<GemmChoice> choices;
 
   int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
-  /// Whether some tile leaves sums of parts, in scratch buffer 0: [part][batch][row][column] of f32.
+  /// Whether some tile leaves sums of parts, in scratch buffer 0: [part][batch][row][column] of
+  /// f32.
   bool cutsDepth() const;
   GemmExtents extents(Scope &scope) const;
 };

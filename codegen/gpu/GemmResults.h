@@ -1,4 +1,5 @@
-//===- GemmResults.h - From the sums of a block to the results of a product --------------------===//
+//===- GemmResults.h - From the sums of a block to the results of a product
+//--------------------===//
 //
 // Sums go through shared memory, so that neighbouring threads have neighbouring columns, four each
 // where rows allow: vectors of the epilogue.
@@ -23,8 +24,8 @@ public:
   static int64_t lanesOf(const GemmKernel &kernel);
   /// Puts neighbouring sums of a row to `memory` (shared).
   void put(Value memory, Value row, Value column, mlir::ValueRange sums);
-  /// What `threads` threads, this one the `thread`-th, put there in `rows` rows becomes results, or,
-  /// with a `part`, stays sums of it. `rowOf`: the row of the product.
+  /// What `threads` threads, this one the `thread`-th, put there in `rows` rows becomes results,
+  /// or, with a `part`, stays sums of it. `rowOf`: the row of the product.
   void finish(Value memory, Value thread, int64_t threads, int64_t rows, const GemmBlock &block,
               bool partial, llvm::function_ref<Value(Value)> rowOf);
   /// Adds all parts of `lanesOf` sums, of which the first is the `number`-th.

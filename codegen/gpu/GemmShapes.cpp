@@ -60,14 +60,12 @@ SmallVector<GemmChoice> GemmChoices::of(const GpuTarget &gpu, const GemmMatch &g
     if (shape.kind == GemmShape::WarpGroups && !(gpu.warpGroups && mapped))
       continue;
     // Large tiles would be mostly empty, and where there is wgmma, it has the large products.
-    if (shape.rows >= 128 &&
-        ((m && *m <= 64) || (n && *n <= shape.columns / 2) ||
-         (shape.kind == GemmShape::Warps && gpu.warpGroups && mapped)))
+    if (shape.rows >= 128 && ((m && *m <= 64) || (n && *n <= shape.columns / 2) ||
+                              (shape.kind == GemmShape::Warps && gpu.warpGroups && mapped)))
       continue;
     if (rule.mostRows && m && *m > rule.mostRows)
       continue;
-    if (rule.fewestTiles && batch && m && n &&
-        tilesOf(shape, *batch, *m, *n) < rule.fewestTiles)
+    if (rule.fewestTiles && batch && m && n && tilesOf(shape, *batch, *m, *n) < rule.fewestTiles)
       continue;
     int64_t parts = 1;
     if (rule.cutsDepth && k)
@@ -115,9 +113,8 @@ Value GemmChoices::chosen(OpBuilder &b, Location loc, ArrayRef<GemmChoice> choic
                                                other);
     else
       number = b.createOrFold<arith::SelectOp>(
-          loc,
-          atMost(b, loc, allTiles(b, loc, choice.shape, extents), choice.fewestTiles - 1), other,
-          own);
+          loc, atMost(b, loc, allTiles(b, loc, choice.shape, extents), choice.fewestTiles - 1),
+          other, own);
   }
   return number;
 }

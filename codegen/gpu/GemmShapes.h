@@ -1,9 +1,10 @@
-//===- GemmShapes.h - How blocks of a matrix product work, and when ----------------------------===//
+//===- GemmShapes.h - How blocks of a matrix product work, and when
+//----------------------------===//
 //
 // The table of tiles, from the most to the least special. Sizes that are known while compiling rule
-// tiles out; among those that are left, the host chooses for every call, by the rows and by how many
-// blocks there are to fill the GPU with. What is chosen depends on sizes only, so that the same call
-// gives the same bits.
+// tiles out; among those that are left, the host chooses for every call, by the rows and by how
+// many blocks there are to fill the GPU with. What is chosen depends on sizes only, so that the
+// same call gives the same bits.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_GPU_GEMMSHAPES_H
@@ -46,8 +47,8 @@ class GemmChoices {
 public:
   using Value = mlir::Value;
   /// `mapped`: tensor maps describe both operands. Never empty; the last one is always possible.
-  static llvm::SmallVector<GemmChoice> of(const GpuTarget &gpu, const GemmMatch &g, bool tensorCores,
-                                          bool mapped);
+  static llvm::SmallVector<GemmChoice> of(const GpuTarget &gpu, const GemmMatch &g,
+                                          bool tensorCores, bool mapped);
 
   /// Which of `choices` a call takes, as an index value.
   static Value chosen(mlir::OpBuilder &b, mlir::Location loc, llvm::ArrayRef<GemmChoice> choices,

@@ -68,8 +68,8 @@ private:
   Place place() {
     Value lane = kb.rem(kb.thread(), kb.idx(DeviceBuilder::kWarp));
     Value warp = kb.div(kb.thread(), DeviceBuilder::kWarp), matrix = kb.div(lane, 8);
-    return {kb.div(warp, shape.across), kb.rem(warp, kb.idx(shape.across)),
-            kb.rem(lane, kb.idx(8)), kb.rem(matrix, kb.idx(2)), kb.div(matrix, 2)};
+    return {kb.div(warp, shape.across), kb.rem(warp, kb.idx(shape.across)), kb.rem(lane, kb.idx(8)),
+            kb.rem(matrix, kb.idx(2)), kb.div(matrix, 2)};
   }
 
   Values multiplyTensors(Value aAt, Value bAt, ValueRange carried) {
@@ -190,7 +190,9 @@ bool buildTileGemm(DeviceBuilder &kb, const KernelArgs &args, const GemmKernel &
   TileLoader bLoader(kb, scope, kernel.b, bTile, kernel.element, block.batch, block.column,
                      shape.threads());
   Value memory = kb.dynamicShared(kernel.device), stages = kb.idx(shape.stages);
-  auto place = [&](Value number) { return kb.sharedAt(memory, kb.mul(number, code.tiles.stage())); };
+  auto place = [&](Value number) {
+    return kb.sharedAt(memory, kb.mul(number, code.tiles.stage()));
+  };
   auto load = [&](Value tile, Value number) {
     Value at = place(number), depth = kb.mul(tile, shape.depth);
     aLoader.load(depth, at);

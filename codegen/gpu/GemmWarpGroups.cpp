@@ -1,6 +1,6 @@
 // sm_90a: one warp starts copies of tiles, which the GPU's engine for tensor maps makes; groups of
-// four warps multiply 64 rows of the tile each, straight from shared memory. Two memory barriers per
-// stage pass it on: `full` when its bytes have come, `empty` when all warps have read it.
+// four warps multiply 64 rows of the tile each, straight from shared memory. Two memory barriers
+// per stage pass it on: `full` when its bytes have come, `empty` when all warps have read it.
 #include "attune/codegen/gpu/GemmResults.h"
 #include "attune/codegen/gpu/WarpGroups.h"
 
@@ -23,9 +23,9 @@ class WarpGroupCode {
 public:
   WarpGroupCode(DeviceBuilder &kb, const KernelArgs &args, const GemmKernel &kernel,
                 const GemmChoice &choice)
-      : kb(kb), kernel(kernel), shape(choice.shape),
-        scope(kernel.sizes, kb, args), results(kb, scope, kernel, shape.columns),
-        groups(kb, kernel.element), block(GemmBlock::of(kb, scope, kernel, choice)) {}
+      : kb(kb), kernel(kernel), shape(choice.shape), scope(kernel.sizes, kb, args),
+        results(kb, scope, kernel, shape.columns), groups(kb, kernel.element),
+        block(GemmBlock::of(kb, scope, kernel, choice)) {}
 
   bool build() {
     memory = kb.dynamicShared(kernel.device);
@@ -111,10 +111,9 @@ private:
             Value barrier) {
     int64_t box = map.depthInside ? extent : kOuterOfRow;
     for (int64_t i = 0; i < extent; i += box)
-      groups.copyTile(
-          kb.tensorMap(number),
-          map.coordinates(kb, scope, block.batch, kb.add(outer, i), depth),
-          kb.sharedAt(to, kb.idx(i * kRowBytes)), barrier);
+      groups.copyTile(kb.tensorMap(number),
+                      map.coordinates(kb, scope, block.batch, kb.add(outer, i), depth),
+                      kb.sharedAt(to, kb.idx(i * kRowBytes)), barrier);
   }
 
   void multiplyTiles(Value group) {

@@ -12,8 +12,7 @@ static constexpr StringLiteral kPtx = "attune_ptx", kPtxBytes = "attune_ptx_byte
 /// What a grid has at most along x, y, z.
 static constexpr int64_t kMostBlocks[] = {(int64_t(1) << 31) - 1, 65535, 65535};
 /// Offsets in attune_ctx and attune_kernel_device, in pointers (runtime/kernel_abi.h).
-static constexpr int64_t kDeviceField = 2, kLaunchField = 1, kFailureField = 5,
-                         kTensorMapField = 6;
+static constexpr int64_t kDeviceField = 2, kLaunchField = 1, kFailureField = 5, kTensorMapField = 6;
 
 HostExpr hostConstant(int64_t value) {
   return [value](OpBuilder &b, Location loc, ValueRange, Value) -> Value {
@@ -114,8 +113,7 @@ Value Launches::encode(KernelBuilder &kb, const KernelArgs &args, ValueRange dim
   return callPointer(kb, i32, deviceFunction(kb, args, kTensorMapField),
                      {args.ctx, to, kb.buffer(args, map.buffer), value(map.offset),
                       kb.constI(map.elementBytes, i32), kb.constI(map.axes.size(), i32),
-                      arrayOf(kb, i64, extents), arrayOf(kb, i64, strides),
-                      arrayOf(kb, i64, box)});
+                      arrayOf(kb, i64, extents), arrayOf(kb, i64, strides), arrayOf(kb, i64, box)});
 }
 
 Value Launches::emit(KernelBuilder &kb, const KernelArgs &args, const Launch &launch) {

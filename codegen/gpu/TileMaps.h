@@ -1,4 +1,5 @@
-//===- TileMaps.h - Operands whose tiles an engine of the GPU copies ---------------------------===//
+//===- TileMaps.h - Operands whose tiles an engine of the GPU copies
+//---------------------------===//
 #ifndef ATTUNE_CODEGEN_GPU_TILEMAPS_H
 #define ATTUNE_CODEGEN_GPU_TILEMAPS_H
 

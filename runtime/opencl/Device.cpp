@@ -206,7 +206,8 @@ const attune_kernel_device OpenClStream::kInterface{
       own.guard([&] { own.read(&status, handle, 0, sizeof status); });
       return status;
     },
-    /*failure=*/nullptr, /*tensor_map=*/nullptr};
+    /*failure=*/nullptr,
+    /*tensor_map=*/nullptr};
 
 std::unique_ptr<Stream> OpenClDevice::makeStream() { return std::make_unique<OpenClStream>(*this); }
 

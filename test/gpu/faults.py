@@ -52,6 +52,18 @@ OFFSETS = [
      r"(cp\.async\.c[ag]\S+\s+\[[^\]]*\],\s*\[%\w+)(?:\+(\d+))?\]", _behind(16)),
 ]  # fmt: skip
 SWIZZLES = [("no swizzle", r"^\txor\.b(?:32|64) (\s*%\w+), (%\w+), [^;]*;", r"\tmov.b64 \1, \2;")]
+# Of wgmma and of tensor maps. Waits for stages that are still empty may be missing.
+GROUPS = [
+    ("no wait for products", r"^\twgmma\.wait_group[^;\n]*;", ""),
+    ("no fence of registers", r"^\twgmma\.fence[^;\n]*;", ""),
+    ("no wait for bytes",
+     r"^\tbra\.uni +LAB_WAIT;(?=(?:(?!cp\.async\.bulk)[\s\S])*?wgmma\.fence)", ""),
+    ("descriptors swapped", r"(wgmma\.mma_async[^;]*\}, *)(%rd\d+), *(%rd\d+)", r"\1\3, \2"),
+    ("other layout", r"(wgmma\.mma_async[^;]*, *)([01]);",
+     lambda m: f"{m[1]}{1 - int(m[2])};"),
+    ("coordinates swapped",
+     r"(cp\.async\.bulk\.tensor[^{;]*\{ *%r\d+, *)(%r\d+), *(%r\d+)", r"\1\3, \2"),
+]  # fmt: skip
 
 
 class Faults:

@@ -56,3 +56,26 @@ def test_linear_attention(causal, tmp_path):
     rules = [*RULES[160], faults.DRAIN]
     missed, tried = faulty.missed(sum(rules, []), most=3)
     assert not missed and tried >= 30
+
+
+@faults.needs_interpreter
+def test_warp_groups(tmp_path):
+    """As many blocks as wgmma is used for; four tiles of depth go through three stages."""
+    b, m, k, n = 66, 66, 256, 72
+    model = small.model(
+        [("MatMul", ["x", "w"], "y", {})],
+        {"x": [b, m, k], "w": [b, k, n]},
+        [b, m, n],
+        dtype=TensorProto.FLOAT16,
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    artifact = cli.compile(
+        tmp_path / "model.onnx", tmp_path / "m.so", "--target=cuda", "--gpu=sm_90a"
+    )
+    rng = np.random.default_rng(4)
+    x, w = (rng.normal(size=s).astype(np.float16) for s in [(b, m, k), (b, k, n)])
+    want = x.astype(np.float64) @ w.astype(np.float64)
+    faulty = faults.Faults(artifact, {"x": x, "w": w}, [want], tolerance=2e-3)
+    missed, tried = faulty.missed(faults.BARRIERS, most=3)
+    more, others = faulty.missed(faults.GROUPS, most=1)
+    assert not missed + more and tried + others >= 9

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from attune_ctypes import Session
+from faults import INTERPRETED
 from models import small
 from onnx import TensorProto
 
@@ -18,10 +19,10 @@ def emitters(artifact):
     return {k["emitter"] for k in kernels}
 
 
-def run(folder, model, feeds, emitter="gpu-gemm"):
+def run(folder, model, feeds, *flags, emitter="gpu-gemm"):
     path = folder / "model.onnx"
     onnx.save(model, path)
-    artifact = cli.compile(path, folder / "m.so", "--target=cuda")
+    artifact = cli.compile(path, folder / "m.so", "--target=cuda", *flags)
     assert emitters(artifact) == {emitter}
     session = Session(artifact)
     results = [session.run(f)["y"] for f in feeds]
@@ -120,3 +121,76 @@ def test_heads(tmp_path):
     x = values(rng, (2, 35, 64), "FLOAT16")
     q = x.astype(np.float64).reshape(2, 35, 4, 16).transpose(0, 2, 1, 3)
     agree(run(tmp_path, model, [{"x": x}])[0], q @ q.swapaxes(2, 3), "FLOAT16")
+
+
+@pytest.fixture
+def launches(tmp_path, monkeypatch):
+    """The interpreter's counts of every launch so far; none on a GPU."""
+    report = tmp_path / "report.json"
+    monkeypatch.setenv("ATTUNE_PTX_REPORT", str(report))
+    return lambda: [json.loads(line) for line in report.read_text().splitlines()]
+
+
+def batches(x, w, columns, dtype):
+    """Products of batches; operands with `T` behind their name have the depth outside (A), inside (B)."""
+    nodes = [("Transpose", [v[0]], v, {"perm": [0, 2, 1]}) for v in (x, w) if v.endswith("T")]
+    shapes = {"x": ["b", 80, 72], "xT": ["b", 72, 80], "w": ["b", 72, columns]}
+    shapes["wT"] = ["b", columns, 72]
+    return small.model(
+        [*nodes, ("MatMul", [x, w], "y", {})],
+        {x[0]: shapes[x], w[0]: shapes[w]},
+        ["b", 80, columns],
+        dtype=getattr(TensorProto, dtype),
+    )
+
+
+# A tile and two of the depth's 64, wide tiles where there are many of them.
+GROUPS = [
+    ("FLOAT16", "x", "w", 136, 33),
+    ("BFLOAT16", "x", "wT", 136, 33),
+    ("FLOAT16", "xT", "wT", 72, 66),
+    ("BFLOAT16", "xT", "w", 264, 66),
+]
+
+
+@pytest.mark.parametrize("dtype, x, w, n, b", GROUPS)
+def test_warp_groups(dtype, x, w, n, b, tmp_path, launches):
+    """wgmma with the tiles of tensor maps, in each order of the operands."""
+    rng = np.random.default_rng(9)
+    model = batches(x, w, n, dtype)
+    feeds = {
+        port.name: values(
+            rng, [b, *(d.dim_value for d in port.type.tensor_type.shape.dim[1:])], dtype
+        )
+        for port in model.graph.input
+    }
+    exact = {v: feeds[v[0]].astype(np.float64) for v in (x, w)}
+    left, right = (e.swapaxes(1, 2) if v.endswith("T") else e for v, e in exact.items())
+    agree(run(tmp_path, model, [feeds], "--gpu=sm_90a")[0], left @ right, dtype)
+    if INTERPRETED:
+        assert [c.get("opcode:wgmma", 0) > 0 and c["conflicts"] == [] for c in launches()] == [True]
+
+
+@pytest.mark.parametrize("dtype", ["FLOAT16", "BFLOAT16"])
+@pytest.mark.parametrize("gpu", ["sm_80", "sm_90a"])
+def test_parts_of_depth(gpu, dtype, tmp_path, launches):
+    """Few rows and columns: blocks sum parts of the depth. The host chooses the tile by the rows."""
+    rng = np.random.default_rng(11)
+    for k, n in [(1032, 72), (1031, 5)]:
+        w, bias = values(rng, (k, n), dtype), values(rng, n, dtype)
+        model = small.model(
+            [("MatMul", ["x", "w"], "p", {}), ("Add", ["p", "bias"], "y", {})],
+            {"x": ["m", k]},
+            ["m", n],
+            {"w": w, "bias": bias},
+            getattr(TensorProto, dtype),
+        )
+        feeds = [{"x": values(rng, (m, k), dtype)} for m in (1, 17, 33, 65, 0)]
+        results = run(tmp_path, model, feeds + feeds[:2], f"--gpu={gpu}")
+        for feed, got in zip(feeds, results):
+            exact = feed["x"].astype(np.float64) @ w.astype(np.float64) + bias.astype(np.float64)
+            agree(got, exact, dtype)
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(results, results[len(feeds) :]))
+    if INTERPRETED:
+        parts = [c["grid"][1] for c in launches() if c.get("opcode:mma")]
+        assert max(parts) > 1 and len(launches()) == 2 * len(parts)
