@@ -207,9 +207,7 @@ private:
       launch.grid = {extents.tiles(i), extents.parts(i), hostExpr(op, g->batch)};
       launch.sharedBytes =
           groups ? warpGroupGemmBytes(taken.shape) : tileGemmBytes(kernel, taken.shape);
-      // Left alone, ptxas may spill a few registers to have room for more blocks.
-      if (taken.shape.kind == GemmShape::Floats)
-        launch.blocksTogether = 2;
+      launch.blocksTogether = taken.shape.blocksTogether;
       if (groups)
         launch.maps = warpGroupGemmMaps(kernel, taken.shape);
       launches.add(launch, [&](DeviceBuilder &kb, const KernelArgs &args) {

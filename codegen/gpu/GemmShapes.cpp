@@ -41,7 +41,9 @@ static constexpr Rule kRules[] = {
     {{GemmShape::WarpGroups, 128, 128, 64, 3}, 0, 66, false},
     {{GemmShape::Warps, 128, 128, 32, 3, 2, 2}, 0, 108, false},
     {{GemmShape::Warps, 64, 64, 32, 3, 2, 2}, 0, 0, true},
-    {{GemmShape::Floats, 64, 64, 16, 3, 1, 1, 4}, 0, 0, false},
+    {{GemmShape::Floats, 16, 64, 32, 4, 1, 1, 4, 2}, 32, 0, true},
+    {{GemmShape::Floats, 128, 64, 16, 3, 1, 1, 8, 3}, 0, 216, false},
+    {{GemmShape::Floats, 64, 64, 16, 3, 1, 1, 4, 2}, 0, 0, true},
 };
 
 static int64_t tilesOf(const GemmShape &shape, int64_t batch, int64_t m, int64_t n) {

@@ -24,6 +24,9 @@ struct GemmShape {
   } kind;
   int64_t rows, columns, depth, stages;
   int64_t down = 1, across = 1, patch = 0;
+  /// Blocks that a multiprocessor should have registers for; 0: as ptxas likes. Left alone, it may
+  /// spill a few registers to have room for more blocks.
+  int64_t blocksTogether = 0;
 
   int64_t threads() const;
   int64_t warpRows() const { return rows / down; }

@@ -17,7 +17,7 @@ GemmLayouts layoutsOf(const GemmKernel &kernel, const GemmShape &shape) {
   int64_t bytes = kernel.elementBytes();
   bool tensorCores = shape.kind == GemmShape::Warps;
   bool inside = tensorCores && kernel.b.chunksAlongDepth(16 / bytes);
-  return {{shape.rows, shape.depth, bytes, /*depthInside=*/true, tensorCores},
+  return {{shape.rows, shape.depth, bytes, /*depthInside=*/true, /*swizzled=*/true},
           inside ? TileLayout{shape.columns, shape.depth, bytes, true, true}
                  : TileLayout{shape.depth, shape.columns, bytes, false, tensorCores}};
 }
@@ -42,7 +42,7 @@ public:
                                    : storeFloats(results, memory, sums);
   }
   /// The row of the tile that a row of a slab is.
-  Value rowOf(int64_t slab, Value row) {
+  Value rowInTile(int64_t slab, Value row) {
     if (shape.kind != GemmShape::Warps)
       return row;
     Value warp = kb.mul(kb.div(row, 16), shape.warpRows());
@@ -130,16 +130,23 @@ private:
   // Fused multiply-add
   //===------------------------------------------------------------------------------------------===//
 
-  /// The first row and column of a thread's sums.
-  std::pair<Value, Value> patch() {
-    Value perRow = kb.idx(shape.columns / shape.patch);
-    return {kb.mul(kb.div(kb.thread(), perRow), shape.patch),
-            kb.mul(kb.rem(kb.thread(), perRow), shape.patch)};
+  /// A thread's sums are those of fours of rows and columns, the next four a part of the tile
+  /// further: threads read neighbouring fours.
+  static constexpr int64_t kFour = 4;
+  Value rowOf(int64_t number) {
+    Value four = kb.div(kb.thread(), shape.columns / shape.patch);
+    return kb.add(kb.mul(four, kFour), inTile(number, shape.rows));
+  }
+  Value columnOf(int64_t number) {
+    Value four = kb.rem(kb.thread(), kb.idx(shape.columns / shape.patch));
+    return kb.add(kb.mul(four, kFour), inTile(number, shape.columns));
+  }
+  int64_t inTile(int64_t number, int64_t extent) const {
+    return number / kFour * (extent * kFour / shape.patch) + number % kFour;
   }
 
   Values multiplyFloats(Value aAt, Value bAt, ValueRange carried) {
-    auto [row, column] = patch();
-    Type four = kb.vec(4);
+    Type four = kb.vec(kFour);
     Values sums(carried);
     auto load = [&](Value base, Value offset) {
       return LLVM::LoadOp::create(kb.b, kb.loc, four, kb.sharedAt(base, offset), 16).getResult();
@@ -147,26 +154,27 @@ private:
     auto part = [&](Value vector, int64_t i) -> Value {
       return vector::ExtractOp::create(kb.b, kb.loc, vector, i);
     };
-    for (int64_t k = 0; k < shape.depth; k += 4) {
+    for (int64_t k = 0; k < shape.depth; k += kFour) {
       Values rows;
       for (int64_t i = 0; i < shape.patch; ++i)
-        rows.push_back(load(aAt, tiles.a.element(kb, kb.add(row, i), kb.idx(k))));
-      for (int64_t d = 0; d < 4; ++d) {
-        Value columns = load(bAt, tiles.b.element(kb, kb.idx(k + d), column));
-        for (int64_t i = 0; i < shape.patch; ++i)
-          for (int64_t j = 0; j < shape.patch; ++j) {
-            Value &sum = sums[shape.patch * i + j];
-            sum = math::FmaOp::create(kb.b, kb.loc, part(rows[i], d), part(columns, j), sum);
-          }
-      }
+        rows.push_back(load(aAt, tiles.a.element(kb, rowOf(i), kb.idx(k))));
+      for (int64_t d = 0; d < kFour; ++d)
+        for (int64_t j = 0; j < shape.patch; j += kFour) {
+          Value columns = load(bAt, tiles.b.element(kb, kb.idx(k + d), columnOf(j)));
+          for (int64_t i = 0; i < shape.patch; ++i)
+            for (int64_t c = 0; c < kFour; ++c) {
+              Value &sum = sums[shape.patch * i + j + c];
+              sum = math::FmaOp::create(kb.b, kb.loc, part(rows[i], d), part(columns, c), sum);
+            }
+        }
     }
     return sums;
   }
 
   void storeFloats(GemmResults &results, Value memory, ValueRange sums) {
-    auto [row, column] = patch();
     for (int64_t i = 0; i < shape.patch; ++i)
-      results.put(memory, kb.add(row, i), column, sums.slice(shape.patch * i, shape.patch));
+      for (int64_t j = 0; j < shape.patch; j += kFour)
+        results.put(memory, rowOf(i), columnOf(j), sums.slice(shape.patch * i + j, kFour));
   }
 };
 
@@ -223,7 +231,7 @@ bool buildTileGemm(DeviceBuilder &kb, const KernelArgs &args, const GemmKernel &
     kb.barrier();
     results.finish(memory, kb.thread(), shape.threads(), slabRows(shape), block,
                    choice.mostParts > 1,
-                   [&](Value row) { return kb.add(block.row, code.rowOf(slab, row)); });
+                   [&](Value row) { return kb.add(block.row, code.rowInTile(slab, row)); });
   }
   return results.valid();
 }

@@ -171,8 +171,10 @@ def test_warp_groups(dtype, x, w, n, b, tmp_path, launches):
         assert [c.get("opcode:wgmma", 0) > 0 and c["conflicts"] == [] for c in launches()] == [True]
 
 
-@pytest.mark.parametrize("dtype", ["FLOAT16", "BFLOAT16"])
-@pytest.mark.parametrize("gpu", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize(
+    "dtype, gpu",
+    [("FLOAT16", "sm_80"), ("FLOAT16", "sm_90a"), ("BFLOAT16", "sm_90a"), ("FLOAT", "sm_80")],
+)
 def test_parts_of_depth(gpu, dtype, tmp_path, launches):
     """Few rows and columns: blocks sum parts of the depth. The host chooses the tile by the rows."""
     rng = np.random.default_rng(11)
@@ -192,5 +194,22 @@ def test_parts_of_depth(gpu, dtype, tmp_path, launches):
             agree(got, exact, dtype)
         assert all(a.tobytes() == b.tobytes() for a, b in zip(results, results[len(feeds) :]))
     if INTERPRETED:
-        parts = [c["grid"][1] for c in launches() if c.get("opcode:mma")]
-        assert max(parts) > 1 and len(launches()) == 2 * len(parts)
+        counts = launches()
+        assert all(c["conflicts"] == [] for c in counts)
+        # Every second launch adds what the one before has left.
+        assert max(c["grid"][1] for c in counts[::2]) > 1
+        assert all(c["block"] == [256, 1, 1] and c["grid"][1] == 1 for c in counts[1::2])
+
+
+def test_many_tiles_of_floats(tmp_path, launches):
+    rng = np.random.default_rng(12)
+    model = small.model(
+        [("MatMul", ["x", "w"], "y", {})],
+        {"x": ["b", 130, 20], "w": ["b", 20, 64]},
+        ["b", 130, 64],
+    )
+    x, w = values(rng, (108, 130, 20), "FLOAT"), values(rng, (108, 20, 64), "FLOAT")
+    exact = x.astype(np.float64) @ w.astype(np.float64)
+    agree(run(tmp_path, model, [{"x": x, "w": w}])[0], exact, "FLOAT")
+    if INTERPRETED:
+        assert [(c["block"][0], c["conflicts"]) for c in launches()] == [(128, [])]
