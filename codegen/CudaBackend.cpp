@@ -17,6 +17,7 @@ CudaBackend::CudaBackend(CpuTarget host, GpuTarget target)
   emitters.push_back(createGpuAttentionEmitter(gpu));
   emitters.push_back(createGpuGemmEmitter(gpu));
   emitters.push_back(createGpuLinearAttentionEmitter(gpu));
+  emitters.push_back(createGpuMapMixEmitter(gpu));
   emitters.push_back(createGpuRowwiseEmitter(gpu));
   emitters.push_back(createGpuLoopsEmitter(gpu));
 }

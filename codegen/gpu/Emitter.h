@@ -17,6 +17,7 @@ namespace attune::codegen {
 std::unique_ptr<KernelEmitter> createGpuAttentionEmitter(const GpuTarget &gpu);
 std::unique_ptr<KernelEmitter> createGpuGemmEmitter(const GpuTarget &gpu);
 std::unique_ptr<KernelEmitter> createGpuLinearAttentionEmitter(const GpuTarget &gpu);
+std::unique_ptr<KernelEmitter> createGpuMapMixEmitter(const GpuTarget &gpu);
 std::unique_ptr<KernelEmitter> createGpuRowwiseEmitter(const GpuTarget &gpu);
 std::unique_ptr<KernelEmitter> createGpuLoopsEmitter(const GpuTarget &gpu);
 

@@ -12,6 +12,8 @@ from models import language, small
 from models.spelling import SPELLINGS
 from onnx import TensorProto
 from test_linear import normalised, recurrent
+from test_map_mix import CASES as MIXES
+from test_map_mix import graph as map_mix
 
 
 def product(dtype, depth=64, columns=128, transposed=False):
@@ -75,6 +77,7 @@ def models():
     yield from PRODUCTS.items()
     yield from ATTENTION.items()
     yield from ((name, graph._model()) for name, graph in LINEAR.items())
+    yield from ((f"map_mix_{name}", map_mix(*mix)._model()) for name, mix in MIXES.items())
 
 
 @pytest.mark.skipif(not PTXAS, reason="no ptxas, which comes with the CUDA toolkit")
