@@ -197,7 +197,7 @@ typedef struct attune_session_options {
   uint32_t flush_denormals;        /* non-zero: denormal numbers count as zero during a run */
   uint32_t copy_strided;           /* non-zero: non-contiguous inputs are copied, else refused */
   const attune_executor *executor; /* NULL: the runtime's own threads */
-  uint32_t device_outputs; /* non-zero: outputs that the runtime allocates lie where kernels run */
+  uint32_t device_outputs; /* non-zero: of the target cuda, outputs are allocated on the device */
   uint32_t reserved;
 } attune_session_options;
 
