@@ -191,9 +191,10 @@ private:
                                      const CpuTarget &host) const {
     Sizes sizes(op);
     std::optional<GemmMatch> g = matchGemm(op, sizes, GemmFloats::Any);
-    // Windows, distances and shifts have other kernels.
-    if (!g || g->columns != GemmColumns::Strided || g->product.distance || g->product.isGeneric ||
-        g->product.hasCodes() || !getElementTypeOrSelf(g->product.result.getType()).isF32())
+    // Windows, shifts and distances of other numbers than f32 have other kernels.
+    if (!g || g->columns != GemmColumns::Strided || g->product.isGeneric || g->product.hasCodes() ||
+        !getElementTypeOrSelf(g->product.result.getType()).isF32() ||
+        (g->product.distance && !getElementTypeOrSelf(g->product.lhs.getType()).isF32()))
       return std::nullopt;
     GemmKernel kernel = describe(op, module, gpu, sizes, *g);
     HostSizes extents{op, g->batch, g->m, g->n, g->k, kernel.choices};

@@ -1,5 +1,5 @@
 // Tiles of operands in shared memory, several of them in flight by asynchronous copies. f16 and
-// bf16 are multiplied by mma.sync, f32 by fused multiply-add.
+// bf16 are multiplied by mma.sync, f32 by fused multiply-add; or f32 are summed as distances.
 #include "attune/codegen/gpu/Fragments.h"
 #include "attune/codegen/gpu/GemmResults.h"
 
@@ -31,7 +31,8 @@ int64_t slabRows(const GemmShape &shape) { return shape.rows / slabs(shape); }
 class TileCode {
 public:
   TileCode(DeviceBuilder &kb, const GemmKernel &kernel, const GemmShape &shape)
-      : kb(kb), shape(shape), element(kernel.element), tiles(layoutsOf(kernel, shape)) {}
+      : kb(kb), shape(shape), element(kernel.element), distance(kernel.g.product.distance),
+        tiles(layoutsOf(kernel, shape)) {}
 
   Values multiply(Value aAt, Value bAt, ValueRange sums) {
     return shape.kind == GemmShape::Warps ? multiplyTensors(aAt, bAt, sums)
@@ -53,6 +54,7 @@ private:
   DeviceBuilder &kb;
   const GemmShape &shape;
   Type element;
+  bool distance; ///< terms are -|a - b|
 
 public:
   const GemmLayouts tiles;
@@ -145,6 +147,13 @@ private:
     return number / kFour * (extent * kFour / shape.patch) + number % kFour;
   }
 
+  Value addTerm(Value a, Value b, Value sum) {
+    if (!distance)
+      return math::FmaOp::create(kb.b, kb.loc, a, b, sum);
+    Value gap = arith::SubFOp::create(kb.b, kb.loc, a, b);
+    return arith::SubFOp::create(kb.b, kb.loc, sum, math::AbsFOp::create(kb.b, kb.loc, gap));
+  }
+
   Values multiplyFloats(Value aAt, Value bAt, ValueRange carried) {
     Type four = kb.vec(kFour);
     Values sums(carried);
@@ -164,7 +173,7 @@ private:
           for (int64_t i = 0; i < shape.patch; ++i)
             for (int64_t c = 0; c < kFour; ++c) {
               Value &sum = sums[shape.patch * i + j + c];
-              sum = math::FmaOp::create(kb.b, kb.loc, part(rows[i], d), part(columns, c), sum);
+              sum = addTerm(part(rows[i], d), part(columns, c), sum);
             }
         }
     }

@@ -213,3 +213,26 @@ def test_many_tiles_of_floats(tmp_path, launches):
     agree(run(tmp_path, model, [{"x": x, "w": w}])[0], exact, "FLOAT")
     if INTERPRETED:
         assert [(c["block"][0], c["conflicts"]) for c in launches()] == [(128, [])]
+
+
+@pytest.mark.parametrize("size", [(1, 8, 8), (63, 33, 65), (130, 64, 64)])
+def test_distances(size, tmp_path):
+    """Adder layers: sums of -|a - b|, with a bias behind them."""
+    rows, depth, columns = size
+    rng = np.random.default_rng(11)
+    w, bias = values(rng, (depth, columns), "FLOAT"), values(rng, columns, "FLOAT")
+    model = small.model(
+        [
+            ("Unsqueeze", ["x", "last"], "wide", {}),
+            ("Sub", ["wide", "w"], "gap", {}),
+            ("Abs", ["gap"], "size", {}),
+            ("ReduceSum", ["size", "inner"], "sum", {"keepdims": 0}),
+            ("Sub", ["bias", "sum"], "y", {}),
+        ],
+        {"x": ["n", depth]},
+        ["n", columns],
+        {"w": w, "bias": bias, "last": np.array([-1]), "inner": np.array([1])},
+    )
+    x = values(rng, (rows, depth), "FLOAT")
+    want = bias - np.abs(x[..., None].astype(np.float64) - w).sum(1)
+    agree(run(tmp_path, model, [{"x": x}])[0], want, "FLOAT")
