@@ -162,9 +162,7 @@ def test_heads_in_place(dtype, tmp_path):
         for name in "kv":
             for row, length in zip(feed[name], lengths):
                 row[length:] = np.nan
-        q, k, v = (
-            x.reshape(2, x.shape[1], -1, 32).transpose(0, 2, 1, 3) for x in feed.values()
-        )
+        q, k, v = (x.reshape(2, x.shape[1], -1, 32).transpose(0, 2, 1, 3) for x in feed.values())
         rows = [
             oracle(q[b : b + 1], k[b : b + 1, :, :length], v[b : b + 1, :, :length])
             for b, length in enumerate(lengths)

@@ -25,7 +25,9 @@ KernelFeatures product(double m, double n, double k) {
   features.counts = {{WorkTerm::Class::Fma, 32, 2 * m * n * k}};
   features.weightBytes = 4 * k * n;
   features.work.bytes = 4 * (m * k + k * n + m * n);
-  features.plan = {.tasks = 16, .rows = 6, .columns = 16};
+  features.plan.tasks = 16;
+  features.plan.rows = 6;
+  features.plan.columns = 16;
   return features;
 }
 
