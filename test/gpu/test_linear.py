@@ -101,6 +101,38 @@ def test_normalised(dtype, causal, tmp_path):
         session.close()
 
 
+@pytest.mark.parametrize("dtype, depth", [("f16", 40), ("bf16", 12), ("f32", 10)])
+def test_positions(dtype, depth, tmp_path):
+    """Features times the sine and the cosine of their position, of chunks of 16 bytes and not."""
+    kind, width = dtype_of(dtype), 16
+    g = Graph("cosformer", 20)
+    q, k = (g.input(x, dtype, ["b", 2, "n", depth]) for x in "qk")
+    v = g.input("v", dtype, ["b", 2, "n", width])
+    tables = [g.input(x, dtype, ["n", 1]) for x in ("sin", "cos")]
+
+    def features(x):
+        x = g.op("Relu", x)
+        return g.op("Concat", *(g.op("Mul", x, table) for table in tables), axis=-1)
+
+    q, k = features(q), features(k)
+    s = g.op("MatMul", g.op("Transpose", k, perm=[0, 1, 3, 2]), v)
+    z = g.op("ReduceSum", k, np.array([2]), keepdims=1)
+    total = g.op("ReduceSum", g.op("Mul", q, z), np.array([-1]), keepdims=1)
+    total = g.op("Add", total, np.array(EPS, kind))
+    g.output(g.op("Div", g.op("MatMul", q, s), total), "y", dtype, ["b", 2, "n", width])
+    session = Session(compiled(tmp_path, g))
+    rng = np.random.default_rng(6)
+    for n in (1, 66, 300):
+        angles = np.arange(n)[:, None] * np.pi / (2 * n)
+        feeds = {x: rng.normal(size=(1, 2, n, depth)) for x in "qk"}
+        feeds |= {"v": rng.normal(size=(1, 2, n, width)), "sin": np.sin(angles)}
+        feeds = {x: y.astype(kind) for x, y in (feeds | {"cos": np.cos(angles)}).items()}
+        q, k, v, *tables = (x.astype(F64) for x in feeds.values())
+        u, y = (np.concatenate([np.maximum(x, 0) * t for t in tables], -1) for x in (q, k))
+        agree(session.run(feeds)["y"], pairs(u, y, v, causal=False), dtype)
+    session.close()
+
+
 def recurrent(dtype, rule, heads, shared, depth, width):
     """ONNX LinearAttention with a state before and after."""
     g = Graph("linear", 27)
