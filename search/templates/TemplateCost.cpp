@@ -35,7 +35,7 @@ TemplateCost::TemplateCost(const Space &space, std::unique_ptr<Template> made,
   costNames.push_back({"energy_mj"});
 }
 
-llvm::Expected<std::unique_ptr<CostModel>> TemplateCost::create(const Space &space) {
+llvm::Expected<std::unique_ptr<TemplateCost>> TemplateCost::create(const Space &space) {
   auto made = makeTemplate(space);
   if (!made)
     return made.takeError();
@@ -45,7 +45,8 @@ llvm::Expected<std::unique_ptr<CostModel>> TemplateCost::create(const Space &spa
   auto machine = codegen::Machine::of(*target);
   if (!machine)
     return machine.takeError();
-  return std::unique_ptr<CostModel>(new TemplateCost(space, std::move(*made), std::move(*machine)));
+  return std::unique_ptr<TemplateCost>(
+      new TemplateCost(space, std::move(*made), std::move(*machine)));
 }
 
 std::string TemplateCost::identity() const {
@@ -78,12 +79,9 @@ llvm::Expected<TemplateCost::Block *> TemplateCost::blockOf(uint64_t name) {
   return &blocks.emplace(name, std::move(block)).first->second;
 }
 
-const TemplateCost::Price &TemplateCost::priceOf(Block &block, unsigned number,
-                                                 double resident) const {
-  unsigned count = threads[number];
-  Price &price = block.prices[number * codegen::kResidencies + codegen::residency(resident)];
-  if (std::exchange(price.known, true))
-    return price;
+TemplateCost::Price TemplateCost::priced(const Block &block, unsigned count,
+                                         double resident) const {
+  Price price;
   for (auto [kernel, emitter] : llvm::zip_equal(block.kernels, block.emitters)) {
     codegen::KernelCost cost = oracle.price(kernel.features, resident, count);
     double deviation = kernel.calls * cost.seconds * cost.sigma;
@@ -100,29 +98,67 @@ const TemplateCost::Price &TemplateCost::priceOf(Block &block, unsigned number,
   return price;
 }
 
-llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes) {
+const TemplateCost::Price &TemplateCost::priceOf(Block &block, unsigned number,
+                                                 double resident) const {
+  Price &price = block.prices[number * codegen::kResidencies + codegen::residency(resident)];
+  if (!price.known) {
+    price = priced(block, threads[number], resident);
+    price.known = true;
+  }
+  return price;
+}
+
+llvm::Expected<TemplateCost::Totals> TemplateCost::takeApart(llvm::ArrayRef<int32_t> genes) {
   model->blocks(genes, parts);
   network.clear();
-  double stored = 0, arena = 0, flops = 0, params = 0;
+  double stored = 0, arena = 0;
+  Totals totals;
   for (uint64_t name : parts) {
     auto block = blockOf(name);
     if (!block)
       return block.takeError();
     network.push_back(*block);
     stored += (*block)->storedBytes;
-    flops += (*block)->flops;
-    params += (*block)->params;
+    totals.flops += (*block)->flops;
+    totals.params += (*block)->params;
     // Between blocks only their results live, which are in the arena of the whole model.
     arena = std::max(arena, (*block)->arenaBytes + (*block)->ioBytes);
   }
-  double resident = stored + arena, joules = 0;
+  totals.resident = stored + arena;
+  return totals;
+}
+
+llvm::Expected<LatencyPrediction> TemplateCost::predict(llvm::ArrayRef<int32_t> genes,
+                                                        unsigned count) {
+  auto totals = takeApart(genes);
+  if (!totals)
+    return totals.takeError();
+  LatencyPrediction prediction;
+  double seconds = 0;
+  for (const Block *block : network) {
+    Price price = priced(*block, count, totals->resident);
+    seconds += price.seconds;
+    for (auto [emitter, deviation] : price.deviations)
+      prediction.deviations[emitters[emitter]] += deviation;
+  }
+  prediction.ms = seconds * 1e3;
+  for (auto &[emitter, deviation] : prediction.deviations)
+    deviation /= seconds;
+  return prediction;
+}
+
+llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes) {
+  auto totals = takeApart(genes);
+  if (!totals)
+    return totals.takeError();
+  double joules = 0;
   CostVector cost;
   llvm::SmallVector<double, 8> deviations;
   for (unsigned number = 0; number < threads.size(); ++number) {
     double seconds = 0, variance = 0;
     deviations.assign(emitters.size(), 0);
     for (Block *block : network) {
-      const Price &price = priceOf(*block, number, resident);
+      const Price &price = priceOf(*block, number, totals->resident);
       seconds += price.seconds;
       joules += number == 0 ? price.joules : 0;
       // Kernels of one emitter are wrong together.
@@ -135,7 +171,7 @@ llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes)
     double sigma = seconds > 0 ? std::hypot(std::sqrt(variance) / seconds, codegen::kDrift) : 0;
     cost.sigma = std::max(cost.sigma, sigma);
   }
-  cost.values.append({params, flops, resident / 1e6});
+  cost.values.append({totals->params, totals->flops, totals->resident / 1e6});
   if (energy)
     cost.values.push_back(joules * 1e3);
   return cost;

@@ -13,18 +13,21 @@
 
 #include "attune/codegen/cost/Energy.h"
 #include "attune/search/Cost.h"
+#include "attune/search/templates/MeasuredLatency.h"
 #include "attune/search/templates/Template.h"
 
 namespace attune::search {
 
 class TemplateCost final : public CostModel {
 public:
-  static llvm::Expected<std::unique_ptr<CostModel>> create(const Space &space);
+  static llvm::Expected<std::unique_ptr<TemplateCost>> create(const Space &space);
 
   llvm::ArrayRef<CostName> names() const override { return costNames; }
   std::string identity() const override;
   llvm::Expected<CostVector> estimate(llvm::ArrayRef<int32_t> genes) override;
   bool exact(unsigned cost) const override { return cost >= threads.size(); }
+  /// The latency on any number of threads, with what `CostVector::sigma` is the sum of.
+  llvm::Expected<LatencyPrediction> predict(llvm::ArrayRef<int32_t> genes, unsigned threads);
 
 private:
   struct Price {
@@ -41,6 +44,13 @@ private:
 
   TemplateCost(const Space &space, std::unique_ptr<Template> model, codegen::Machine machine);
   llvm::Expected<Block *> blockOf(uint64_t name);
+  /// What a candidate has beside the kernels of its blocks.
+  struct Totals {
+    double params = 0, flops = 0, resident = 0;
+  };
+  /// Sets `network` to the blocks of a candidate.
+  llvm::Expected<Totals> takeApart(llvm::ArrayRef<int32_t> genes);
+  Price priced(const Block &block, unsigned threads, double resident) const;
   /// At threads[number].
   const Price &priceOf(Block &block, unsigned number, double resident) const;
   unsigned emitterNumber(const std::string &name);

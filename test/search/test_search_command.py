@@ -238,6 +238,41 @@ def test_a_study_keeps_its_calibration(tmp_path, monkeypatch):
     assert "ATTUNE_CALIBRATION" in lost.stderr
 
 
+def test_finalists_are_measured_once_and_for_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTUNE_CALIBRATION", str(MACHINE))
+    space, study = tmp_path / "space.yaml", tmp_path / "study"
+    space.write_text(TEMPLATE)
+    assert attune("search", space, "-o", tmp_path / "whole").returncode == 0
+    assert attune("search", space, "-o", study, "--evals=30").returncode == 0
+
+    def finalists(*flags):
+        result = attune("search", "finalists", study, "--runs=2", *flags)
+        rows = [line.split() for line in result.stdout.splitlines() if line.strip()[:1].isdigit()]
+        return result, {int(row[0]): tuple(map(float, row[1:3])) for row in rows}
+
+    _, first = finalists("--top=1")
+    [(best, (predicted, expected))] = first.items()
+    assert predicted == expected
+    document = json.loads((study / "finalists.json").read_text())
+    assert [f["id"] for f in document["finalists"]] == [best]
+    assert document["finalists"][0]["predicted_ms"] == pytest.approx(predicted, abs=1e-4)
+    assert document["finalists"][0]["measured_ms"] > 0
+
+    # As if the machine had been found to be ten times as slow: all others are expected to be slower,
+    # and the archive of the study stays what its seed makes of it.
+    document["finalists"][0]["measured_ms"] = 10 * document["finalists"][0]["predicted_ms"]
+    (study / "finalists.json").write_text(json.dumps(document))
+    assert attune("search", space, "-o", study, "--resume").returncode == 0
+    assert archive(study) == archive(tmp_path / "whole")
+    _, others = finalists("--top=3")
+    assert len(others) == 3
+    assert sum(expected > 1.05 * predicted for predicted, expected in others.values()) >= 2
+
+    (study / "finalists.json").write_text("{}")
+    damaged, _ = finalists()
+    assert damaged.returncode == 1 and "holds no measurements of finalists" in damaged.stderr
+
+
 def test_costs(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text(TEMPLATE.replace(", conv]", "]"))

@@ -1,6 +1,6 @@
 // `attune search finalists`: predictions meet the machine.
 #include "attune/runtime/attune.hpp"
-#include "attune/search/templates/Template.h"
+#include "attune/search/templates/TemplateCost.h"
 #include "attune/tools/attune/Inputs.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Search.h"
@@ -11,17 +11,20 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
-#include <cmath>
 
 namespace attune::tools {
 namespace {
 
 using namespace attune::search;
 
+constexpr const char *kMeasuredFile = "finalists.json";
+
 struct Finalist {
-  const ReportEntry *entry;
+  size_t rank; ///< on the front
+  Genes genes;
   Goals goals;
-  double predictedMs = std::nan("");
+  MeasuredLatency::Point point;
+  MeasuredLatency::Expected expected; ///< before it was measured itself
   std::string artifact;
   std::unique_ptr<Session> session;
   std::vector<Tensor> inputs, outputs;
@@ -44,10 +47,18 @@ llvm::Error writeModel(const std::string &path, llvm::StringRef text) {
                : llvm::Error::success();
 }
 
+std::string pathIn(llvm::StringRef folder, const llvm::Twine &name) {
+  llvm::SmallString<128> path(folder);
+  llvm::sys::path::append(path, name);
+  return std::string(path);
+}
+
 class Finals {
 public:
-  Finals(Report &found, Template &network, unsigned threads)
-      : found(found), network(network), threads(threads) {}
+  Finals(Report &found, Template &network, TemplateCost &prices, MeasuredLatency measured,
+         unsigned threads, size_t most)
+      : found(found), network(network), prices(prices), measured(std::move(measured)),
+        threads(threads), front(found.front()), most(std::min(most, front.size())) {}
 
   ~Finals() {
     for (const Finalist &finalist : finalists)
@@ -55,37 +66,29 @@ public:
         llvm::sys::fs::remove(finalist.artifact);
   }
 
-  llvm::Error prepare(size_t most) {
-    for (const Archive::Entry &member : found.front()) {
-      if (finalists.size() == most)
-        break;
-      auto entry = llvm::find_if(found.entries, [&](const ReportEntry &candidate) {
-        return candidate.candidate.id == member.id;
-      });
-      Finalist &finalist = finalists.emplace_back();
-      finalist.entry = &*entry;
-      finalist.goals = member.goals;
-      for (size_t i = 0; i < found.costs.size() && i < entry->candidate.cost.values.size(); ++i)
-        if (found.costs[i] == "latency_ms@" + std::to_string(threads))
-          finalist.predictedMs = entry->candidate.cost.values[i];
-      finalist.artifact = inStudy("candidate-" + std::to_string(member.id) + ".so");
-      if (llvm::Error error = compile(network.whole(member.genes), finalist.artifact))
+  /// The first half tells what to expect of the others, and so which others to try.
+  llvm::Error run(int64_t runs) {
+    for (size_t count : {(most + 1) / 2, most}) {
+      if (count == finalists.size())
+        continue;
+      if (llvm::Error error = prepare(count))
         return error;
-      finalist.session =
-          std::make_unique<Session>(finalist.artifact, SessionOptions{.threads = threads});
-      auto inputs = makeInputs(*finalist.session, {});
-      if (!inputs)
-        return inputs.takeError();
-      finalist.inputs = std::move(*inputs);
-      finalist.outputs = finalist.session->run(finalist.inputs);
-      llvm::errs() << "compiled " << finalists.size() << " of "
-                   << std::min(most, found.archive.entries().size()) << "\n";
+      measure(runs);
+      for (Finalist &finalist : finalists) {
+        finalist.point.measuredMs = finalist.medianMs();
+        measured.set(finalist.point);
+      }
+      if (llvm::Error error = measured.write(inStudy(kMeasuredFile)))
+        return error;
     }
+    llvm::sort(finalists, [](const Finalist &a, const Finalist &b) { return a.rank < b.rank; });
     return llvm::Error::success();
   }
 
   /// One run of each in turn, so that what disturbs the machine disturbs all.
   void measure(int64_t runs) {
+    for (Finalist &finalist : finalists)
+      finalist.times.clear();
     for (int64_t run = 0; run < runs; ++run)
       for (Finalist &finalist : finalists) {
         auto start = std::chrono::steady_clock::now();
@@ -95,29 +98,18 @@ public:
       }
   }
 
-  /// The limit on latency at this number of threads.
-  std::optional<double> limitMs() const {
-    std::optional<double> limit;
-    for (const Constraint &constraint : found.space.constraints)
-      if (constraint.cost && constraint.cost->name == "latency_ms" && constraint.atMost &&
-          (!constraint.cost->threads || constraint.cost->threads == threads))
-        limit = std::min(limit.value_or(*constraint.atMost), *constraint.atMost);
-    return limit;
-  }
-
   const Finalist *print() const {
-    std::optional<double> limit = limitMs();
     const Finalist *winner = nullptr;
-    llvm::outs() << "      id  predicted ms  measured ms";
+    llvm::outs() << "      id  predicted ms  expected ms  measured ms";
     for (const Objective &objective : found.space.objectives)
       llvm::outs() << "  " << llvm::right_justify(objective.name(), 12);
     llvm::outs() << "\n";
     for (const Finalist &finalist : finalists) {
-      double measured = finalist.medianMs();
-      bool meets = !limit || measured <= *limit;
-      llvm::outs() << llvm::format("%8llu  %12.4f  %11.4f",
-                                   static_cast<unsigned long long>(finalist.entry->candidate.id),
-                                   finalist.predictedMs, measured);
+      const MeasuredLatency::Point &point = finalist.point;
+      bool meets = withinLimits(point.measuredMs, 0);
+      llvm::outs() << llvm::format("%8llu  %12.4f  %11.4f  %11.4f",
+                                   static_cast<unsigned long long>(point.id), point.predicted.ms,
+                                   finalist.expected.ms, point.measuredMs);
       for (size_t i = 0; i < finalist.goals.size(); ++i)
         llvm::outs() << llvm::format("  %12.6g", found.value(i, finalist.goals));
       llvm::outs() << (meets ? "\n" : "  over the limit\n");
@@ -130,10 +122,9 @@ public:
 
   /// winner.so, and winner.onnx where standard operators can say what it is.
   llvm::Error keep(const Finalist &winner) {
-    const Genes &genes = winner.entry->candidate.genes;
-    if (llvm::Error error = compile(network.whole(genes), inStudy("winner.so")))
+    if (llvm::Error error = compile(network.whole(winner.genes), inStudy("winner.so")))
       return error;
-    auto text = network.onnx(genes);
+    auto text = network.onnx(winner.genes);
     if (!text) {
       llvm::errs() << "attune search finalists: no winner.onnx: "
                    << llvm::toString(text.takeError()) << "\n";
@@ -144,17 +135,65 @@ public:
   }
   bool hasOnnx() const { return exported; }
 
-  std::string inStudy(const llvm::Twine &name) const {
-    llvm::SmallString<128> path(found.folder);
-    llvm::sys::path::append(path, name);
-    return std::string(path);
-  }
+  std::string inStudy(const llvm::Twine &name) const { return pathIn(found.folder, name); }
 
 private:
+  /// Compiles more of the front, up to `count`: its best first, but those last that are expected to
+  /// miss a limit.
+  llvm::Error prepare(size_t count) {
+    std::vector<Finalist> candidates, late;
+    for (auto [rank, member] : llvm::enumerate(front)) {
+      if (llvm::any_of(finalists, [&](const Finalist &other) { return other.rank == rank; }))
+        continue;
+      auto predicted = prices.predict(member.genes, threads);
+      if (!predicted)
+        return predicted.takeError();
+      MeasuredLatency::Expected expected = measured.expect(*predicted, threads);
+      Finalist finalist;
+      finalist.rank = rank;
+      finalist.genes = member.genes;
+      finalist.goals = member.goals;
+      finalist.point = {member.id, threads, std::move(*predicted)};
+      finalist.expected = expected;
+      (withinLimits(expected.ms, expected.sigma) ? candidates : late)
+          .push_back(std::move(finalist));
+    }
+    llvm::move(late, std::back_inserter(candidates));
+    candidates.resize(count - finalists.size());
+    for (Finalist &candidate : candidates) {
+      Finalist &finalist = finalists.emplace_back(std::move(candidate));
+      finalist.artifact = inStudy("candidate-" + llvm::Twine(finalist.point.id) + ".so");
+      if (llvm::Error error = compile(network.whole(finalist.genes), finalist.artifact))
+        return error;
+      finalist.session =
+          std::make_unique<Session>(finalist.artifact, SessionOptions{.threads = threads});
+      auto inputs = makeInputs(*finalist.session, {});
+      if (!inputs)
+        return inputs.takeError();
+      finalist.inputs = std::move(*inputs);
+      finalist.outputs = finalist.session->run(finalist.inputs);
+      llvm::errs() << "compiled " << finalists.size() << " of " << most << "\n";
+    }
+    return llvm::Error::success();
+  }
+
+  /// Of the space, on latency at this number of threads, with the margin that each asks for.
+  bool withinLimits(double ms, double sigma) const {
+    return llvm::all_of(found.space.constraints, [&](const Constraint &limit) {
+      return !limit.cost || limit.cost->name != "latency_ms" || !limit.atMost ||
+             (limit.cost->threads && limit.cost->threads != threads) ||
+             ms * (1 + limit.z * sigma) <= *limit.atMost;
+    });
+  }
+
   Report &found;
   Template &network;
+  TemplateCost &prices;
+  MeasuredLatency measured;
   unsigned threads;
   bool exported = false;
+  std::vector<Archive::Entry> front;
+  size_t most; ///< finalists
   std::vector<Finalist> finalists;
 };
 
@@ -178,21 +217,30 @@ int searchFinalists(Args args) {
     return report(found.takeError());
   if (found->space.templateName.empty())
     return report(llvm::createStringError("the space has no `template` that builds networks"));
+  // By the prices of the study; what `--tune` measured has no part in them.
+  if (auto files = calibrationOf(positional[0], /*resumed=*/true); !files)
+    return report(files.takeError());
   auto network = makeTemplate(found->space);
   if (!network)
     return report(network.takeError());
+  auto prices = TemplateCost::create(found->space);
+  if (!prices)
+    return report(prices.takeError());
+  auto measured =
+      MeasuredLatency::read(pathIn(found->folder, kMeasuredFile), (*prices)->identity());
+  if (!measured)
+    return report(measured.takeError());
   try {
-    Finals finals(*found, **network, threads);
-    if (llvm::Error error = finals.prepare(top))
+    Finals finals(*found, **network, **prices, std::move(*measured), threads, top);
+    if (llvm::Error error = finals.run(runs))
       return report(std::move(error));
-    finals.measure(runs);
     const Finalist *winner = finals.print();
     if (!winner)
       return report(
           llvm::createStringError("no finalist meets the limit on latency when measured"));
     if (llvm::Error error = finals.keep(*winner))
       return report(std::move(error));
-    llvm::outs() << "winner: " << winner->entry->candidate.id
+    llvm::outs() << "winner: " << winner->point.id
                  << (finals.hasOnnx() ? ", " + finals.inStudy("winner.onnx") : "") << ", "
                  << finals.inStudy("winner.so") << "\n";
   } catch (const std::exception &error) {
