@@ -138,7 +138,7 @@ struct HostSizes {
   HostExpr scratchBytes() const {
     return
         [sums = sums(/*ofAll=*/true)](OpBuilder &b, Location loc, ValueRange dims, Value threads) {
-          Value bytes = arith::ConstantIndexOp::create(b, loc, sizeof(float));
+          Value bytes = arith::ConstantIndexOp::create(b, loc, GemmResults::kSumBytes);
           return b.createOrFold<arith::MulIOp>(loc, sums(b, loc, dims, threads), bytes);
         };
   }
@@ -157,12 +157,12 @@ GemmKernel describe(KernelOp op, ModuleOp module, const GpuTarget &gpu, const Si
                     std::nullopt,
                     std::nullopt,
                     {}};
-  bool tensorCores = !element.isF32();
-  if (gpu.warpGroups && tensorCores) {
+  bool halves = element.isF16() || element.isBF16();
+  if (gpu.warpGroups && halves) {
     kernel.aMap = TileMap::of(kernel.a, kernel.elementBytes());
     kernel.bMap = TileMap::of(kernel.b, kernel.elementBytes());
   }
-  kernel.choices = GemmChoices::of(gpu, g, tensorCores, kernel.aMap && kernel.bMap);
+  kernel.choices = GemmChoices::of(gpu, g, element, kernel.aMap && kernel.bMap);
   return kernel;
 }
 
@@ -191,10 +191,12 @@ private:
                                      const CpuTarget &host) const {
     Sizes sizes(op);
     std::optional<GemmMatch> g = matchGemm(op, sizes, GemmFloats::Any);
-    // Windows, shifts and distances of other numbers than f32 have other kernels.
+    // Windows, shifts and distances of halves have other kernels.
     if (!g || g->columns != GemmColumns::Strided || g->product.isGeneric || g->product.hasCodes() ||
-        !getElementTypeOrSelf(g->product.result.getType()).isF32() ||
-        (g->product.distance && !getElementTypeOrSelf(g->product.lhs.getType()).isF32()))
+        g->product.shiftsIntegers())
+      return std::nullopt;
+    if (g->product.distance && !g->product.bytes() &&
+        !getElementTypeOrSelf(g->product.lhs.getType()).isF32())
       return std::nullopt;
     GemmKernel kernel = describe(op, module, gpu, sizes, *g);
     HostSizes extents{op, g->batch, g->m, g->n, g->k, kernel.choices};

@@ -24,8 +24,9 @@ struct GemmKernel {
   llvm::SmallVector<GemmChoice> choices;
 
   int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
-  /// Whether some tile leaves sums of parts, in scratch buffer 0: [part][batch][row][column] of
-  /// f32.
+  /// f32, or i32 of bytes.
+  mlir::Type sumType() const { return mlir::getElementTypeOrSelf(g.product.result.getType()); }
+  /// Whether some tile leaves sums of parts, in scratch buffer 0: [part][batch][row][column].
   bool cutsDepth() const;
   GemmExtents extents(Scope &scope) const;
 };

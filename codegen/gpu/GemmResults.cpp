@@ -8,14 +8,13 @@ namespace attune::codegen {
 
 /// So many more columns of a row in shared memory, against bank conflicts.
 static constexpr int64_t kPadding = 8;
-static constexpr int64_t kFloat = sizeof(float);
 /// Sums of 16 bytes.
 static constexpr int64_t kLanes = 4;
 /// Buffers are aligned to it, as operands of asynchronous copies are.
 static constexpr int64_t kBufferAlignment = 16;
 
 int64_t GemmResults::bytes(int64_t rows, int64_t columns) {
-  return rows * (columns + kPadding) * kFloat;
+  return rows * (columns + kPadding) * kSumBytes;
 }
 
 int64_t GemmResults::lanesOf(const GemmKernel &kernel) {
@@ -47,18 +46,19 @@ bool GemmResults::valid() { return !epilogue.broken && isConstantIntValue(lanes.
 
 Value GemmResults::address(Value memory, Value row, Value column) {
   Value element = kb.add(kb.mul(row, columns + kPadding), column);
-  return kb.sharedAt(memory, kb.mul(element, kFloat));
+  return kb.sharedAt(memory, kb.mul(element, kSumBytes));
 }
 
 void GemmResults::put(Value memory, Value row, Value column, ValueRange sums) {
   int64_t count = sums.size();
-  Value vector = vector::FromElementsOp::create(kb.b, kb.loc, kb.vec(count), sums);
-  LLVM::StoreOp::create(kb.b, kb.loc, vector, address(memory, row, column), count * kFloat);
+  Value vector =
+      vector::FromElementsOp::create(kb.b, kb.loc, kb.vec(count, kernel.sumType()), sums);
+  LLVM::StoreOp::create(kb.b, kb.loc, vector, address(memory, row, column), count * kSumBytes);
 }
 
 Value GemmResults::load(Value address) {
-  Type type = lanes.count == 1 ? kb.f32() : Type(kb.vec(lanes.count));
-  return LLVM::LoadOp::create(kb.b, kb.loc, type, address, lanes.count * kFloat);
+  Type sum = kernel.sumType(), type = lanes.count == 1 ? sum : Type(kb.vec(lanes.count, sum));
+  return LLVM::LoadOp::create(kb.b, kb.loc, type, address, lanes.count * kSumBytes);
 }
 
 Value GemmResults::partOffset(Value part, Value batch, Value row, Value column) {
@@ -84,8 +84,8 @@ void GemmResults::finish(Value memory, Value thread, int64_t threads, int64_t ro
       Value sums = load(address(memory, position, inRow));
       if (partial) {
         Value offset = partOffset(block.part, block.batch, row, column);
-        Value to = kb.gep(scope.scratch(0), offset, kb.f32());
-        LLVM::StoreOp::create(kb.b, kb.loc, sums, to, lanes.count * kFloat);
+        Value to = kb.gep(scope.scratch(0), offset, kernel.sumType());
+        LLVM::StoreOp::create(kb.b, kb.loc, sums, to, lanes.count * kSumBytes);
         return;
       }
       GemmPoint point{sums, block.batch, row, column, lanes.count, /*partial=*/{}};
@@ -101,11 +101,13 @@ void GemmResults::finishParts(Value number, Value parts) {
   Value apart = kb.mul(kb.mul(extents.batch, extents.m), extents.n);
   auto sumsOf = [&](Value part) {
     Value offset = kb.add(kb.mul(part, apart), number);
-    return load(kb.gep(scope.scratch(0), offset, kb.f32()));
+    return load(kb.gep(scope.scratch(0), offset, kernel.sumType()));
   };
   Value sums = kb.forLoop(kb.idx(1), parts, 1, sumsOf(kb.idx(0)), [&](Value part, ValueRange sum) {
-    Value next = arith::AddFOp::create(kb.b, kb.loc, sum[0], sumsOf(part));
-    return Values{next};
+    Value own = sumsOf(part);
+    if (kernel.sumType().isInteger())
+      return Values{arith::AddIOp::create(kb.b, kb.loc, sum[0], own)};
+    return Values{arith::AddFOp::create(kb.b, kb.loc, sum[0], own)};
   })[0];
   GemmPoint point{sums, batch, row, column, lanes.count, /*partial=*/{}};
   epilogue.run(point, kernel.g.product.result, [&] { return Lane(sums); });

@@ -15,6 +15,8 @@ namespace attune::codegen {
 class GemmResults {
 public:
   using Value = mlir::Value;
+  static constexpr int64_t kSumBytes = 4;
+
   /// To be made at the start of the function. `columns`: of a block's tile.
   GemmResults(DeviceBuilder &kb, Scope &scope, const GemmKernel &kernel, int64_t columns);
 

@@ -15,6 +15,7 @@ static constexpr int64_t kMostParts = 16;
 int64_t GemmShape::threads() const {
   switch (kind) {
   case Floats:
+  case Bytes:
     return rows * columns / (patch * patch);
   case Warps:
     return 32 * down * across;
@@ -44,20 +45,31 @@ static constexpr Rule kRules[] = {
     {{GemmShape::Floats, 16, 64, 32, 4, 1, 1, 4, 2}, 32, 0, true},
     {{GemmShape::Floats, 128, 64, 16, 3, 1, 1, 8, 3}, 0, 216, false},
     {{GemmShape::Floats, 64, 64, 16, 3, 1, 1, 4, 2}, 0, 0, true},
+    {{GemmShape::Bytes, 16, 64, 128, 4, 1, 1, 4, 2}, 32, 0, true},
+    {{GemmShape::Bytes, 128, 64, 64, 3, 1, 1, 8, 3}, 0, 216, false},
+    {{GemmShape::Bytes, 64, 64, 64, 3, 1, 1, 4, 2}, 0, 0, true},
 };
 
 static int64_t tilesOf(const GemmShape &shape, int64_t batch, int64_t m, int64_t n) {
   return batch * llvm::divideCeil(m, shape.rows) * llvm::divideCeil(n, shape.columns);
 }
 
-SmallVector<GemmChoice> GemmChoices::of(const GpuTarget &gpu, const GemmMatch &g, bool tensorCores,
+static bool takes(GemmShape::Kind kind, Type element) {
+  if (element.isInteger())
+    return kind == GemmShape::Bytes;
+  if (element.isF32())
+    return kind == GemmShape::Floats;
+  return kind == GemmShape::Warps || kind == GemmShape::WarpGroups;
+}
+
+SmallVector<GemmChoice> GemmChoices::of(const GpuTarget &gpu, const GemmMatch &g, Type element,
                                         bool mapped) {
   std::optional<int64_t> batch = g.batch.constant(), m = g.m.constant(), n = g.n.constant(),
                          k = g.k.constant();
   SmallVector<GemmChoice> choices;
   for (const Rule &rule : kRules) {
     const GemmShape &shape = rule.shape;
-    if ((shape.kind != GemmShape::Floats) != tensorCores)
+    if (!takes(shape.kind, element))
       continue;
     if (shape.kind == GemmShape::WarpGroups && !(gpu.warpGroups && mapped))
       continue;

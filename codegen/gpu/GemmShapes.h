@@ -19,6 +19,7 @@ namespace attune::codegen {
 struct GemmShape {
   enum Kind {
     Floats,    ///< fused multiply-add; threads have `patch` x `patch` sums
+    Bytes,     ///< distances of bytes, sums as with `Floats`
     Warps,     ///< mma.sync: `down` x `across` warps, each on an equal part of the tile
     WarpGroups ///< wgmma: 4 warps for every 64 rows, one warp more copies
   } kind;
@@ -49,9 +50,10 @@ struct GemmChoice {
 class GemmChoices {
 public:
   using Value = mlir::Value;
-  /// `mapped`: tensor maps describe both operands. Never empty; the last one is always possible.
+  /// Of operands of type `element`; `mapped`: tensor maps describe both. Never empty; the last one
+  /// is always possible.
   static llvm::SmallVector<GemmChoice> of(const GpuTarget &gpu, const GemmMatch &g,
-                                          bool tensorCores, bool mapped);
+                                          mlir::Type element, bool mapped);
 
   /// Which of `choices` a call takes, as an index value.
   static Value chosen(mlir::OpBuilder &b, mlir::Location loc, llvm::ArrayRef<GemmChoice> choices,

@@ -1,5 +1,7 @@
 // Tiles of operands in shared memory, several of them in flight by asynchronous copies. f16 and
-// bf16 are multiplied by mma.sync, f32 by fused multiply-add; or f32 are summed as distances.
+// bf16 are multiplied by mma.sync, f32 by fused multiply-add; or distances are summed, of f32 or of
+// bytes.
+#include "attune/codegen/gpu/ByteDistances.h"
 #include "attune/codegen/gpu/Fragments.h"
 #include "attune/codegen/gpu/GemmResults.h"
 
@@ -16,7 +18,8 @@ struct GemmLayouts {
 GemmLayouts layoutsOf(const GemmKernel &kernel, const GemmShape &shape) {
   int64_t bytes = kernel.elementBytes();
   bool tensorCores = shape.kind == GemmShape::Warps;
-  bool inside = tensorCores && kernel.b.chunksAlongDepth(16 / bytes);
+  bool inside =
+      shape.kind == GemmShape::Bytes || (tensorCores && kernel.b.chunksAlongDepth(16 / bytes));
   return {{shape.rows, shape.depth, bytes, /*depthInside=*/true, /*swizzled=*/true},
           inside ? TileLayout{shape.columns, shape.depth, bytes, true, true}
                  : TileLayout{shape.depth, shape.columns, bytes, false, tensorCores}};
@@ -35,10 +38,14 @@ public:
         tiles(layoutsOf(kernel, shape)) {}
 
   Values multiply(Value aAt, Value bAt, ValueRange sums) {
+    if (shape.kind == GemmShape::Bytes)
+      return bytes().add(aAt, bAt, sums);
     return shape.kind == GemmShape::Warps ? multiplyTensors(aAt, bAt, sums)
                                           : multiplyFloats(aAt, bAt, sums);
   }
   void store(GemmResults &results, Value memory, int64_t slab, ValueRange sums) {
+    if (shape.kind == GemmShape::Bytes)
+      return bytes().store(results, memory, sums);
     shape.kind == GemmShape::Warps ? storeTensors(results, memory, slab, sums)
                                    : storeFloats(results, memory, sums);
   }
@@ -60,6 +67,8 @@ public:
   const GemmLayouts tiles;
 
 private:
+  ByteDistances bytes() { return {kb, shape, tiles.a, tiles.b}; }
+
   //===------------------------------------------------------------------------------------------===//
   // Tensor cores
   //===------------------------------------------------------------------------------------------===//
@@ -220,7 +229,8 @@ bool buildTileGemm(DeviceBuilder &kb, const KernelArgs &args, const GemmKernel &
     load(kb.add(block.firstTile, i), kb.idx(i));
     kb.commitCopies();
   }
-  Values zeros(shape.rows * shape.columns / shape.threads(), kb.constF(0));
+  Value zero = arith::ConstantOp::create(kb.b, kb.loc, kb.b.getZeroAttr(kernel.sumType()));
+  Values zeros(shape.rows * shape.columns / shape.threads(), zero);
   Value count = kb.sub(block.endTile, block.firstTile);
   Values sums = kb.forLoop(kb.idx(0), count, 1, zeros, [&](Value tile, ValueRange carried) {
     kb.waitForCopies(shape.stages - 2);

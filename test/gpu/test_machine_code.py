@@ -14,6 +14,7 @@ from onnx import TensorProto
 from test_linear import normalised, recurrent
 from test_map_mix import CASES as MIXES
 from test_map_mix import graph as map_mix
+from test_products import byte_distances
 
 
 def product(dtype, depth=64, columns=128, transposed=False):
@@ -75,6 +76,7 @@ def models():
     yield from ((name, make()[0]) for name, make in small.MODELS.items())
     yield "encoder", language.encoder(SPELLINGS["native"]).model
     yield from PRODUCTS.items()
+    yield "distances_u8", byte_distances(2048, 128)[0]
     yield from ATTENTION.items()
     yield from ((name, graph._model()) for name, graph in LINEAR.items())
     yield from ((f"map_mix_{name}", map_mix(*mix)._model()) for name, mix in MIXES.items())

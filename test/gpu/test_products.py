@@ -8,6 +8,7 @@ import pytest
 from attune_ctypes import Session
 from faults import INTERPRETED
 from models import small
+from models.builder import Graph
 from onnx import TensorProto
 
 # Relative to the largest result; inputs are rounded before, sums are f32.
@@ -236,3 +237,80 @@ def test_distances(size, tmp_path):
     x = values(rng, (rows, depth), "FLOAT")
     want = bias - np.abs(x[..., None].astype(np.float64) - w).sum(1)
     agree(run(tmp_path, model, [{"x": x}])[0], want, "FLOAT")
+
+
+# Rows, depth, columns: few, around tiles, primes; depths that come by 16 bytes and one by one, and one
+# whose parts are summed.
+BYTES = [(1, 3, 2), (63, 127, 65), (65, 64, 63), (128, 144, 64), (37, 2051, 53)]
+
+
+def byte_distances(depth, columns, outside=False):
+    """bias - sum |x - w| in i32; `outside`: the weights have the depth outside."""
+    g = Graph("distances", opset=18)
+    x = g.op("Cast", g.input("x", "u8", ["n", depth]), to=TensorProto.INT32)
+    w = g.input("w", "u8", [depth, columns] if outside else [columns, depth])
+    x = g.op("Unsqueeze", x, np.array([2 if outside else 1]))
+    gap = g.op("Abs", g.op("Sub", x, g.op("Cast", w, to=TensorProto.INT32)))
+    total = g.op("ReduceSum", gap, np.array([1 if outside else 2]), keepdims=0)
+    bias = np.arange(columns, dtype=np.int32) - 7
+    g.output(g.op("Sub", bias, total), "y", "i32", ["n", columns])
+
+    def exact(x, w):
+        gaps = (np.abs(x[:, [k]].astype(np.int64) - w[:, k]) for k in range(depth))
+        return bias - sum(gaps)
+
+    return g._model(), exact
+
+
+def codes(rng, shape):
+    """Bytes of which many are the smallest or the largest."""
+    return np.clip(rng.integers(-100, 356, shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_byte_distances(outside, tmp_path, launches):
+    """Exact sums, also of few rows, and of none."""
+    rng = np.random.default_rng(13)
+    for rows, depth, columns in BYTES[-2:] if outside else BYTES:
+        model, exact = byte_distances(depth, columns, outside)
+        w = codes(rng, (columns, depth))
+        feeds = [
+            {"x": codes(rng, (n, depth)), "w": np.ascontiguousarray(w.T) if outside else w}
+            for n in (rows, 3, 0)
+        ]
+        for feed, got in zip(feeds, run(tmp_path, model, feeds)):
+            assert got.dtype == np.int32 and np.array_equal(got, exact(feed["x"], w))
+    if INTERPRETED:
+        sums = [c for c in launches() if c.get("opcode:vabsdiff4")]
+        assert sums and all(c["conflicts"] == [] for c in sums)
+
+
+def test_many_tiles_of_bytes(tmp_path, launches):
+    rng = np.random.default_rng(14)
+    model, exact = byte_distances(18, 72)
+    x, w = codes(rng, (13807, 18)), codes(rng, (72, 18))
+    assert np.array_equal(run(tmp_path, model, [{"x": x, "w": w}])[0], exact(x, w))
+    if INTERPRETED:
+        assert [(c["block"][0], c["conflicts"]) for c in launches()] == [(128, [])]
+
+
+def test_quantised_distances(tmp_path):
+    """Signed codes whose sums are scaled to floats, and codes made in front of the product."""
+    rng = np.random.default_rng(15)
+    scale, w = np.float32(0.037), rng.integers(-128, 128, (40, 37)).astype(np.int8)
+    g = Graph("quantised", opset=18)
+    x = g.op("QuantizeLinear", g.input("x", "f32", ["n", 37]), scale, np.int8(-3))
+    x = g.op("Unsqueeze", g.op("DequantizeLinear", x, scale, np.int8(-3)), np.array([1]))
+    gap = g.op("Abs", g.op("Sub", x, g.op("DequantizeLinear", w, scale, np.int8(-3))))
+    total = g.op("ReduceSum", gap, np.array([2]), keepdims=0)
+    g.output(g.op("Relu", g.op("Sub", np.float32(60), total)), "y", "f32", ["n", 40])
+    onnx.save(g._model(), tmp_path / "model.onnx")
+    artifact = cli.compile(tmp_path / "model.onnx", tmp_path / "m.so", "--target=cuda")
+    assert "gpu-gemm" in emitters(artifact)
+    session = Session(artifact)
+    for n in (1, 66):
+        x = rng.normal(scale=3, size=(n, 37)).astype(np.float32)
+        rounded = np.clip(np.rint(x / scale) - 3, -128, 127)
+        sums = np.abs(rounded[:, None] - w).sum(-1) * np.float64(scale)
+        agree(session.run({"x": x})["y"], np.maximum(60 - sums, 0), "FLOAT")
+    session.close()
