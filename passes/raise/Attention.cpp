@@ -1,5 +1,6 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/raise/AttentionMatch.h"
+#include "attune/passes/raise/ConstantMasks.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -15,6 +16,7 @@ struct RaiseAttention : impl::RaiseAttentionBase<RaiseAttention> {
   using RaiseAttentionBase::RaiseAttentionBase;
 
   void runOnOperation() override {
+    getOperation().walk(boundConstantMasks);
     SmallVector<Operation *> contractions;
     getOperation().walk([&](linalg::LinalgOp op) {
       if (matchContraction(op))

@@ -1,4 +1,5 @@
 #include "attune/passes/raise/AttentionMatch.h"
+#include "attune/passes/raise/ConstantMasks.h"
 #include "attune/passes/raise/Region.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -72,6 +73,7 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
   if (sink)
     op.getSinkMutable().assign(buildSink(builder, loc, rows, accumulator));
   addRegions(builder, op, region);
+  boundConstantMasks(op);
   builder.setInsertionPointAfter(op);
   if (probability) {
     RegionBuilder mapped(elements);
@@ -87,6 +89,7 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
       op.getScoresMutable().assign(given);
     op.setWeighting(Weighting::None);
     addProbabilityRegion(builder, op, mapped);
+    boundConstantMasks(op);
     builder.setInsertionPointAfter(op);
   }
   Value result = scaled(builder, loc, op.getResult(), heads, row, resultFactors, keptRows);

@@ -9,11 +9,6 @@ using namespace mlir;
 
 namespace attune {
 
-/// Additive finite masks below this are taken as "never", where a row surely keeps another key.
-static constexpr double kNever = -1e9;
-/// Scores may be this large for that.
-static constexpr double kOrdinary = 1e4;
-
 AffineExpr AttentionMatch::extentOf(Value index) {
   return elements.isIndex(index) ? elements.extentOf(index) : derived.lookup(index);
 }
@@ -408,26 +403,24 @@ bool AttentionMatch::alwaysKeepsKey(Value condition) {
          matchPattern(substitute(elements, condition, column, row), m_One());
 }
 
-/// True if the scalar stays far from the values of finite masks, provided that `dot` does.
-static bool isOrdinary(Elements &elements, Value scalar, Value dot) {
+bool isOrdinary(Value scalar, Value dot) {
   if (scalar == dot)
     return true;
   if (std::optional<double> constant = asFloat(scalar))
     return std::abs(*constant) <= kOrdinary;
   Operation *op = scalar.getDefiningOp();
-  if (!op || elements.load(scalar))
+  if (!op)
     return false;
   if (isa<arith::SIToFPOp, arith::UIToFPOp, math::TanhOp>(op))
     return true;
   if (!isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp, arith::ExtFOp,
            arith::TruncFOp>(op))
     return false;
-  return llvm::all_of(op->getOperands(),
-                      [&](Value operand) { return isOrdinary(elements, operand, dot); });
+  return llvm::all_of(op->getOperands(), [&](Value operand) { return isOrdinary(operand, dot); });
 }
 
 bool AttentionMatch::isNever(double constant, Value kept) {
-  return constant <= kNever && isOrdinary(elements, kept, dot);
+  return constant <= kNever && isOrdinary(kept, dot);
 }
 
 /// Moves a finite mask into `allowed` when that is exact: another key of the row has a weight, next
@@ -457,7 +450,7 @@ Value AttentionMatch::finiteMask(Value masked) {
   if (auto sum = masked.getDefiningOp<arith::AddFOp>())
     for (unsigned n : {0, 1})
       if (auto [condition, zero] = choice(sum->getOperand(n), false);
-          condition && isOrdinary(elements, sum->getOperand(1 - n), dot)) {
+          condition && isOrdinary(sum->getOperand(1 - n), dot)) {
         allowed = condition;
         return sum->getOperand(1 - n);
       }
@@ -477,7 +470,7 @@ bool AttentionMatch::matchKept() {
   auto select = score.getDefiningOp<arith::SelectOp>();
   std::optional<double> never = select ? asFloat(select.getFalseValue()) : std::nullopt;
   if (allowed || !never || *never > kNever || select.getCondition() != keptAfter ||
-      !isOrdinary(elements, select.getTrueValue(), dot))
+      !isOrdinary(select.getTrueValue(), dot))
     return false;
   emptyRow = EmptyRow::Zero;
   allowed = keptAfter;

@@ -123,6 +123,13 @@ private:
   EmptyRow emptyRow = EmptyRow::NaN;
 };
 
+/// Additive finite masks below this are taken as "never", where a row surely keeps another key.
+constexpr double kNever = -1e9;
+/// Scores may be this large for that.
+constexpr double kOrdinary = 1e4;
+/// True if the scalar stays far from the values of finite masks, provided that `dot` does.
+bool isOrdinary(mlir::Value scalar, mlir::Value dot);
+
 /// The value in another float type.
 mlir::Value convertFloat(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value,
                          mlir::Type type);
