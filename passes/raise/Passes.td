@@ -29,6 +29,13 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
     finite masks stay in the score region unless every row keeps a key by position. With the guard,
     rows that are NaN because their inputs are become NaN instead of 0.
 
+    Constant masks of attention, raised or imported, become bounds of positions: a table of
+    [queries, keys] (repeated over heads and batches) read in a conjunction of the mask region, or
+    added to the scores of a softmax with -inf, or with finite values far below all scores if every
+    row keeps a key. If distance, block, key and row bounds are all that the table says, they replace
+    the read (`tensor.extract %triangle[%c0, %c0, %n, %m]` becomes `arith.cmpi sle, %j, %i`); else
+    they are required beside it if they leave out an eighth of the table.
+
     Before, with `%bias` = select(%keep, 0, -inf) of shape [B,1,1,M] and element-wise generics
     written as expressions:
     ```mlir
