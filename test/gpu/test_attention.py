@@ -21,13 +21,15 @@ needs_hopper = pytest.mark.skipif(
 DTYPES = ["FLOAT", "FLOAT16", "BFLOAT16"]
 
 
-def attention(queries, keys, dtype, value=None, mask=None, **attributes):
-    """`mask`: the shape of a mask to add."""
+def attention(queries, keys, dtype, value=None, mask=None, allowed=None, **attributes):
+    """`mask`: the shape of a mask to add; `allowed`: a constant one."""
     extra = {"mask": mask} if mask else {}
+    constants = {} if allowed is None else {"allowed": allowed}
     return small.model(
-        [("Attention", ["q", "k", "v", *extra], "y", attributes)],
+        [("Attention", ["q", "k", "v", *extra, *constants], "y", attributes)],
         {"q": queries, "k": keys, "v": value or keys, **extra},
         [*queries[:3], (value or keys)[3]],
+        constants,
         dtype=getattr(TensorProto, dtype),
     )
 
@@ -118,6 +120,23 @@ def test_masks(dtype, tmp_path):
         got = session.run(feed)["y"]
         agree(got, oracle(*feed.values(), causal=True, softcap=3.0), dtype)
     session.close()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n, m", [(130, 97), (33, 200)])
+def test_constant_masks(n, m, dtype, tmp_path):
+    """Windows and blocks along the diagonal; some rows keep no key."""
+    row, column = np.indices((n, m))
+    window = (column <= row - 2) & (column >= row - 40)
+    for number, allowed in enumerate([window, row // 24 == column // 24]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        model = attention([1, 4, n, 16], [1, 2, m, 16], dtype, allowed=allowed)
+        session = Session(compiled(folder, model))
+        feed = inputs(np.random.default_rng(4), dtype, 1, (4, 2), n, m, 16)
+        want = oracle(*feed.values(), mask=np.where(allowed, 0, -np.inf))
+        agree(session.run(feed)["y"], want, dtype)
+        session.close()
 
 
 @needs_hopper
