@@ -116,7 +116,8 @@ private:
     launch.threads = shape.threads();
     launch.grid = {heads, parts, hostConstant(shape.slabs())};
     launch.sharedBytes = shape.sharedBytes();
-    launch.blocksTogether = 1; // nothing is spilled so that more fit
+    // Two where shared memory has room for them and their registers suffice; nothing is spilled.
+    launch.blocksTogether = shape.tensorCores() || shape.rows > LinearBlockShape::kChunk ? 1 : 2;
     launches.add(launch, [&](DeviceBuilder &kb, const KernelArgs &args) {
       Value shared = kb.dynamicShared(device);
       std::unique_ptr<LinearBlock> block =

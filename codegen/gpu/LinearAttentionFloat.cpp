@@ -23,8 +23,8 @@ class FloatBlock final : public LinearBlock {
 public:
   FloatBlock(const LinearAttentionMatch &match, const LinearBlockShape &shape, DeviceBuilder &kb,
              const KernelArgs &args, Value shared)
-      : LinearBlock(match, shape, kb, args, shared),
-        four(kb.vec(kPatch)), stateLayout{shape.rows, shape.columns, kFloat, false, true},
+      : LinearBlock(match, shape, kb, args, shared), four(kb.vec(kPatch)),
+        stateLayout{shape.rows, shape.columns, kFloat, false, true},
         weightLayout{kChunk, kChunk, kFloat, false, true} {
     row = kb.mul(kb.div(kb.thread(), kAcross), kPatch);
     across = kb.rem(kb.thread(), kb.idx(kAcross));
@@ -148,10 +148,11 @@ private:
       }
   }
 
-  /// sums + the rows of `a` from `row` on * the columns of `b`, over depths up to `end`.
-  Values product(Value a, const TileLayout &aLayout, Value b, const TileLayout &bLayout, Value end,
-                 Values sums) {
-    return kb.forLoop(kb.idx(0), end, kPatch, sums, [&](Value k, ValueRange carried) {
+  /// sums + the rows of `a` from `row` on * the columns of `b`, over depths from `start` to `end`;
+  /// with `past`, of depths that are no later than the row.
+  Values product(Value a, const TileLayout &aLayout, Value b, const TileLayout &bLayout,
+                 Value start, Value end, Values sums, bool past = false) {
+    return kb.forLoop(start, end, kPatch, sums, [&](Value k, ValueRange carried) {
       Values next(carried), rows;
       for (int64_t i = 0; i < kPatch; ++i)
         rows.push_back(load(a, aLayout.element(kb, kb.add(row, i), k)));
@@ -160,7 +161,11 @@ private:
         for (int64_t i = 0; i < kPatch; ++i)
           for (int64_t j = 0; j < kPatch; ++j) {
             Value &sum = next[kPatch * i + j];
-            sum = fma(part(rows[i], d), part(columns, j), sum);
+            Value next = fma(part(rows[i], d), part(columns, j), sum);
+            if (past)
+              next = kb.select(kb.cmp(arith::CmpIPredicate::sle, kb.add(k, d), kb.add(row, i)),
+                               next, sum);
+            sum = next;
           }
       }
       return next;
@@ -168,8 +173,8 @@ private:
   }
 
   Values readState() {
-    return product(tileAt(at(0), Queries), layout(Queries), stateAt, stateLayout, kb.idx(depth()),
-                   zeros());
+    return product(tileAt(at(0), Queries), layout(Queries), stateAt, stateLayout, kb.idx(0),
+                   kb.idx(depth()), zeros());
   }
 
   /// What is left of the state at the thread's queries.
@@ -180,11 +185,15 @@ private:
       x = mul(x, gate(UpTo, kb.add(row, n / kPatch)));
   }
 
-  /// Keys behind the last query of a warp have no weight.
+  /// Keys behind the last query of a warp have no weight. Among those next to its queries, later
+  /// values are left out: 0 times an infinity or NaN would reach earlier results.
   Values weighValues(Values sums) {
     int64_t rowsOfWarp = DeviceBuilder::kWarp / kAcross * kPatch;
-    Value end = kb.mul(kb.add(kb.div(row, rowsOfWarp), 1), rowsOfWarp);
-    return product(weightsAt, weightLayout, tileAt(at(0), Columns), layout(Columns), end, sums);
+    Value middle = kb.mul(kb.div(row, rowsOfWarp), rowsOfWarp);
+    Value end = kb.add(middle, rowsOfWarp), columns = tileAt(at(0), Columns);
+    sums = product(weightsAt, weightLayout, columns, layout(Columns), kb.idx(0), middle, sums);
+    return product(weightsAt, weightLayout, columns, layout(Columns), middle, end, sums,
+                   /*past=*/true);
   }
 
   /// S and Z with the chunk's keys.

@@ -6,7 +6,10 @@
 #include "attune/codegen/gpu/Fragments.h"
 #include "attune/codegen/gpu/LinearAttention.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+
+#include <limits>
 
 using namespace mlir;
 
@@ -29,9 +32,8 @@ public:
   TensorBlock(const LinearAttentionMatch &match, const LinearBlockShape &shape, DeviceBuilder &kb,
               const KernelArgs &args, Value shared)
       : LinearBlock(match, shape, kb, args, shared), fragments(kb, shape.element),
-        tiles(shape.rows / 64), across(shape.columns / 8),
-        perTile(across + (shape.sums ? 1 : 0)), stateLayout{shape.rows, shape.columns, 2, false,
-                                                            true} {
+        tiles(shape.rows / 64), across(shape.columns / 8), perTile(across + (shape.sums ? 1 : 0)),
+        stateLayout{shape.rows, shape.columns, 2, false, true} {
     lane = kb.rem(kb.thread(), kb.idx(DeviceBuilder::kWarp));
     warp = kb.div(kb.thread(), DeviceBuilder::kWarp);
     inEight = kb.rem(lane, kb.idx(8));
@@ -287,11 +289,74 @@ private:
         scores[n] = mul(scores[n], fastExp(gateBetween(highs[n % 4 / 2], lows[n % 4 / 2], key)));
       scores[n] = kb.select(seen, scores[n], kb.constF(0));
     }
+    // Where later values may be no numbers, 0 times them would reach earlier results.
+    Value diagonal = kb.eq(keys, kb.mul(warp, 16));
+    auto check = [&]() -> Values { return {hasNonFinite(columns)}; };
+    auto none = [&]() -> Values { return {kb.constI(0, kb.b.getI1Type())}; };
+    Value apart = kb.ifElse(diagonal, {kb.b.getI1Type()}, check, none).front();
+    return kb.ifElse(
+        apart, ValueRange(out).getTypes(), [&] { return weighOneByOne(scores, columns, out); },
+        [&] {
+          Values sums = out;
+          multiply(packedWeights(scores), columns, sums);
+          return sums;
+        });
+  }
+
+  Values packedWeights(ValueRange weights) {
     Values a;
     for (int64_t n = 0; n < 8; n += 2)
-      a.push_back(packed(scores[n], scores[n + 1]));
-    multiply(a, columns, out);
-    return out;
+      a.push_back(packed(weights[n], weights[n + 1]));
+    return a;
+  }
+
+  /// Whether an infinity or NaN is among the warp's fragments: its exponent is all ones, and one
+  /// more reaches the sign.
+  Value hasNonFinite(ArrayRef<Values> columns) {
+    Type i32 = kb.b.getI32Type();
+    int64_t exponent = shape.element.isF16() ? 0x7c00 : 0x7f80;
+    auto inBoth = [&](int64_t bits) { return kb.constI(bits << 16 | bits, i32); };
+    Value lowest = inBoth(0x8000 - exponent), all = kb.constI(0, i32);
+    for (const Values &fragment : columns)
+      for (Value both : fragment) {
+        Value bits = arith::AndIOp::create(kb.b, kb.loc, both, inBoth(exponent));
+        bits = arith::AddIOp::create(kb.b, kb.loc, bits, lowest);
+        all = arith::OrIOp::create(kb.b, kb.loc, all, bits);
+      }
+    all = arith::AndIOp::create(kb.b, kb.loc, all, inBoth(0x8000));
+    Value any = kb.cmp(arith::CmpIPredicate::ne, all, kb.constI(0, i32));
+    return NVVM::VoteSyncOp::create(kb.b, kb.loc, kb.b.getI1Type(), kb.constI(-1, i32), any,
+                                    NVVM::VoteSyncKind::any);
+  }
+
+  /// The same, key by key, of which only queries that are no earlier see anything.
+  Values weighOneByOne(ValueRange weights, ArrayRef<Values> columns, Values out) {
+    Type i32 = kb.b.getI32Type();
+    return kb.forLoop(kb.idx(0), kb.idx(16), 1, out, [&](Value key, ValueRange carried) {
+      auto isKey = [&](int64_t inLane) {
+        return kb.eq(key, kb.add(pair, inLane / 2 * 8 + inLane % 2));
+      };
+      Values own, sums(carried), masks;
+      for (int64_t n = 0; n < 8; ++n)
+        own.push_back(kb.select(isKey(n / 4 * 2 + n % 2), weights[n], kb.constF(0)));
+      for (int64_t half = 0; half < 2; ++half) {
+        Value zero = kb.constI(0, i32);
+        Value first = kb.select(isKey(2 * half), kb.constI(0xffff, i32), zero);
+        masks.push_back(kb.select(isKey(2 * half + 1), kb.constI(-0x10000, i32), first));
+      }
+      SmallVector<Values> values;
+      for (const Values &fragment : columns) {
+        Values &kept = values.emplace_back();
+        for (auto [both, mask] : llvm::zip_equal(fragment, masks))
+          kept.push_back(arith::AndIOp::create(kb.b, kb.loc, both, mask));
+      }
+      multiply(packedWeights(own), values, sums);
+      for (auto [n, sum] : llvm::enumerate(sums)) {
+        Value query = kb.add(row, int64_t(n) % 4 / 2 * 8);
+        sum = kb.select(kb.cmp(arith::CmpIPredicate::sle, key, query), sum, carried[n]);
+      }
+      return sums;
+    });
   }
 
   /// Two floats in a register of 16-bit ones.
@@ -398,15 +463,30 @@ private:
     });
   }
 
-  /// Every warp's largest magnitude, for the next scale.
+  /// Every warp's largest magnitude of a number, for the next scale: beside an infinity, others
+  /// keep their digits.
   void noteLargest(ValueRange sums) {
-    Value most = kb.constF(0);
+    Value zero = kb.constF(0), infinity = kb.constF(std::numeric_limits<float>::infinity());
     auto larger = [&](Value x, Value y) -> Value {
       return arith::MaxNumFOp::create(kb.b, kb.loc, x, y);
     };
-    for (Value x : sums)
-      most = larger(most, math::AbsFOp::create(kb.b, kb.loc, x));
-    most = kb.acrossWarp(most, larger);
+    auto isInfinite = [&](Value x) -> Value {
+      return arith::CmpFOp::create(kb.b, kb.loc, arith::CmpFPredicate::OEQ, x, infinity);
+    };
+    auto largest = [&](bool ofFinite) {
+      Value most = zero;
+      for (Value x : sums) {
+        Value size = math::AbsFOp::create(kb.b, kb.loc, x);
+        most = larger(most, ofFinite ? kb.select(isInfinite(size), zero, size) : size);
+      }
+      return kb.acrossWarp(most, larger);
+    };
+    Value most = largest(/*ofFinite=*/false);
+    most = kb.ifElse(
+                 isInfinite(most), {kb.f32()},
+                 [&]() -> Values { return {largest(/*ofFinite=*/true)}; },
+                 [&]() -> Values { return {most}; })
+               .front();
     kb.ifThen(kb.eq(lane, kb.idx(0)), [&] {
       LLVM::StoreOp::create(kb.b, kb.loc, most, kb.sharedAt(mostAt, kb.mul(warp, 4)), 4);
     });

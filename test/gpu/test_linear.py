@@ -101,6 +101,29 @@ def test_normalised(dtype, causal, tmp_path):
         session.close()
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_later_values(dtype, tmp_path):
+    """A value that is no number reaches later positions of its column, and nothing else."""
+    rng = np.random.default_rng(8)
+    kind, shape = dtype_of(dtype), (1, 1, 90, 16)
+    session = Session(compiled(tmp_path, normalised(dtype, True, 1, 16, 16)))
+    q, k, v = (rng.normal(size=shape).astype(kind) for _ in range(3))
+    want = pairs(elu1(q.astype(F64)), elu1(k.astype(F64)), v.astype(F64), True)
+    for position, x in [(0, np.nan), (5, np.inf), (31, -np.inf), (47, np.nan), (70, np.inf)]:
+        changed = v.copy()
+        changed[0, 0, position, 3] = x
+        got = session.run({"q": q, "k": k, "v": changed})["y"].astype(F64)
+        reached = np.zeros(shape, bool)
+        reached[:, :, position:, 3] = True
+        assert not np.isfinite(got[reached]).any()
+        agree(np.where(reached, 0, got), np.where(reached, 0, want), dtype)
+        late = k.copy()
+        late[0, 0, position] = np.nan
+        got = session.run({"q": q, "k": late, "v": v})["y"][:, :, :position]
+        agree(got, want[:, :, :position], dtype)
+    session.close()
+
+
 @pytest.mark.parametrize("dtype, depth", [("f16", 40), ("bf16", 12), ("f32", 10)])
 def test_positions(dtype, depth, tmp_path):
     """Features times the sine and the cosine of their position, of chunks of 16 bytes and not."""
