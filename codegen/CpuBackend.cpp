@@ -14,7 +14,6 @@ static constexpr int64_t kTypicalSize = 256;
 static constexpr double kWorthTrying = 5e-5;
 
 /// Two kernels as one, or as they are.
-static constexpr char kTogether[] = "together", kApart[] = "apart";
 
 /// Whether something in a kernel reads neighbours of an element.
 static bool hasWindows(KernelOp kernel) {
@@ -53,7 +52,7 @@ Decision CpuBackend::decisionOf(StringRef kind, KernelOp kernel) const {
   Decision decision;
   decision.kind = kind.str();
   decision.what = kernel.getKernelName().value_or("kernel").str();
-  decision.key = structureKey(kind, kernel);
+  decision.key = structureKey(kind, kernel.getOperation());
   decision.measured = decisions && decisions->measured(decision.key);
   collectNodeNames(kernel.getLoc(), decision.nodes);
   return decision;
@@ -78,9 +77,10 @@ SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel,
     list.push_back({halide->backend(), halide->name(), seconds(kernel, *halide)});
   if (list.size() < 2)
     return list;
-  const Tuning::Entry *entry = decisions && decisions->hasMeasurements()
-                                   ? decisions->measured(structureKey("emitter", kernel))
-                                   : nullptr;
+  const Tuning::Entry *entry =
+      decisions && decisions->hasMeasurements()
+          ? decisions->measured(structureKey("emitter", kernel.getOperation()))
+          : nullptr;
   if (entry)
     for (Price &price : list)
       if (auto took = entry->seconds.find(price.emitter.str()); took != entry->seconds.end())

@@ -24,13 +24,15 @@ void Decisions::record(Decision decision) {
   decisions.push_back(std::move(decision));
 }
 
-std::string structureKey(StringRef kind, Operation *op, ArrayRef<StringRef> without) {
-  OwningOpRef<Operation *> copy(op->clone());
-  for (StringRef name : without)
-    (*copy)->removeAttr(name);
+std::string structureKey(StringRef kind, ArrayRef<Operation *> ops, ArrayRef<StringRef> without) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  (*copy)->print(os, OpPrintingFlags().useLocalScope().printGenericOpForm());
+  for (Operation *op : ops) {
+    OwningOpRef<Operation *> copy(op->clone());
+    for (StringRef name : without)
+      (*copy)->removeAttr(name);
+    (*copy)->print(os, OpPrintingFlags().useLocalScope().printGenericOpForm());
+  }
   auto hash = llvm::xxh3_128bits(llvm::arrayRefFromStringRef(text));
   return kind.str() + ":" + llvm::utohexstr(hash.high64, true, 16) +
          llvm::utohexstr(hash.low64, true, 16);

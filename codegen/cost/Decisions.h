@@ -12,12 +12,15 @@
 
 namespace attune::codegen {
 
+/// Alternatives where parts may become one.
+inline constexpr char kTogether[] = "together", kApart[] = "apart";
+
 struct Decision {
   struct Alternative {
     std::string name;
     double seconds; ///< predicted, or measured where it was
   };
-  std::string kind; ///< form, emitter or merge
+  std::string kind; ///< form, projections, emitter or merge
   std::string what; ///< the operator or kernel
   std::string key;  ///< of the structure that is decided; "" where nothing can be measured
   std::vector<std::string> nodes;
@@ -47,9 +50,9 @@ private:
   std::vector<Decision> decisions;
 };
 
-/// A key of an operator: its name, attributes, types and regions, not its operands. `without`:
+/// A key of operators: their names, attributes, types and regions, not their operands. `without`:
 /// attributes that do not count.
-std::string structureKey(llvm::StringRef kind, mlir::Operation *op,
+std::string structureKey(llvm::StringRef kind, llvm::ArrayRef<mlir::Operation *> ops,
                          llvm::ArrayRef<llvm::StringRef> without = {});
 
 } // namespace attune::codegen

@@ -62,7 +62,7 @@ double OracleFormPrices::seconds(FormOpInterface op, Form form) const {
 }
 
 static std::string keyOf(FormOpInterface op) {
-  return structureKey("form", op, {"form", "form_prices"});
+  return structureKey("form", op.getOperation(), {"form", "form_prices"});
 }
 
 std::optional<Form> OracleFormPrices::measured(FormOpInterface op) const {
@@ -85,6 +85,39 @@ void OracleFormPrices::chose(FormOpInterface op, ArrayRef<Alternative> alternati
   decision.chosen = stringifyForm(op.getForm()).str();
   const Tuning::Entry *entry = decisions->measured(decision.key);
   decision.measured = entry && entry->chosen == decision.chosen;
+  decisions->record(std::move(decision));
+}
+
+/// None where sizes are left to the call.
+static std::string keyOf(const FormPrices::Projections &group) {
+  for (Operation *op : group.ops)
+    for (Type type : llvm::concat<const Type>(op->getOperandTypes(), op->getResultTypes()))
+      if (auto tensor = dyn_cast<RankedTensorType>(type); tensor && !tensor.hasStaticShape())
+        return "";
+  std::string key = structureKey("projections", group.ops);
+  llvm::raw_string_ostream(key) << ":" << group.weight;
+  return key;
+}
+
+std::optional<bool> OracleFormPrices::measuredTogether(const Projections &group) const {
+  if (!decisions || !decisions->hasMeasurements())
+    return std::nullopt;
+  const Tuning::Entry *entry = decisions->measured(keyOf(group));
+  return entry ? std::optional(entry->chosen == kTogether) : std::nullopt;
+}
+
+void OracleFormPrices::chose(const Projections &group, bool together) const {
+  if (!decisions)
+    return;
+  Decision decision;
+  decision.kind = "projections";
+  decision.what = group.ops.front()->getName().getStringRef().str();
+  decision.key = keyOf(group);
+  for (Operation *op : group.ops)
+    collectNodeNames(op->getLoc(), decision.nodes);
+  decision.alternatives = {{kTogether, group.together}, {kApart, group.apart}};
+  decision.chosen = together ? kTogether : kApart;
+  decision.measured = decisions->measured(decision.key);
   decisions->record(std::move(decision));
 }
 

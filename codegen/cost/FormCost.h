@@ -26,6 +26,8 @@ public:
   FormPricesAttr atRunTime(FormOpInterface op, llvm::ArrayRef<Form> forms) const override;
   std::optional<Form> measured(FormOpInterface op) const override;
   void chose(FormOpInterface op, llvm::ArrayRef<Alternative> alternatives) const override;
+  std::optional<bool> measuredTogether(const Projections &group) const override;
+  void chose(const Projections &group, bool together) const override;
 
 private:
   const CostOracle &oracle;

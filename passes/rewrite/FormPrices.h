@@ -59,6 +59,19 @@ public:
     double seconds;
   };
   virtual void chose(FormOpInterface op, llvm::ArrayRef<Alternative> alternatives) const {}
+
+  /// Products of one operand, with what follows them, that may be computed as one.
+  struct Projections {
+    llvm::SmallVector<mlir::Operation *> ops;
+    mlir::Type weight;      ///< of an element as it is stored
+    double together, apart; ///< seconds
+  };
+  /// Whether they were faster as one when they were measured at their sizes, if they were.
+  virtual std::optional<bool> measuredTogether(const Projections &group) const {
+    return std::nullopt;
+  }
+  /// Told of every choice before the operators change.
+  virtual void chose(const Projections &group, bool together) const {}
 };
 
 /// The cheapest form at a batch of 1 (first axes) and so many positions (other axes).

@@ -283,14 +283,30 @@ private:
     }
     if (chosen.size() < 2)
       return;
-    if (llvm::any_of(
-            costs, [&](const Costs &cost) { return cost.together(chosen) > cost.apart(chosen); })) {
-      for (const Projection &part : chosen)
-        refuse(part, "the products cost more together", costs, chosen);
-      return;
-    }
     double apart = prices ? costs[1].apart(chosen) : 0,
            one = prices ? costs[1].together(chosen) : 0;
+    bool merges = llvm::none_of(
+        costs, [&](const Costs &cost) { return cost.together(chosen) > cost.apart(chosen); });
+    StringRef reason = "the products cost more together";
+    if (prices) {
+      FormPrices::Projections either{
+          {}, getElementTypeOrSelf(chosen.front().product.weight.stored), one, apart};
+      for (const Projection &part : chosen) {
+        either.ops.push_back(part.product.op);
+        if (part.bias)
+          either.ops.push_back(part.bias);
+      }
+      if (std::optional<bool> measured = prices->measuredTogether(either)) {
+        merges = *measured;
+        reason = "the products took longer together when they were measured";
+      }
+      prices->chose(either, merges);
+    }
+    if (!merges) {
+      for (const Projection &part : chosen)
+        refuse(part, reason, costs, chosen);
+      return;
+    }
     Location loc = merge(chosen);
     numMerged += chosen.size();
     auto remark = remark::passed(loc, options("ProjectionsMerged"));

@@ -106,8 +106,8 @@ def MergeProjections : Pass<"attune-merge-projections", "::mlir::func::FuncOp"> 
     A product that the function returns, or whose elementwise user would be computed together with it
     (a gate, an activation), has a price of its own for the copy or the extra kernel; it is merged
     where the cost model finds the whole cheaper for one row and for many, and never without a cost
-    model. Remarks of category `attune-rewrite`: `ProjectionsMerged` with the prices, and
-    `ProjectionNotMerged` with the reason.
+    model. Where `attune compile --tune` measured both, the faster is taken. Remarks of category
+    `attune-rewrite`: `ProjectionsMerged` with the prices, and `ProjectionNotMerged` with the reason.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];

@@ -1,6 +1,7 @@
 """`attune compile --tune`: what was measured is kept, and decides from then on."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -39,7 +40,7 @@ def form_entry(path):
 
 def test_measured_forms_are_kept_and_taken(tuning, tmp_path):
     first = tune(tmp_path / "first.so", SHAPE)
-    assert "1 decisions measured" in first.stdout
+    assert "2 decisions measured" in first.stdout  # and whether its projections are one
     document, key, entry = form_entry(tuning)
     assert entry["seconds"].keys() == {"linear", "quadratic"}
     assert entry["chosen"] == min(entry["seconds"], key=entry["seconds"].get)
@@ -64,12 +65,52 @@ def test_measured_forms_are_kept_and_taken(tuning, tmp_path):
     # Other threads, other sizes and a flag are decided otherwise.
     for flags in (["--threads=2", SHAPE], [THREAD, "--shape=x=1x81x8"]):
         assert all(d["by"] == "price" for d in decisions(*flags)["decisions"])
-    assert decisions(SHAPE, THREAD, "--form=linear")["decisions"] == []
+    given = decisions(SHAPE, THREAD, "--form=linear")["decisions"]
+    assert [d["kind"] for d in given] == ["projections"]
 
 
 def test_free_sizes_stay_with_prices(tuning, tmp_path):
     assert "0 decisions measured" in tune(tmp_path / "free.so").stdout
     assert json.loads(tuning.read_text())["by_threads"] == {}
+
+
+def test_merged_projections_are_measured(tuning, tmp_path):
+    """Queries, keys and values of one tensor, with an output product of their own size behind."""
+    g = Graph("projections", 20)
+    rng = np.random.default_rng(1)
+    x = g.input("x", "f32", ["rows", 48])
+    q, k, v = (g.op("MatMul", x, g.weight(48, 48)) for _ in range(3))
+    scores = g.op("Softmax", g.op("MatMul", q, g.op("Transpose", k, perm=[1, 0])), axis=-1)
+    g.output(g.op("MatMul", g.op("MatMul", scores, v), g.weight(48, 48)), "y", shape=["rows", 48])
+    model = tmp_path / "projections.onnx"
+    onnx.save(g.finish(), model)
+
+    rows = "--shape=x=24x48"
+    tune(tmp_path / "tuned.so", rows, model=model)
+    document = json.loads(tuning.read_text())
+    entries = document["by_threads"]["1"]
+    [(key, entry)] = [e for e in entries.items() if e[0].startswith("projections:")]
+    assert entry["seconds"].keys() == {"together", "apart"}
+    # The product behind is equal to one of those apart, which must not make them free.
+    assert all(seconds > 0 for seconds in entry["seconds"].values())
+    assert entry["chosen"] == min(entry["seconds"], key=entry["seconds"].get)
+
+    outputs, calls = {}, {}
+    value = {"x": rng.standard_normal((24, 48)).astype(np.float32)}
+    for chosen in entry["seconds"]:
+        document["by_threads"]["1"] = {key: {**entry, "chosen": chosen}}
+        tuning.write_text(json.dumps(document))
+        explained = decisions(rows, THREAD, model=model)["decisions"]
+        [made] = [d for d in explained if d["kind"] == "projections"]
+        assert (made["chosen"], made["by"]) == (chosen, "measurement")
+        artifact = tmp_path / f"{chosen}.so"
+        made = cli.attune("compile", model, "-o", artifact, rows, THREAD).stdout
+        calls[chosen] = int(re.search(r"(\d+) kernel calls", made)[1])
+        outputs[chosen] = Session(artifact).run(value)["y"]
+    assert calls["apart"] == calls["together"] + 2
+    assert cli.worst(outputs["together"], outputs["apart"], relative=True) <= 1e-5
+    free = decisions(THREAD, model=model)["decisions"]
+    assert [d["by"] for d in free if d["kind"] == "projections"] == ["price"]
 
 
 def test_code_generators_are_measured(tuning, tmp_path):

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <set>
 
 namespace attune::tools {
@@ -37,14 +38,16 @@ struct Variant {
     const CompileReport::Kernel &kernel = report.kernels[call.kernel];
     return {kernel.hash, kernel.emitter};
   }
-  std::set<Kernel> kernels() const {
-    std::set<Kernel> set;
+  /// How often each is called.
+  using Calls = std::map<Kernel, unsigned>;
+  Calls kernels() const {
+    Calls calls;
     for (const ModelCost::Call &call : report.predictions.front().calls)
-      set.insert(kernelOf(call));
-    return set;
+      ++calls[kernelOf(call)];
+    return calls;
   }
-  /// Seconds of the kernels that other variants do not have.
-  double seconds(const std::set<Kernel> &common) const {
+  /// Seconds of the kernels that other variants do not have as often.
+  double seconds(const Calls &common) const {
     double sum = 0;
     std::vector<double> calls = times->quantiles(0.25);
     for (auto [call, seconds] : llvm::zip(report.predictions.front().calls, calls))
@@ -142,9 +145,9 @@ private:
     }
     if (llvm::Error error = time(variants))
       return std::move(error);
-    std::set<Variant::Kernel> common = variants.front().kernels();
+    Variant::Calls common = variants.front().kernels();
     for (const Variant &variant : variants) {
-      std::set<Variant::Kernel> own = variant.kernels(), both;
+      Variant::Calls own = variant.kernels(), both;
       std::set_intersection(common.begin(), common.end(), own.begin(), own.end(),
                             std::inserter(both, both.end()));
       common = std::move(both);
