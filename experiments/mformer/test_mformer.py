@@ -1,7 +1,10 @@
 """The claims on the stored table, and that the table is one of this space. No training."""
 
 import itertools
+import os
+import shutil
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +41,27 @@ def test_claims():
     limit = run.LIMIT * latency[softmax]["predicted_ms"]
     assert claims.best_within(rows, latency, limit) == winner
     assert latency[winner]["measured_ms"] <= 1.1 * limit
+
+
+def test_tables_are_made(tmp_path):
+    """Two candidates of the space with two variables, for one step of one seed."""
+    space, table = tmp_path / "ffn.yaml", tmp_path / "ffn.jsonl"
+    shutil.copy(HERE / "ffn.yaml", space)
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1] / "python")}
+    command = [sys.executable, HERE / "make_table.py", "--attune", run.BUILD / "bin" / "attune"]
+    command += ["--space", space, "--output", table, "--parts", tmp_path / "parts.jsonl"]
+    command += ["--backend=numpy", "--steps=1", "--held-out=8", "--seeds=1", "--only=2"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    header, rows = claims.table(table)
+    assert header["seeds"] == 1 and not header["synthetic"]
+    assert list(rows) == [(0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 1)]
+    for row in rows.values():
+        assert all(len(row[metric]) == 1 for metric in header["metrics"])
+    found = run.study(space, tmp_path / "study", "--strategy=grid", "--evals=2")
+    scores = {row["val_acc"] for row in found if row["status"] == "ok"}
+    assert scores == {str(row["val_acc"][0]).removesuffix(".0") for row in rows.values()}
+    costs = [float(row["latency_ms@1"]) for row in found[:2]]
+    assert costs[0] < costs[1]
 
 
 def test_kendall():
