@@ -28,7 +28,13 @@ std::optional<Range> readRange(tensor::ExtractSliceOp slice) {
   std::optional<int64_t> count = getConstantIntValue(slice.getMixedSizes()[axis]);
   if (!begin || !count || getConstantIntValue(slice.getMixedStrides()[axis]) != 1)
     return std::nullopt;
-  if (llvm::any_of(concat.getInputs(), [&](Value v) { return extentOf(v, axis) < 0; }))
+  int64_t total = 0;
+  for (Value input : concat.getInputs()) {
+    if (extentOf(input, axis) < 0)
+      return std::nullopt;
+    total += extentOf(input, axis);
+  }
+  if (*begin < 0 || *count < 0 || *begin + *count > total)
     return std::nullopt;
   return Range{concat, *begin, *count};
 }

@@ -8,7 +8,9 @@ def CleanViews : Pass<"attune-clean-views", "::mlir::func::FuncOp"> {
     A view or elementwise operator whose every element is the element of another tensor at the same
     place is replaced by that tensor: inverse transposes and reshapes, slices of everything,
     broadcasts of equal shapes, casts there and back. A chain of views that only permutes axes
-    becomes one transpose. Checks (`cf.assert`) in bodies that always hold go away.
+    becomes one transpose. Checks (`cf.assert`) in bodies that always hold go away. Concatenations of
+    slices of concatenations along one axis become one, and a slice of one of its inputs is taken from
+    that input ([FlattenConcats.h](FlattenConcats.h)).
 
     Before:
     ```mlir
