@@ -52,6 +52,10 @@ def test_linear_attention(causal, tmp_path):
     feeds = {n: (rng.normal(size=(1, 1, 400, 64)) + x).astype(np.float16) for n, x in bias.items()}
     q, k, v = (x.astype(np.float64) for x in feeds.values())
     want = linear.pairs(linear.elu1(q), linear.elu1(k), v, causal)
+    if causal:
+        # Tiles with an infinity have code of their own.
+        feeds["v"][:, :, 5, 3] = np.inf
+        want[:, :, 5:, 3] = np.nan
     faulty = faults.Faults(artifact, feeds, [want], tolerance=2e-3)
     rules = [*RULES[160], faults.DRAIN]
     missed, tried = faulty.missed(sum(rules, []), most=3)
