@@ -123,7 +123,7 @@ public:
       return userError(target.takeError());
     if (llvm::Error error = checkOptions())
       return error;
-    auto gpu = codegen::GpuTarget::parse(options.gpu);
+    auto gpu = codegen::GpuTarget::parse(options.gpu, options.gpuMath);
     if (!gpu)
       return userError(gpu.takeError());
     if (llvm::Error error = import(model))
@@ -288,6 +288,8 @@ private:
       return refuse("--backend=halide makes no kernels for cuda, there is mlir");
     if (options.target != "cuda" && options.emit == EmitKind::PTX)
       return refuse("--emit=ptx needs --target=cuda");
+    if (options.target != "cuda" && options.gpuMath != CompileOptions().gpuMath)
+      return refuse("--gpu-math=" + options.gpuMath + " needs --target=cuda");
     return llvm::Error::success();
   }
 

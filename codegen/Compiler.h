@@ -48,6 +48,8 @@ struct CompileOptions {
   std::string cpu = "host";
   /// The GPU of the target cuda: sm_80 or sm_90a.
   std::string gpu = "sm_80";
+  /// How its matrix products multiply f32: f32 (fused multiply-add), tf32 or tf32x3.
+  std::string gpuMath = "f32";
   EmitKind emit = EmitKind::Artifact;
   /// Stop after this stage and write MLIR: import, canonicalize, raise, rewrite or fuse.
   std::string stopAfter;

@@ -26,48 +26,29 @@ static Value below(DeviceBuilder &kb, Value at, const TileLayout &tile, Value in
   return kb.sharedAt(kb.sharedAt(at, inTile), kb.idx(rows * tile.rowBytes()));
 }
 
-AttentionFragments::Operand AttentionFragments::split(ValueRange floats) {
-  Operand operand;
-  Type i32 = kb.b.getI32Type();
-  for (Value x : floats) {
-    Value high = intrinsic(kb, "llvm.nvvm.f2tf32.rna", i32, x);
-    Value rest = arith::SubFOp::create(kb.b, kb.loc, x,
-                                       arith::BitcastOp::create(kb.b, kb.loc, kb.f32(), high));
-    operand.high.push_back(high);
-    operand.low.push_back(intrinsic(kb, "llvm.nvvm.f2tf32.rna", i32, rest));
-  }
-  return operand;
-}
-
-AttentionFragments::Operand AttentionFragments::loaded(ValueRange words) {
-  if (!element.isF32())
-    return {Values(words), {}};
-  return split(llvm::map_to_vector(words, [&](Value word) -> Value {
-    return arith::BitcastOp::create(kb.b, kb.loc, kb.f32(), word);
-  }));
-}
-
-AttentionFragments::Operand AttentionFragments::queries(Value at, const TileLayout &tile,
-                                                        Value first, int64_t step) {
+Fragments::Operand AttentionFragments::queries(Value at, const TileLayout &tile, Value first,
+                                               int64_t step) {
   Value row = kb.add(first, kb.add(low, inEight)), chunk = kb.add(kb.div(high, 8), 2 * step);
-  return loaded(fragments.load(kb.sharedAt(at, tile.chunk(kb, row, chunk)), false));
+  return fragments.operand(fragments.load(kb.sharedAt(at, tile.chunk(kb, row, chunk)), false));
 }
 
-std::array<AttentionFragments::Operand, 2>
-AttentionFragments::keys(Value at, const TileLayout &tile, int64_t first, int64_t step) {
+std::array<Fragments::Operand, 2> AttentionFragments::keys(Value at, const TileLayout &tile,
+                                                           int64_t first, int64_t step) {
   Value row = kb.add(high, inEight), chunk = kb.add(kb.div(low, 8), 2 * step);
   Values words = fragments.load(below(kb, at, tile, tile.chunk(kb, row, chunk), first), false);
-  return {loaded(ValueRange(words).take_front(2)), loaded(ValueRange(words).drop_front(2))};
+  return {fragments.operand(ValueRange(words).take_front(2)),
+          fragments.operand(ValueRange(words).drop_front(2))};
 }
 
-std::array<AttentionFragments::Operand, 2>
-AttentionFragments::values(Value at, const TileLayout &tile, int64_t column, int64_t step) {
+std::array<Fragments::Operand, 2> AttentionFragments::values(Value at, const TileLayout &tile,
+                                                             int64_t column, int64_t step) {
   if (!element.isF32()) {
     Value row = kb.add(low, inEight), chunk = kb.add(kb.div(high, 8), column / 8);
     Values words = fragments.load(below(kb, at, tile, tile.chunk(kb, row, chunk), 16 * step), true);
-    return {loaded(ValueRange(words).take_front(2)), loaded(ValueRange(words).drop_front(2))};
+    return {fragments.operand(ValueRange(words).take_front(2)),
+            fragments.operand(ValueRange(words).drop_front(2))};
   }
-  std::array<Operand, 2> operands;
+  std::array<Fragments::Operand, 2> operands;
   for (int64_t half = 0; half < 2; ++half) {
     Values floats;
     for (int64_t next = 0; next < 2; ++next) {
@@ -76,17 +57,17 @@ AttentionFragments::values(Value at, const TileLayout &tile, int64_t column, int
       place = below(kb, at, tile, place, 8 * step);
       floats.push_back(LLVM::LoadOp::create(kb.b, kb.loc, kb.f32(), place, 4));
     }
-    operands[half] = split(floats);
+    operands[half] = fragments.split(floats);
   }
   return operands;
 }
 
-AttentionFragments::Operand AttentionFragments::weights(ValueRange sums, int64_t step) {
+Fragments::Operand AttentionFragments::weights(ValueRange sums, int64_t step) {
   if (element.isF32()) {
     ValueRange of = sums.slice(4 * step, 4);
-    return split({of[0], of[2], of[1], of[3]});
+    return fragments.split({of[0], of[2], of[1], of[3]});
   }
-  Operand operand;
+  Fragments::Operand operand;
   StringRef name = element.isF16() ? "llvm.nvvm.ff2f16x2.rn" : "llvm.nvvm.ff2bf16x2.rn";
   for (int64_t i = 0; i < 8; i += 2) {
     ValueRange pair = sums.slice(8 * step + i, 2);
@@ -94,26 +75,6 @@ AttentionFragments::Operand AttentionFragments::weights(ValueRange sums, int64_t
     operand.high.push_back(LLVM::BitcastOp::create(kb.b, kb.loc, kb.b.getI32Type(), packed));
   }
   return operand;
-}
-
-Values AttentionFragments::multiply(const Operand &a, const Operand &b, ValueRange sums) {
-  if (!element.isF32())
-    return fragments.multiply(a.high, b.high, sums);
-  auto product = [&](ValueRange a, ValueRange b, ValueRange sums) {
-    Values operands(a);
-    llvm::append_range(operands, b);
-    llvm::append_range(operands, sums);
-    auto type = LLVM::LLVMStructType::getLiteral(kb.b.getContext(), SmallVector<Type>(4, kb.f32()));
-    Value all = intrinsic(kb, "llvm.nvvm.mma.m16n8k8.row.col.tf32", type, operands);
-    Values parts;
-    for (int64_t i = 0; i < 4; ++i)
-      parts.push_back(LLVM::ExtractValueOp::create(kb.b, kb.loc, all, i));
-    return parts;
-  };
-  // The small ones first.
-  Values next = product(a.low, b.high, sums);
-  next = product(a.high, b.low, next);
-  return product(a.high, b.high, next);
 }
 
 } // namespace attune::codegen

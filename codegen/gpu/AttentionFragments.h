@@ -1,9 +1,7 @@
 //===- AttentionFragments.h - Tensor-core operands of attention -------------------------------===//
 //
 // Fragments (Fragments.h) of queries, keys, weights and values for scores = Q K^T and results = P
-// V. f16 and bf16 are multiplied as they are, 16 deep. f32 is split into two tf32 numbers, 22 bits
-// in all; three products, 8 deep, leave out only the product of the low parts: errors are near
-// those of f32 arithmetic, at a higher rate than fused multiply-add.
+// V. f16 and bf16 are multiplied as they are, f32 is split into two tf32 numbers.
 //
 // Weights never leave registers: lane l has of 16 x 8 sums the columns 2 * (l % 4) and the next
 // one. For f16 and bf16 that is half of an operand; for f32 the depth is taken in another order,
@@ -21,14 +19,11 @@ namespace attune::codegen {
 class AttentionFragments {
 public:
   using Value = mlir::Value;
-  /// What a lane holds of one operand; low parts for f32 only.
-  struct Operand {
-    Values high, low;
-  };
+  using Operand = Fragments::Operand;
 
   AttentionFragments(DeviceBuilder &kb, mlir::Type element);
 
-  int64_t depth() const { return element.isF32() ? 8 : 16; }
+  int64_t depth() const { return fragments.depth(); }
 
   /// Rows [first, first + 16) of queries, depths from `step * depth()` on.
   Operand queries(Value at, const TileLayout &tile, Value first, int64_t step);
@@ -39,16 +34,15 @@ public:
   /// Of 16 rows and `depth()` keys, from their sums (4 for each 8 keys).
   Operand weights(mlir::ValueRange sums, int64_t step);
 
-  Values multiply(const Operand &a, const Operand &b, mlir::ValueRange sums);
+  Values multiply(const Operand &a, const Operand &b, mlir::ValueRange sums) {
+    return fragments.multiply(a, b, sums);
+  }
 
 private:
   DeviceBuilder &kb;
   mlir::Type element;
   Fragments fragments;
   Value inEight, low, high, group, inGroup; ///< of the lane, as in ldmatrix and sums
-
-  Operand split(mlir::ValueRange floats);
-  Operand loaded(mlir::ValueRange words);
 };
 
 } // namespace attune::codegen

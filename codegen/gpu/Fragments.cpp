@@ -22,6 +22,41 @@ Values Fragments::load(Value address, bool transposed) {
   return call(name, address, kb.b.getI32Type(), 4);
 }
 
+Fragments::Operand Fragments::operand(ValueRange words) {
+  if (!element.isF32())
+    return {Values(words), {}};
+  return split(llvm::map_to_vector(words, [&](Value word) -> Value {
+    return arith::BitcastOp::create(kb.b, kb.loc, kb.f32(), word);
+  }));
+}
+
+Fragments::Operand Fragments::split(ValueRange floats) {
+  Operand operand;
+  auto rounded = [&](Value x) {
+    return LLVM::CallIntrinsicOp::create(kb.b, kb.loc, kb.b.getI32Type(),
+                                         kb.b.getStringAttr("llvm.nvvm.f2tf32.rna"), x)
+        .getResult(0);
+  };
+  for (Value x : floats) {
+    Value high = rounded(x);
+    operand.high.push_back(high);
+    if (math != FloatMath::Triple)
+      continue;
+    Value close = arith::BitcastOp::create(kb.b, kb.loc, kb.f32(), high);
+    operand.low.push_back(rounded(arith::SubFOp::create(kb.b, kb.loc, x, close)));
+  }
+  return operand;
+}
+
+Values Fragments::multiply(const Operand &a, const Operand &b, ValueRange sums) {
+  if (a.low.empty())
+    return multiply(a.high, b.high, sums);
+  // The small ones first.
+  Values next = multiply(a.low, b.high, sums);
+  next = multiply(a.high, b.low, next);
+  return multiply(a.high, b.high, next);
+}
+
 Values Fragments::multiply(ValueRange a, ValueRange b, ValueRange sums) {
   Values operands;
   auto add = [&](Value x) {
@@ -32,8 +67,9 @@ Values Fragments::multiply(ValueRange a, ValueRange b, ValueRange sums) {
   llvm::for_each(a, add);
   llvm::for_each(b, add);
   llvm::append_range(operands, sums);
-  StringRef name = element.isF16() ? "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
-                                   : "llvm.nvvm.mma.m16n8k16.row.col.bf16";
+  StringRef name = element.isF32()   ? "llvm.nvvm.mma.m16n8k8.row.col.tf32"
+                   : element.isF16() ? "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+                                     : "llvm.nvvm.mma.m16n8k16.row.col.bf16";
   return call(name, operands, kb.f32(), 4);
 }
 

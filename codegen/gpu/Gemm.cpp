@@ -152,17 +152,20 @@ GemmKernel describe(KernelOp op, ModuleOp module, const GpuTarget &gpu, const Si
                     sizes,
                     g,
                     element,
+                    gpu.math,
                     {g.a, g.aOffset, g.m, g.k, g.aBatch, g.aRows, g.aDepth},
                     {g.b, g.bOffset, g.n, g.k, g.bBatch, g.bColumns, g.bDepth},
                     std::nullopt,
                     std::nullopt,
                     {}};
   bool halves = element.isF16() || element.isBF16();
+  bool rounded = element.isF32() && gpu.math != FloatMath::Exact && !g.product.distance;
+  // What wgmma reads from shared memory nobody has rounded to tf32.
   if (gpu.warpGroups && halves) {
     kernel.aMap = TileMap::of(kernel.a, kernel.elementBytes());
     kernel.bMap = TileMap::of(kernel.b, kernel.elementBytes());
   }
-  kernel.choices = GemmChoices::of(gpu, g, element, kernel.aMap && kernel.bMap);
+  kernel.choices = GemmChoices::of(gpu, g, element, halves || rounded, kernel.aMap && kernel.bMap);
   return kernel;
 }
 

@@ -19,6 +19,7 @@ struct GemmKernel {
   const Sizes &sizes;
   const GemmMatch &g;
   mlir::Type element;
+  FloatMath math; ///< of f32
   TileSource a, b;
   std::optional<TileMap> aMap, bMap;
   llvm::SmallVector<GemmChoice> choices;

@@ -36,8 +36,9 @@ struct Rule {
 // H100 and A100 have 132 and 108 multiprocessors. 128x256: one block of each, as much arithmetic
 // per byte of shared memory as wgmma needs for its full rate; 128x128: two blocks hide each other's
 // start and end. Few rows: time goes into reading B, which many blocks have to ask for at once.
+// Depths on tensor cores are those of 16-bit elements; f32 has half of them, in as many bytes.
 static constexpr Rule kRules[] = {
-    {{GemmShape::Warps, 16, 128, 64, 4, 1, 4}, 32, 0, true},
+    {{GemmShape::Warps, 16, 128, 64, 4, 1, 4, 0, 2}, 32, 0, true},
     {{GemmShape::WarpGroups, 128, 256, 64, 4}, 0, 132, false},
     {{GemmShape::WarpGroups, 128, 128, 64, 3}, 0, 66, false},
     {{GemmShape::Warps, 128, 128, 32, 3, 2, 2}, 0, 108, false},
@@ -54,22 +55,22 @@ static int64_t tilesOf(const GemmShape &shape, int64_t batch, int64_t m, int64_t
   return batch * llvm::divideCeil(m, shape.rows) * llvm::divideCeil(n, shape.columns);
 }
 
-static bool takes(GemmShape::Kind kind, Type element) {
-  if (element.isInteger())
-    return kind == GemmShape::Bytes;
-  if (element.isF32())
-    return kind == GemmShape::Floats;
-  return kind == GemmShape::Warps || kind == GemmShape::WarpGroups;
+static bool takes(GemmShape::Kind kind, Type element, bool tensorCores) {
+  if (tensorCores)
+    return kind == GemmShape::Warps || kind == GemmShape::WarpGroups;
+  return kind == (element.isInteger() ? GemmShape::Bytes : GemmShape::Floats);
 }
 
 SmallVector<GemmChoice> GemmChoices::of(const GpuTarget &gpu, const GemmMatch &g, Type element,
-                                        bool mapped) {
+                                        bool tensorCores, bool mapped) {
   std::optional<int64_t> batch = g.batch.constant(), m = g.m.constant(), n = g.n.constant(),
                          k = g.k.constant();
   SmallVector<GemmChoice> choices;
   for (const Rule &rule : kRules) {
-    const GemmShape &shape = rule.shape;
-    if (!takes(shape.kind, element))
+    GemmShape shape = rule.shape;
+    if (tensorCores && element.isF32())
+      shape.depth /= 2;
+    if (!takes(shape.kind, element, tensorCores))
       continue;
     if (shape.kind == GemmShape::WarpGroups && !(gpu.warpGroups && mapped))
       continue;

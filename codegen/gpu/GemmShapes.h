@@ -53,7 +53,7 @@ public:
   /// Of operands of type `element`; `mapped`: tensor maps describe both. Never empty; the last one
   /// is always possible.
   static llvm::SmallVector<GemmChoice> of(const GpuTarget &gpu, const GemmMatch &g,
-                                          mlir::Type element, bool mapped);
+                                          mlir::Type element, bool tensorCores, bool mapped);
 
   /// Which of `choices` a call takes, as an index value.
   static Value chosen(mlir::OpBuilder &b, mlir::Location loc, llvm::ArrayRef<GemmChoice> choices,

@@ -1,6 +1,6 @@
 // Tiles of operands in shared memory, several of them in flight by asynchronous copies. f16 and
-// bf16 are multiplied by mma.sync, f32 by fused multiply-add; or distances are summed, of f32 or of
-// bytes.
+// bf16 are multiplied by mma.sync, f32 by fused multiply-add or as tf32 by mma.sync; or distances
+// are summed, of f32 or of bytes.
 #include "attune/codegen/gpu/ByteDistances.h"
 #include "attune/codegen/gpu/Fragments.h"
 #include "attune/codegen/gpu/GemmResults.h"
@@ -22,7 +22,8 @@ GemmLayouts layoutsOf(const GemmKernel &kernel, const GemmShape &shape) {
       shape.kind == GemmShape::Bytes || (tensorCores && kernel.b.chunksAlongDepth(16 / bytes));
   return {{shape.rows, shape.depth, bytes, /*depthInside=*/true, /*swizzled=*/true},
           inside ? TileLayout{shape.columns, shape.depth, bytes, true, true}
-                 : TileLayout{shape.depth, shape.columns, bytes, false, tensorCores}};
+                 : TileLayout{shape.depth, shape.columns, bytes, false, tensorCores,
+                              /*fourRows=*/kernel.element.isF32()}};
 }
 
 /// The part of the tile whose sums are stored at a time: 16 rows of each warp.
@@ -34,8 +35,8 @@ int64_t slabRows(const GemmShape &shape) { return shape.rows / slabs(shape); }
 class TileCode {
 public:
   TileCode(DeviceBuilder &kb, const GemmKernel &kernel, const GemmShape &shape)
-      : kb(kb), shape(shape), element(kernel.element), distance(kernel.g.product.distance),
-        tiles(layoutsOf(kernel, shape)) {}
+      : kb(kb), shape(shape), fragments(kb, kernel.element, kernel.math),
+        distance(kernel.g.product.distance), tiles(layoutsOf(kernel, shape)) {}
 
   Values multiply(Value aAt, Value bAt, ValueRange sums) {
     if (shape.kind == GemmShape::Bytes)
@@ -60,8 +61,8 @@ public:
 private:
   DeviceBuilder &kb;
   const GemmShape &shape;
-  Type element;
-  bool distance; ///< terms are -|a - b|
+  Fragments fragments; ///< of tensor cores
+  bool distance;       ///< terms are -|a - b|
 
 public:
   const GemmLayouts tiles;
@@ -83,41 +84,66 @@ private:
             kb.rem(matrix, kb.idx(2)), kb.div(matrix, 2)};
   }
 
+  using Operand = Fragments::Operand;
+
+  /// Rows [first, first + 16) of A, in the depths of a step.
+  Operand rowsOf(Value aAt, const Place &at, Value first, int64_t step) {
+    Value row = kb.add(first, kb.add(kb.mul(at.low, 8), at.inEight));
+    Value chunk = kb.add(at.high, 2 * step);
+    return fragments.operand(
+        fragments.load(kb.sharedAt(aAt, tiles.a.chunk(kb, row, chunk)), false));
+  }
+
+  /// Columns [first, first + 8) of B and the next 8, in the depths of a step.
+  std::array<Operand, 2> columnsOf(Value bAt, const Place &at, Value first, int64_t step) {
+    const TileLayout &tile = tiles.b;
+    if (!tile.depthInside && tile.fourRows)
+      return {floatsOf(bAt, first, step), floatsOf(bAt, kb.add(first, 8), step)};
+    Value row, chunk;
+    if (tile.depthInside) {
+      row = kb.add(first, kb.add(kb.mul(at.high, 8), at.inEight));
+      chunk = kb.add(at.low, 2 * step);
+    } else {
+      row = kb.add(kb.add(kb.mul(at.low, 8), at.inEight), fragments.depth() * step);
+      chunk = kb.add(kb.div(first, 8), at.high);
+    }
+    Value address = kb.sharedAt(bAt, tile.chunk(kb, row, chunk));
+    Values words = fragments.load(address, !tile.depthInside);
+    return {fragments.operand(ValueRange(words).take_front(2)),
+            fragments.operand(ValueRange(words).drop_front(2))};
+  }
+
+  /// Columns [first, first + 8) of f32, which `ldmatrix` cannot transpose.
+  Operand floatsOf(Value bAt, Value first, int64_t step) {
+    Value lane = kb.rem(kb.thread(), kb.idx(DeviceBuilder::kWarp));
+    Value column = kb.add(first, kb.div(lane, 4)), inFour = kb.rem(lane, kb.idx(4));
+    Values floats;
+    for (int64_t half = 0; half < 2; ++half) {
+      Value row = kb.add(inFour, fragments.depth() * step + 4 * half);
+      Value address = kb.sharedAt(bAt, tiles.b.element(kb, row, column));
+      floats.push_back(LLVM::LoadOp::create(kb.b, kb.loc, kb.f32(), address, 4));
+    }
+    return fragments.split(floats);
+  }
+
   Values multiplyTensors(Value aAt, Value bAt, ValueRange carried) {
-    Fragments fragments(kb, element);
     Place at = place();
     Values sums(carried);
     int64_t across = shape.warpColumns() / 8;
-    Value wm = kb.mul(at.warpRow, shape.warpRows()),
-          wn = kb.mul(at.warpColumn, shape.warpColumns());
-    auto eights = [&](Value eight, int64_t start) {
-      return kb.add(kb.add(kb.mul(eight, 8), at.inEight), start);
-    };
-    for (int64_t k = 0; k < shape.depth; k += 16) {
-      SmallVector<Values> rows;
-      for (int64_t i = 0; i < shape.warpRows(); i += 16) {
-        Value row = kb.add(wm, eights(at.low, i)), chunk = kb.add(at.high, k / 8);
-        rows.push_back(fragments.load(kb.sharedAt(aAt, tiles.a.chunk(kb, row, chunk)), false));
-      }
-      for (int64_t j = 0; j < shape.warpColumns(); j += 16) {
-        Value row, chunk;
-        if (tiles.b.depthInside) {
-          row = kb.add(wn, eights(at.high, j));
-          chunk = kb.add(at.low, k / 8);
-        } else {
-          row = eights(at.low, k);
-          chunk = kb.add(kb.add(kb.div(wn, 8), at.high), j / 8);
-        }
-        Value address = kb.sharedAt(bAt, tiles.b.chunk(kb, row, chunk));
-        Values columns = fragments.load(address, !tiles.b.depthInside);
-        for (auto [i, row] : llvm::enumerate(rows))
-          for (int64_t half = 0; half < 2; ++half) {
-            int64_t first = 4 * (int64_t(i) * across + j / 8 + half);
-            Values next = fragments.multiply(row, ValueRange(columns).slice(2 * half, 2),
-                                             ValueRange(sums).slice(first, 4));
-            llvm::copy(next, sums.begin() + first);
+    Value firstRow = kb.mul(at.warpRow, shape.warpRows());
+    Value firstColumn = kb.mul(at.warpColumn, shape.warpColumns());
+    for (int64_t step = 0; step < shape.depth / fragments.depth(); ++step) {
+      SmallVector<Operand> rows;
+      for (int64_t i = 0; i < shape.warpRows(); i += 16)
+        rows.push_back(rowsOf(aAt, at, kb.add(firstRow, i), step));
+      for (int64_t j = 0; j < shape.warpColumns(); j += 16)
+        for (auto [half, column] :
+             llvm::enumerate(columnsOf(bAt, at, kb.add(firstColumn, j), step)))
+          for (auto [i, row] : llvm::enumerate(rows)) {
+            int64_t first = 4 * (int64_t(i) * across + j / 8 + int64_t(half));
+            llvm::copy(fragments.multiply(row, column, ValueRange(sums).slice(first, 4)),
+                       sums.begin() + first);
           }
-      }
     }
     return sums;
   }

@@ -1,9 +1,19 @@
 #include "attune/codegen/gpu/Target.h"
 
+#include "llvm/ADT/StringSwitch.h"
+
 namespace attune::codegen {
 
-llvm::Expected<GpuTarget> GpuTarget::parse(llvm::StringRef name) {
+llvm::Expected<GpuTarget> GpuTarget::parse(llvm::StringRef name, llvm::StringRef math) {
+  auto known = llvm::StringSwitch<std::optional<FloatMath>>(math)
+                   .Case("f32", FloatMath::Exact)
+                   .Case("tf32", FloatMath::Single)
+                   .Case("tf32x3", FloatMath::Triple)
+                   .Default(std::nullopt);
+  if (!known)
+    return llvm::createStringError("--gpu-math accepts f32, tf32 or tf32x3, found `" + math + "`");
   GpuTarget target;
+  target.math = *known;
   target.chip = name.str();
   if (name == "sm_80") {
     target.ptx = "+ptx70";

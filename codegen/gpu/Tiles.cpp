@@ -8,7 +8,10 @@ namespace attune::codegen {
 
 Value TileLayout::chunk(DeviceBuilder &kb, Value row, Value chunk) const {
   int64_t chunks = columns / perChunk();
-  if (swizzled) {
+  if (swizzled && fourRows) {
+    assert(chunks % 8 == 0 && "rows have all banks");
+    chunk = kb.b.createOrFold<arith::XOrIOp>(kb.loc, chunk, kb.mul(kb.rem(row, kb.idx(4)), 2));
+  } else if (swizzled) {
     // Eight rows that follow each other have their chunks in eight different banks: rows of an odd
     // number of chunks do as they are, others need turns of a power of two that divides it.
     int64_t turns = std::min<int64_t>(chunks & -chunks, 8);

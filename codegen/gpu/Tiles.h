@@ -15,17 +15,19 @@
 namespace attune::codegen {
 
 /// How a tile of [outer][depth] elements lies in shared memory: rows of `columns` elements, without
-/// padding. Chunks of 16 bytes of a row may be swapped, so that `ldmatrix` meets no bank twice.
+/// padding. Chunks of 16 bytes of a row may be swapped, so that a warp meets no bank twice that
+/// reads chunks of eight rows (`ldmatrix`), or eight neighbours of 4 bytes in each of four rows.
 struct TileLayout {
   int64_t rows, columns, elementBytes;
   bool depthInside; ///< columns run along the depth, rows along the outer axis
   bool swizzled;
+  bool fourRows = false; ///< of a swizzle: for the latter
 
   int64_t perChunk() const { return 16 / elementBytes; }
   int64_t bytes() const { return rows * columns * elementBytes; }
   int64_t rowBytes() const { return columns * elementBytes; }
-  /// The byte offset of a chunk. Chunks of rows that are a multiple of 8 apart are at the same place
-  /// in them.
+  /// The byte offset of a chunk. Chunks of rows that are a multiple of 8 apart are at the same
+  /// place in them.
   mlir::Value chunk(DeviceBuilder &kb, mlir::Value row, mlir::Value chunk) const;
   mlir::Value element(DeviceBuilder &kb, mlir::Value row, mlir::Value column) const;
 };

@@ -179,7 +179,10 @@ def test_refusals(tmp_path):
         in refused("--target=cuda")
     )
     assert "--gpu accepts sm_80 or sm_90a, found `sm_70`" in refused("--target=cuda", "--gpu=sm_70")
+    accepted = "--gpu-math accepts f32, tf32 or tf32x3, found `tf16`"
+    assert accepted in refused("--target=cuda", "--gpu-math=tf16")
     assert "--backend=halide makes no kernels for cuda" in refused(
         "--target=cuda", "--backend=halide"
     )
     assert "--emit=ptx needs --target=cuda" in refused("--emit=ptx")
+    assert "--gpu-math=tf32 needs --target=cuda" in refused("--gpu-math=tf32")

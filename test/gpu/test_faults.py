@@ -63,6 +63,22 @@ def test_linear_attention(causal, tmp_path):
 
 
 @faults.needs_interpreter
+def test_product_of_floats(tmp_path):
+    """As tf32 numbers: `ldmatrix` of A, single words of B; three products for one."""
+    model = small.model([("MatMul", ["x", "w"], "y", {})], {"x": [70, 80], "w": [80, 40]}, [70, 40])
+    onnx.save(model, tmp_path / "model.onnx")
+    artifact = cli.compile(
+        tmp_path / "model.onnx", tmp_path / "m.so", "--target=cuda", "--gpu-math=tf32x3"
+    )
+    rng = np.random.default_rng(4)
+    x, w = (rng.normal(size=s).astype(np.float32) for s in [(70, 80), (80, 40)])
+    want = x.astype(np.float64) @ w.astype(np.float64)
+    faulty = faults.Faults(artifact, {"x": x, "w": w}, [want], tolerance=1e-6)
+    missed, tried = faulty.missed(sum(RULES[160], []), most=2)
+    assert not missed and tried >= 16
+
+
+@faults.needs_interpreter
 def test_warp_groups(tmp_path):
     """As many blocks as wgmma is used for; four tiles of depth go through three stages."""
     b, m, k, n = 66, 66, 256, 72

@@ -86,9 +86,13 @@ def models():
 @pytest.mark.parametrize("gpu", ["sm_80", "sm_90a"])
 def test_registers(gpu, tmp_path):
     """Nothing lives in local memory; `pytest -s` shows the table."""
-    for name, model in models():
+    floats = [
+        ("product_tf32_transposed", product("FLOAT", transposed=True), "tf32"),
+        ("product_tf32x3", product("FLOAT"), "tf32x3"),
+    ]
+    for name, model, math in [*((*named, "f32") for named in models()), *floats]:
         onnx.save(model, tmp_path / "model.onnx")
-        flags = ("--target=cuda", f"--gpu={gpu}", "--emit=ptx", "-o", "-")
+        flags = ("--target=cuda", f"--gpu={gpu}", f"--gpu-math={math}", "--emit=ptx", "-o", "-")
         text = cli.attune("compile", tmp_path / "model.onnx", *flags).stdout
         kernels = list(assemble(text, gpu, tmp_path))
         assert len(kernels) == text.count(".entry")

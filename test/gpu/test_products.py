@@ -216,6 +216,87 @@ def test_many_tiles_of_floats(tmp_path, launches):
         assert [(c["block"][0], c["conflicts"]) for c in launches()] == [(128, [])]
 
 
+# f32 on tensor cores: relative to the sum of the absolute products, and `mma` for one product.
+MATH = {"tf32": (2e-3, 1), "tf32x3": (1e-6, 3)}
+
+
+def agree_terms(got, x, w, math):
+    x, w = x.astype(np.float64), w.astype(np.float64)
+    assert got.dtype == np.float32 and got.shape == (x @ w).shape
+    error = np.abs(got - x @ w) / (np.abs(x) @ np.abs(w))
+    assert error.max(initial=0) <= MATH[math][0]
+
+
+@pytest.mark.parametrize("math, transposed", [("tf32", False), ("tf32x3", False), ("tf32x3", True)])
+def test_tf32(math, transposed, tmp_path, launches):
+    """Edges of tiles; either order of B; chunks that are whole, and elements one by one."""
+    rng = np.random.default_rng(13)
+    for m, k, n in [(1, 1, 1), (65, 36, 64), (129, 33, 37)]:
+        w = ["n", k] if transposed else [k, "n"]
+        turned = [("Transpose", ["w"], "t", {"perm": [1, 0]})] if transposed else []
+        model = small.model(
+            [*turned, ("MatMul", ["x", "t" if transposed else "w"], "y", {})],
+            {"x": ["b", "m", k], "w": w},
+            ["b", "m", "n"],
+        )
+        x, w = values(rng, (2, m, k), "FLOAT"), values(rng, (k, n), "FLOAT")
+        feeds = [{"x": x[:b], "w": np.ascontiguousarray(w.T) if transposed else w} for b in (2, 0)]
+        for feed, got in zip(feeds, run(tmp_path, model, feeds, f"--gpu-math={math}")):
+            agree_terms(got, feed["x"], w, math)
+    if INTERPRETED:
+        assert all(c["conflicts"] == [] for c in launches())
+
+
+@pytest.mark.parametrize("math", MATH)
+def test_tf32_parts_of_depth(math, tmp_path, launches):
+    """Few rows take a tile of their own; parts of the depth are added in order."""
+    rng = np.random.default_rng(14)
+    w = values(rng, (516, 72), "FLOAT")
+    model = small.model([("MatMul", ["x", "w"], "y", {})], {"x": ["m", 516]}, ["m", 72], {"w": w})
+    feeds = [{"x": values(rng, (m, 516), "FLOAT")} for m in (1, 33)]
+    results = run(tmp_path, model, feeds + feeds, f"--gpu-math={math}")
+    for feed, got in zip(feeds, results):
+        agree_terms(got, feed["x"], w, math)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(results, results[2:]))
+    if INTERPRETED:
+        counts = launches()
+        assert all(c["conflicts"] == [] and c["grid"][1] > 1 for c in counts[::2])
+
+
+def test_tf32_check(tmp_path):
+    """`attune check` compares with the CPU; one product of tf32 is outside its usual tolerance."""
+    path = tmp_path / "model.onnx"
+    onnx.save(
+        small.model([("MatMul", ["x", "w"], "y", {})], {"x": [4, 64], "w": [64, 8]}, [4, 8]), path
+    )
+    codes = [
+        cli.attune("check", path, "--target=cuda", *flags, check=False).returncode
+        for flags in [
+            ["--gpu-math=tf32"],
+            ["--gpu-math=tf32", "--tolerance=2e-3"],
+            ["--gpu-math=tf32x3"],
+        ]
+    ]
+    assert codes == [1, 0, 0]
+
+
+@pytest.mark.parametrize("math", MATH)
+def test_tf32_large_tiles(math, tmp_path, launches):
+    rng = np.random.default_rng(15)
+    b, m, k, n = 108, 66, 9, 65
+    model = small.model(
+        [("MatMul", ["x", "w"], "y", {})], {"x": [b, m, k], "w": [b, k, n]}, [b, m, n]
+    )
+    x, w = values(rng, (b, m, k), "FLOAT"), values(rng, (b, k, n), "FLOAT")
+    agree_terms(run(tmp_path, model, [{"x": x, "w": w}], f"--gpu-math={math}")[0], x, w, math)
+    if INTERPRETED:
+        (count,) = launches()
+        blocks = np.prod(count["grid"])
+        # A warp has 4 x 8 sums of 16 x 8, two steps of depth.
+        assert count["opcode:mma"] == blocks * 4 * 64 * MATH[math][1]
+        assert count["conflicts"] == []
+
+
 @pytest.mark.parametrize("size", [(1, 8, 8), (63, 33, 65), (130, 64, 64)])
 def test_distances(size, tmp_path):
     """Adder layers: sums of -|a - b|, with a bias behind them."""

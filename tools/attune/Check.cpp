@@ -94,6 +94,7 @@ public:
     CompileOptions reference = options;
     reference.reference = true;
     reference.target = "cpu";
+    reference.gpuMath = CompileOptions().gpuMath;
     auto optimised = compileToTemporary(model, options);
     if (!optimised)
       return optimised.takeError();

@@ -99,6 +99,9 @@ void Options::addCompileOptions(CompileOptions &compile) {
   addString("cpu", "NAME", "host (default), x86-64-v2|v3|v4, or an LLVM CPU name", compile.cpu);
   addString("gpu", "NAME", "of the target cuda: sm_80 (default; runs on later ones, too) or sm_90a",
             compile.gpu);
+  addString("gpu-math", "NAME",
+            "how matrix products of the target cuda multiply f32: f32 (default), tf32 or tf32x3",
+            compile.gpuMath);
   addDims(compile);
   add("shape", "INPUT=AxB", "fix the shape of an input",
       [&compile](StringRef text) { return addShape(text, compile); });

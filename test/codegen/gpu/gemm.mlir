@@ -1,9 +1,11 @@
 // RUN: attune compile %s --target=cuda --emit=ptx -o - | FileCheck %s --check-prefixes=CHECK,SM80
 // RUN: attune compile %s --target=cuda --gpu=sm_90a --emit=ptx -o - | FileCheck %s --check-prefixes=CHECK,SM90
+// RUN: attune compile %s --target=cuda --gpu-math=tf32 --emit=ptx -o - | FileCheck %s --check-prefix=TF32
 // RUN: attune compile %s --target=cuda --stop-after=fuse -o - | FileCheck %s --check-prefix=FUSED
 
 // A product of halves with a bias is one kernel on tensor cores, whose tiles come while others are
-// multiplied; one of f32 is multiplied and added with one rounding. Nothing lies in local memory.
+// multiplied; one of f32 is multiplied and added with one rounding, or on tensor cores on request.
+// Nothing lies in local memory.
 
 // FUSED: attune.kernel
 // FUSED-SAME: emitter = "gpu-gemm"
@@ -23,6 +25,13 @@
 // CHECK: fma.rn.f32
 // CHECK-NOT: mma
 // CHECK: ret;
+
+// TF32-NOT: .local
+// TF32: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
+// TF32-NOT: fma.rn.f32
+// TF32: cvt.rna.tf32.f32
+// TF32: mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32
+// TF32-NOT: fma.rn.f32
 func.func @main(%x: tensor<?x64xf16> {attune.name = "x", attune.dims = ["n", ""]},
     %w: tensor<64x128xf16> {attune.name = "w"}, %bias: tensor<128xf16> {attune.name = "bias"},
     %u: tensor<?x64xf32> {attune.name = "u", attune.dims = ["n", ""]},
