@@ -13,8 +13,8 @@ static constexpr double kLog2E = 1.4426950408889634;
 static constexpr double kInf = std::numeric_limits<double>::infinity();
 
 AttentionFunction::AttentionFunction(DeviceBuilder &kb, AttentionPlan &plan, const KernelArgs &args)
-    : kb(kb), plan(plan), code(plan, kb, args, /*lanes=*/1),
-      values(code.values()), context{kb, spec, values} {
+    : kb(kb), plan(plan), code(plan, kb, args, /*lanes=*/1), values(code.values()),
+      context{kb, spec, values} {
   spec.headDim = plan.headDim;
   spec.valueDim = plan.valueDim;
   spec.emptyRow = plan.op.getEmptyRow();

@@ -262,9 +262,7 @@ private:
               Value e = kb.rem(number, kb.idx(shape.valueDim));
               return number32(v.initState, {batch, head, f, e});
             },
-            [&] {
-              return number32(v.initNorm, {batch, head, kb.sub(number, kb.idx(elements))});
-            })
+            [&] { return number32(v.initNorm, {batch, head, kb.sub(number, kb.idx(elements))}); })
         .front();
   }
 };

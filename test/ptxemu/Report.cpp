@@ -55,8 +55,7 @@ static void write(const char *path, const Launch &launch, const std::vector<Coun
   const auto &grid = launch.grid, &block = launch.block;
   file << "{\"kernel\": " << quoted(launch.program->name) << ", \"grid\": [" << grid[0] << ", "
        << grid[1] << ", " << grid[2] << "], \"block\": [" << block[0] << ", " << block[1] << ", "
-       << block[2] << "], \"shared_bytes\": "
-       << launch.program->dynamicBase + launch.dynamicShared;
+       << block[2] << "], \"shared_bytes\": " << launch.program->dynamicBase + launch.dynamicShared;
   for (const auto &[name, value] : totals)
     file << ", " << quoted(name) << ": " << value;
   file << ", \"conflicts\": [" << conflicts(*launch.program, counts) << "]}\n";
