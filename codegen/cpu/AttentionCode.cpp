@@ -5,26 +5,12 @@ using namespace mlir;
 
 namespace attune::codegen {
 
-AttentionTensor AttentionCode::tensor(const std::optional<AttentionOperand> &operand) {
-  AttentionTensor result;
-  if (!operand)
-    return result;
-  result.base = operand->output ? scope.output(operand->number) : scope.input(operand->number);
-  result.offset = scope.get(operand->offset);
-  result.element = operand->element;
-  for (auto [axis, stride] : llvm::enumerate(operand->strides))
-    result.strides[axis] = scope.get(stride);
-  for (size_t axis = operand->strides.size(); axis < 4; ++axis)
-    result.strides[axis] = scope.get(Size(0));
-  return result;
-}
-
 /// Elements of a vector of integers or floats; its only element serves for every index.
 std::function<Value(Value)> AttentionCode::vectorOf(const std::optional<AttentionOperand> &operand,
                                                     Value extent) {
   if (!operand)
     return {};
-  AttentionTensor vector = tensor(operand);
+  AttentionTensor vector = tensorOf(scope, operand);
   Value last = kb.sub(extent, kb.idx(1));
   return [&kb = kb, vector, last](Value number) -> Value {
     Value at = kb.add(kb.mul(kb.min(number, last), vector.strides[0]), vector.offset);
@@ -45,13 +31,13 @@ AttentionValues AttentionCode::values() {
   v.kvHeads = plan.extents[1] == plan.extents[2] ? v.heads : scope.get(plan.extents[2]);
   v.queries = scope.get(plan.extents[3]);
   v.keys = scope.get(plan.extents[4]);
-  v.query = tensor(plan.query);
-  v.key = tensor(plan.key);
-  v.value = tensor(plan.value);
-  v.scores = tensor(plan.scores);
-  v.result = tensor(plan.result);
-  v.lse = tensor(plan.lse);
-  v.logits = tensor(plan.logits);
+  v.query = tensorOf(scope, plan.query);
+  v.key = tensorOf(scope, plan.key);
+  v.value = tensorOf(scope, plan.value);
+  v.scores = tensorOf(scope, plan.scores);
+  v.result = tensorOf(scope, plan.result);
+  v.lse = tensorOf(scope, plan.lse);
+  v.logits = tensorOf(scope, plan.logits);
   if (plan.scale && *plan.scale != 1)
     v.scale = kb.constF(*plan.scale);
   auto extentOf = [&](Value vector) { return vector ? scope.extent(vector, 0) : Value(); };

@@ -19,27 +19,16 @@ static std::optional<double> constantFloat(Value value) {
   return attr.getValueAsDouble();
 }
 
-bool AttentionPlan::readOperand(Value tensor, std::optional<AttentionOperand> &operand) {
-  if (!tensor)
-    return true;
-  std::optional<View> view = readView(sizes, tensor);
-  std::optional<int64_t> number = view ? sizes.inputNumber(view->root) : std::nullopt;
-  if (!number)
-    return false;
-  operand = AttentionOperand{false, *number, view->offset, view->strides,
-                             cast<RankedTensorType>(tensor.getType()).getElementType()};
-  return true;
-}
-
 bool AttentionPlan::readOperands() {
   // A sink may also be one number for all heads.
   Value sinks = op.getSink();
   if (auto fill = sinks ? sinks.getDefiningOp<linalg::FillOp>() : nullptr)
     constantSink = constantFloat(fill.getInputs()[0]);
-  if (!readOperand(op.getQuery(), query) || !readOperand(op.getKey(), key) ||
-      !readOperand(op.getValue(), value) || !readOperand(op.getScores(), scores) ||
-      (!constantSink && !readOperand(sinks, sink)) || !readOperand(op.getQOffset(), queryOffset) ||
-      !readOperand(op.getKvLen(), keyLength))
+  if (!readOperand(sizes, op.getQuery(), query) || !readOperand(sizes, op.getKey(), key) ||
+      !readOperand(sizes, op.getValue(), value) || !readOperand(sizes, op.getScores(), scores) ||
+      (!constantSink && !readOperand(sizes, sinks, sink)) ||
+      !readOperand(sizes, op.getQOffset(), queryOffset) ||
+      !readOperand(sizes, op.getKvLen(), keyLength))
     return false;
   for (const auto *operand : {&query, &key, &value, &scores, &sink})
     if (*operand && !isStorage((*operand)->element))

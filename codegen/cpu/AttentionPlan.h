@@ -15,21 +15,12 @@
 #ifndef ATTUNE_CODEGEN_CPU_ATTENTIONPLAN_H
 #define ATTUNE_CODEGEN_CPU_ATTENTIONPLAN_H
 
-#include "attune/codegen/cpu/Attention.h"
 #include "attune/codegen/cpu/AttentionMask.h"
+#include "attune/codegen/cpu/AttentionOperand.h"
 #include "attune/codegen/cpu/Lanes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace attune::codegen {
-
-/// A tensor of the kernel as strides over one of its buffers.
-struct AttentionOperand {
-  bool output = false;
-  int64_t number = 0; ///< of the input or output
-  Size offset;
-  llvm::SmallVector<Size> strides;
-  mlir::Type element;
-};
 
 struct AttentionPlan {
   explicit AttentionPlan(KernelOp kernel) : sizes(kernel) {}
@@ -48,7 +39,6 @@ struct AttentionPlan {
   bool read();
 
 private:
-  bool readOperand(mlir::Value tensor, std::optional<AttentionOperand> &operand);
   bool readOperands();
   bool readResults();
   bool readRegion(bool isScore, std::unique_ptr<AttentionRegion> &region);
@@ -77,7 +67,6 @@ public:
 private:
   AttentionPlan &plan;
   KernelBuilder &kb;
-  AttentionTensor tensor(const std::optional<AttentionOperand> &operand);
   std::function<Value(Value)> vectorOf(const std::optional<AttentionOperand> &operand,
                                        Value extent);
 };

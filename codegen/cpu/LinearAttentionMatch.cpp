@@ -14,16 +14,8 @@ static constexpr int64_t kMaxKeyDim = 512, kMaxFeatures = 1024, kMaxValueDim = 1
 
 static bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
 
-bool LinearAttentionMatch::readOperand(Value tensor, std::optional<Operand> &operand) {
-  if (!tensor)
-    return true;
-  Type element = cast<RankedTensorType>(tensor.getType()).getElementType();
-  std::optional<View> view = readView(sizes, tensor);
-  std::optional<int64_t> number = view ? sizes.inputNumber(view->root) : std::nullopt;
-  if (!number || !isStorage(element))
-    return false;
-  operand = Operand{false, *number, view->offset, view->strides, element};
-  return true;
+bool LinearAttentionMatch::readStored(Value tensor, std::optional<Operand> &operand) {
+  return readOperand(sizes, tensor, operand) && (!operand || isStorage(operand->element));
 }
 
 bool LinearAttentionMatch::readScalar(Value value, std::optional<Scalar> &scalar) {
@@ -36,7 +28,7 @@ bool LinearAttentionMatch::readScalar(Value value, std::optional<Scalar> &scalar
     return true;
   }
   auto extract = value.getDefiningOp<tensor::ExtractOp>();
-  if (!extract || !readOperand(extract.getTensor(), scalar->operand))
+  if (!extract || !readStored(extract.getTensor(), scalar->operand))
     return false;
   for (auto [index, stride] : llvm::zip(extract.getIndices(), scalar->operand->strides)) {
     MaybeSize at = sizes.of(index);
@@ -70,12 +62,12 @@ bool LinearAttentionMatch::readResults() {
 }
 
 bool LinearAttentionMatch::readOperands() {
-  if (!readOperand(op.getQuery(), query) || !readOperand(op.getKey(), key) ||
-      !readOperand(op.getValue(), value) || !readOperand(op.getQueryPos(), queryPos) ||
-      !readOperand(op.getKeyPos(), keyPos) || !readOperand(op.getToeplitz(), toeplitz) ||
-      !readOperand(op.getDecay(), decay) || !readOperand(op.getBeta(), beta) ||
-      !readOperand(op.getKeyMask(), keyMask) || !readOperand(op.getInitState(), initState) ||
-      !readOperand(op.getInitNorm(), initNorm) || !readScalar(op.getMu(), mu) ||
+  if (!readStored(op.getQuery(), query) || !readStored(op.getKey(), key) ||
+      !readStored(op.getValue(), value) || !readStored(op.getQueryPos(), queryPos) ||
+      !readStored(op.getKeyPos(), keyPos) || !readStored(op.getToeplitz(), toeplitz) ||
+      !readStored(op.getDecay(), decay) || !readStored(op.getBeta(), beta) ||
+      !readStored(op.getKeyMask(), keyMask) || !readStored(op.getInitState(), initState) ||
+      !readStored(op.getInitNorm(), initNorm) || !readScalar(op.getMu(), mu) ||
       !readScalar(op.getStep(), step))
     return false;
   // One vector of coefficients for all heads.
@@ -153,21 +145,6 @@ bool LinearAttentionMatch::readPrices() {
     priceSizes.push_back(*size);
   }
   return llvm::all_of(prices.getForms(), [&](Form form) { return spec.allows(form); });
-}
-
-static AttentionTensor tensorOf(Scope &scope,
-                                const std::optional<LinearAttentionMatch::Operand> &operand) {
-  AttentionTensor result;
-  if (!operand)
-    return result;
-  result.base = operand->output ? scope.output(operand->number) : scope.input(operand->number);
-  result.offset = scope.get(operand->offset);
-  result.element = operand->element;
-  for (auto [axis, stride] : llvm::enumerate(operand->strides))
-    result.strides[axis] = scope.get(stride);
-  for (size_t axis = operand->strides.size(); axis < 4; ++axis)
-    result.strides[axis] = scope.get(Size(0));
-  return result;
 }
 
 static Value numberOf(Scope &scope, const std::optional<LinearAttentionMatch::Scalar> &scalar) {

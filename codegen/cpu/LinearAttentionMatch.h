@@ -13,20 +13,13 @@
 #ifndef ATTUNE_CODEGEN_CPU_LINEARATTENTIONMATCH_H
 #define ATTUNE_CODEGEN_CPU_LINEARATTENTIONMATCH_H
 
+#include "attune/codegen/cpu/AttentionOperand.h"
 #include "attune/codegen/cpu/LinearAttention.h"
-#include "attune/codegen/cpu/Scope.h"
 
 namespace attune::codegen {
 
 struct LinearAttentionMatch {
-  /// A tensor of the kernel as strides over one of its buffers.
-  struct Operand {
-    bool output = false;
-    int64_t number = 0; ///< of the input or output
-    Size offset;
-    llvm::SmallVector<Size> strides;
-    mlir::Type element;
-  };
+  using Operand = AttentionOperand;
   /// A number that is the same in the whole kernel: a constant, or an element of an operand.
   struct Scalar {
     std::optional<double> constant;
@@ -50,7 +43,7 @@ struct LinearAttentionMatch {
   LinearAttentionValues values(Scope &scope) const;
 
 private:
-  bool readOperand(mlir::Value tensor, std::optional<Operand> &operand);
+  bool readStored(mlir::Value tensor, std::optional<Operand> &operand);
   bool readScalar(mlir::Value value, std::optional<Scalar> &scalar);
   bool readOperands();
   bool readResults();

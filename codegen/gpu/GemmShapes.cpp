@@ -13,16 +13,11 @@ static constexpr int64_t kTilesOfPart = 4;
 static constexpr int64_t kMostParts = 16;
 
 int64_t GemmShape::threads() const {
-  switch (kind) {
-  case Floats:
-  case Bytes:
-    return rows * columns / (patch * patch);
-  case Warps:
+  if (kind == Warps)
     return 32 * down * across;
-  case WarpGroups:
+  if (kind == WarpGroups)
     return 128 * (rows / 64) + 32;
-  }
-  llvm_unreachable("a kind of tile");
+  return rows * columns / (patch * patch);
 }
 
 namespace {

@@ -1,0 +1,35 @@
+#include "attune/codegen/cpu/AttentionOperand.h"
+
+#include "attune/codegen/cpu/Views.h"
+
+using namespace mlir;
+
+namespace attune::codegen {
+
+bool readOperand(const Sizes &sizes, Value tensor, std::optional<AttentionOperand> &operand) {
+  if (!tensor)
+    return true;
+  std::optional<View> view = readView(sizes, tensor);
+  std::optional<int64_t> number = view ? sizes.inputNumber(view->root) : std::nullopt;
+  if (!number)
+    return false;
+  operand = AttentionOperand{false, *number, view->offset, view->strides,
+                             cast<RankedTensorType>(tensor.getType()).getElementType()};
+  return true;
+}
+
+AttentionTensor tensorOf(Scope &scope, const std::optional<AttentionOperand> &operand) {
+  AttentionTensor result;
+  if (!operand)
+    return result;
+  result.base = operand->output ? scope.output(operand->number) : scope.input(operand->number);
+  result.offset = scope.get(operand->offset);
+  result.element = operand->element;
+  for (auto [axis, stride] : llvm::enumerate(operand->strides))
+    result.strides[axis] = scope.get(stride);
+  for (size_t axis = operand->strides.size(); axis < 4; ++axis)
+    result.strides[axis] = scope.get(Size(0));
+  return result;
+}
+
+} // namespace attune::codegen
