@@ -23,6 +23,8 @@ using std::chrono::microseconds;
 constexpr unsigned kMaxWorkers = 1023;
 constexpr microseconds kSpinInInference{3000}, kSpinAfter{200}, kSpinBeforeYield{30},
     kSpinBeforeSleep{20000};
+/// A worker that is scheduled has seen an offer after so long.
+constexpr microseconds kMissed{20};
 
 struct alignas(64) Job {
   void (*run)(void *, uint32_t);
@@ -38,6 +40,7 @@ constexpr uintptr_t kIdle = 0, kAsleep = 1, kBusy = 2;
 struct alignas(64) Worker {
   std::atomic<uintptr_t> state{kIdle};
   std::atomic<int> callerCpu{-1}; // where it was last woken from, until it has looked
+  std::atomic<pid_t> thread{0};   // 0 until it runs
 
   // A futex is 32 bits: the low half of the state, in which kAsleep differs from any job's address.
   uint32_t *futex() { return reinterpret_cast<uint32_t *>(&state); }
@@ -105,19 +108,32 @@ bool Worker::retract(Job *job) {
          state.compare_exchange_strong(seen, kIdle, std::memory_order_relaxed);
 }
 
-/// A thread that is woken may be put on its waker's processor, which never waits: there it would get
-/// the few moments that the caller is interrupted, for as long as the scheduler sees no reason to
-/// move a thread that mostly yields.
+struct Affinity {
+  cpu_set_t allowed, others;
+  /// Where a thread (0: this one) may run, and that but for a processor; false if nothing is left.
+  bool read(pid_t thread, int cpu) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(thread, sizeof(allowed), &allowed))
+      return false;
+    others = allowed;
+    CPU_CLR(cpu, &others);
+    return CPU_COUNT(&others) > 0;
+  }
+};
+
+/// Has a thread leave a processor; its affinity is what it was afterwards. A worker on the
+/// processor of its caller, which never waits, would get the few moments that the caller is
+/// interrupted, for as long as the scheduler sees no reason to move a thread that mostly yields:
+/// tens of milliseconds.
+void leave(pid_t thread, int cpu) {
+  Affinity affinity;
+  if (affinity.read(thread, cpu) && !sched_setaffinity(thread, sizeof(cpu_set_t), &affinity.others))
+    sched_setaffinity(thread, sizeof(cpu_set_t), &affinity.allowed);
+}
+
+/// A thread that is woken may be put on its waker's processor.
 void Worker::leaveCaller() {
-  int cpu = callerCpu.exchange(-1, std::memory_order_relaxed);
-  cpu_set_t allowed;
-  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getcpu() != cpu ||
-      sched_getaffinity(0, sizeof(allowed), &allowed))
-    return;
-  cpu_set_t others = allowed;
-  CPU_CLR(cpu, &others);
-  if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof(others), &others))
-    sched_setaffinity(0, sizeof(allowed), &allowed);
+  if (int cpu = callerCpu.exchange(-1, std::memory_order_relaxed); cpu == sched_getcpu())
+    leave(gettid(), cpu);
 }
 
 Job *Worker::next() {
@@ -143,6 +159,7 @@ Job *Worker::next() {
 }
 
 void Worker::main() {
+  thread.store(gettid(), std::memory_order_relaxed);
   for (;;) {
     Job *job = next();
     if (floatControl() != job->floatControl)
@@ -163,6 +180,10 @@ bool startWorker(Worker *worker) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  // It may take milliseconds to begin where its caller computes.
+  Affinity affinity;
+  bool elsewhere = affinity.read(0, sched_getcpu()) &&
+                   !pthread_attr_setaffinity_np(&attributes, sizeof(cpu_set_t), &affinity.others);
   pthread_t thread;
   int failed = pthread_create(
       &thread, &attributes,
@@ -172,6 +193,8 @@ bool startWorker(Worker *worker) {
         return nullptr;
       },
       worker);
+  if (elsewhere && !failed)
+    pthread_setaffinity_np(thread, sizeof(cpu_set_t), &affinity.allowed);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
   return !failed;
@@ -230,9 +253,15 @@ void poolRun(unsigned count, void (*run)(void *, uint32_t), void *argument) {
   unsigned last = 0;
   for (; last < workers && offered < count - 1; ++last)
     offered += current->workers[last].offer(&job);
+  Clock::time_point start = Clock::now();
   run(argument, 0);
   for (unsigned i = 0; i < last; ++i)
-    offered -= current->workers[i].retract(&job);
+    if (Worker &worker = current->workers[i]; worker.retract(&job)) {
+      --offered;
+      if (Clock::now() - start > kMissed)
+        if (pid_t thread = worker.thread.load(std::memory_order_relaxed))
+          leave(thread, sched_getcpu());
+    }
   Wait wait;
   while (!wait.lookFor([&] { return job.left.load(std::memory_order_acquire) == offered; }))
     if (wait.elapsed > kSpinBeforeSleep)

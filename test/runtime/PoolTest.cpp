@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -71,6 +72,25 @@ TEST(Pool, WakesAfterSleep) {
   for (int i = 0; i < 10; ++i) {
     runCount(ctx, 20, 1000);
     std::this_thread::sleep_for(std::chrono::milliseconds(6));
+  }
+}
+
+TEST(Pool, WorkersMayRunWhereTheCallerMay) {
+  auto same = [](attune_ctx *, void *const *buffers, const int64_t *, int64_t, int64_t) -> int32_t {
+    cpu_set_t mine;
+    sched_getaffinity(0, sizeof(mine), &mine);
+    return CPU_EQUAL(&mine, static_cast<cpu_set_t *>(buffers[0])) ? 0 : 1;
+  };
+  cpu_set_t callers;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(callers), &callers), 0);
+  void *buffers[] = {&callers};
+  Context ctx(3, nullptr);
+  for (int i = 0; i < 300; ++i) {
+    // Now and then workers are started, woken or missed, and moved.
+    EXPECT_EQ(ctx.parallel_for(&ctx, 3, same, buffers, nullptr), 0);
+    runCount(ctx, 2, 20000);
+    if (i % 100 == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(6));
   }
 }
 
