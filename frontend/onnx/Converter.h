@@ -167,6 +167,8 @@ private:
 };
 
 // One per file in ops/.
+void registerActivation(Registry &registry);
+void registerArithmetic(Registry &registry);
 void registerAttention(Registry &registry);
 void registerComposite(Registry &registry);
 void registerConstants(Registry &registry);
@@ -176,11 +178,11 @@ void registerControl(Registry &registry);
 void registerConvolution(Registry &registry);
 void registerDft(Registry &registry);
 void registerEinsum(Registry &registry);
-void registerElementwise(Registry &registry);
 void registerFold(Registry &registry);
 void registerGather(Registry &registry);
 void registerGridSample(Registry &registry);
 void registerLinearAttention(Registry &registry);
+void registerLogic(Registry &registry);
 void registerMatmul(Registry &registry);
 void registerMovement(Registry &registry);
 void registerNormalization(Registry &registry);

@@ -29,6 +29,8 @@ std::string Registry::versions(llvm::StringRef domain, llvm::StringRef op) const
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry all;
+    registerActivation(all);
+    registerArithmetic(all);
     registerAttention(all);
     registerComposite(all);
     registerConstants(all);
@@ -38,11 +40,11 @@ const Registry &Registry::get() {
     registerConvolution(all);
     registerDft(all);
     registerEinsum(all);
-    registerElementwise(all);
     registerFold(all);
     registerGather(all);
     registerGridSample(all);
     registerLinearAttention(all);
+    registerLogic(all);
     registerMatmul(all);
     registerMovement(all);
     registerNormalization(all);
