@@ -9,6 +9,7 @@
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Process.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/Threading.h"
 
 #include <chrono>
@@ -57,6 +58,11 @@ private:
   double elapsed() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
+  /// All but what one network and the fit take.
+  bool isOver() const {
+    constexpr double kReserve = 4;
+    return elapsed() > budget - kReserve;
+  }
   void progress(const llvm::Twine &what) const {
     if (terminal)
       llvm::errs() << "\r\033[K" << what;
@@ -66,7 +72,8 @@ private:
   llvm::Error measureRates();
   llvm::Error measureLaunch();
   llvm::Error measureKernels();
-  llvm::Error measure(llvm::ArrayRef<Network> networks, Reference &reference, unsigned least);
+  llvm::Error compile(llvm::ArrayRef<Network> networks, std::vector<Sweep> &sweeps);
+  llvm::Error measure(llvm::ArrayRef<Sweep> sweeps, Reference &reference, unsigned least);
 
   const double budget;
   const bool terminal;
@@ -95,10 +102,9 @@ void Calibration::probeMemory() {
   }
 }
 
-/// Seconds of all kernels of a network without free sizes, on `threads` threads.
-llvm::Expected<double> secondsOf(const Network &network, unsigned threads,
-                                 codegen::WorkSum *work = nullptr) {
-  auto list = sweep(network, {.threads = {threads}});
+/// Seconds of all kernels of a network without free sizes, on one number of threads.
+llvm::Expected<double> secondsOf(const Sweep &sweep, codegen::WorkSum *work = nullptr) {
+  auto list = sweep.measure();
   if (!list)
     return list.takeError();
   double sum = 0;
@@ -108,6 +114,12 @@ llvm::Expected<double> secondsOf(const Network &network, unsigned threads,
       work->add(kernel.features.work);
   }
   return sum;
+}
+
+llvm::Expected<double> secondsOf(const Network &network, unsigned threads,
+                                 codegen::WorkSum *work = nullptr) {
+  auto sweep = Sweep::make(network, {threads});
+  return sweep ? secondsOf(*sweep, work) : sweep.takeError();
 }
 
 llvm::Error Calibration::measureRates() {
@@ -160,8 +172,11 @@ llvm::Error Calibration::measureLaunch() {
   for (unsigned threads = 2; threads <= machine.threads; ++threads) {
     constexpr unsigned kAttempts = 8; // what else runs only adds
     double least = INFINITY;
+    auto sweep = Sweep::make(products(kTimes, 48, 128), {threads});
+    if (!sweep)
+      return sweep.takeError();
     for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
-      auto shared = secondsOf(products(kTimes, 48, 128), threads);
+      auto shared = secondsOf(*sweep);
       if (!shared)
         return shared.takeError();
       least = std::min(least, *shared);
@@ -171,20 +186,43 @@ llvm::Error Calibration::measureLaunch() {
   return llvm::Error::success();
 }
 
+/// Numbers of threads that kernels are measured on.
+static std::vector<unsigned> threadCounts(unsigned most) {
+  std::vector<unsigned> counts;
+  for (unsigned threads = 1; threads <= most; threads *= 2)
+    counts.push_back(threads);
+  return counts;
+}
+
+/// On all threads: compiling takes longer than measuring.
+llvm::Error Calibration::compile(llvm::ArrayRef<Network> networks, std::vector<Sweep> &sweeps) {
+  std::vector<llvm::Expected<Sweep>> made;
+  for (size_t i = 0; i < networks.size(); ++i)
+    made.emplace_back(llvm::createStringError("not compiled"));
+  {
+    llvm::DefaultThreadPool pool(llvm::hardware_concurrency(machine.threads));
+    for (auto [network, result] : llvm::zip(networks, made)) {
+      llvm::consumeError(result.takeError());
+      pool.async([&] { result = Sweep::make(network, threadCounts(machine.threads)); });
+    }
+  }
+  llvm::Error errors = llvm::Error::success();
+  for (llvm::Expected<Sweep> &result : made)
+    if (result)
+      sweeps.push_back(std::move(*result));
+    else
+      errors = llvm::joinErrors(std::move(errors), result.takeError());
+  return errors;
+}
+
 /// As many of the networks as there is time for, at least some.
-llvm::Error Calibration::measure(llvm::ArrayRef<Network> networks, Reference &reference,
+llvm::Error Calibration::measure(llvm::ArrayRef<Sweep> sweeps, Reference &reference,
                                  unsigned least) {
-  constexpr double kReserve = 6; // seconds of one network, and of the fit
-  SweepOptions options;
-  options.threads.clear();
-  for (unsigned threads = 1; threads <= machine.threads; threads *= 2)
-    options.threads.push_back(threads);
-  options.reference = &reference;
-  for (auto [number, network] : llvm::enumerate(networks)) {
-    if (elapsed() > budget - kReserve && number >= least)
+  for (auto [number, sweep] : llvm::enumerate(sweeps)) {
+    if (isOver() && number >= least)
       break;
-    progress(llvm::formatv("kernels {0}/{1}: {2}", number + 1, networks.size(), network.name));
-    auto list = sweep(network, options);
+    progress("kernels: " + sweep.name());
+    auto list = sweep.measure(&reference);
     if (!list)
       return list.takeError();
     llvm::append_range(swept, *list);
@@ -193,26 +231,35 @@ llvm::Error Calibration::measure(llvm::ArrayRef<Network> networks, Reference &re
 }
 
 llvm::Error Calibration::measureKernels() {
-  std::vector<unsigned> counts;
-  for (unsigned threads = 1; threads <= machine.threads; threads *= 2)
-    counts.push_back(threads);
-  auto reference = Reference::open(counts);
+  auto reference = Reference::open(threadCounts(machine.threads));
   if (!reference)
     return reference.takeError();
   std::vector<Network> networks = calibrationNetworks();
+  std::vector<Sweep> sweeps;
   constexpr unsigned kLeast = 3;
-  if (llvm::Error error = measure(networks, *reference, kLeast))
-    return error;
+  // Little is compiled in vain where time is short, and nothing while something is measured.
+  size_t atOnce = std::max(2 * machine.threads, kLeast);
+  for (llvm::ArrayRef<Network> left(networks); !left.empty() && (sweeps.empty() || !isOver());) {
+    llvm::ArrayRef<Network> next = left.take_front(atOnce);
+    left = left.drop_front(next.size());
+    progress(llvm::formatv("kernels {0}/{1}: compiling", sweeps.size() + 1, networks.size()));
+    size_t first = sweeps.size();
+    if (llvm::Error error = compile(next, sweeps))
+      return error;
+    if (llvm::Error error =
+            measure(llvm::ArrayRef(sweeps).drop_front(first), *reference, first ? 0 : kLeast))
+      return error;
+  }
   // What was measured while the machine was not as usual is measured again in the time left.
   auto isSteady = [&](const SweptKernel &one) {
     return reference->isSteady(one.kernel.threads, one.reference);
   };
-  llvm::erase_if(networks, [&](const Network &network) {
+  llvm::erase_if(sweeps, [&](const Sweep &sweep) {
     return llvm::all_of(swept, [&](const SweptKernel &one) {
-      return !llvm::StringRef(one.kernel.network).starts_with(network.name) || isSteady(one);
+      return !llvm::StringRef(one.kernel.network).starts_with(sweep.name()) || isSteady(one);
     });
   });
-  if (llvm::Error error = measure(networks, *reference, 0))
+  if (llvm::Error error = measure(sweeps, *reference, 0))
     return error;
   // Of every kernel the measurement that was disturbed least.
   auto distance = [&](const SweptKernel &one) {

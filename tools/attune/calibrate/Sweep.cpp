@@ -38,12 +38,12 @@ void fillRows(std::vector<Tensor> &inputs) {
 
 /// Runs all of them in turns for a while; short ones several times in a row, as a user does, so
 /// that caches are theirs.
-void runInTurns(std::vector<StepTimes> &times, double secondsEach) {
+void runInTurns(std::vector<StepTimes> &times) {
   constexpr size_t kLeastRuns = 5, kMostRuns = 1000;
-  constexpr double kInARow = 3e-3;
+  constexpr double kInARow = 3e-3, kSecondsEach = 0.03;
   double spent = 0;
   while (times.front().runs() < kLeastRuns ||
-         (spent < secondsEach * times.size() && times.front().runs() < kMostRuns))
+         (spent < kSecondsEach * times.size() && times.front().runs() < kMostRuns))
     for (StepTimes &one : times)
       for (double own = 0; own < kInARow;) {
         double seconds = one.run();
@@ -66,89 +66,89 @@ std::vector<double> typicalSeconds(const StepTimes &times) {
 
 } // namespace
 
-/// Kernels of a network by one back end.
-static llvm::Expected<std::vector<SweptKernel>>
-sweep(const Network &network, const std::string &backend, const SweepOptions &options) {
-  std::vector<Network::Size> sizes = network.sizes;
-  if (sizes.empty())
-    sizes.push_back({1, 1});
+llvm::Expected<Sweep> Sweep::make(const Network &network, std::vector<unsigned> threads) {
+  Sweep sweep(network, std::move(threads));
+  if (sweep.network.sizes.empty())
+    sweep.network.sizes.push_back({1, 1});
   std::vector<CostRequest> requests;
-  for (auto [batch, length] : sizes)
-    for (unsigned threads : options.threads) {
+  for (auto [batch, length] : sweep.network.sizes)
+    for (unsigned count : sweep.threads) {
       CostRequest &request = requests.emplace_back();
       request.dims = {{"batch", batch}, {"seq", length}};
-      request.threads = threads;
+      request.threads = count;
     }
-  auto compiled = Compiled::make(network, std::move(requests), backend);
-  if (!compiled)
-    return compiled.takeError();
-  std::string name = network.name;
-  if (backend != "auto")
-    name += " by " + backend;
-  std::vector<SweptKernel> kernels;
-  try {
-    std::vector<std::unique_ptr<Session>> sessions;
-    for (unsigned threads : options.threads)
-      sessions.push_back(
-          std::make_unique<Session>(compiled->artifact.path, SessionOptions{.threads = threads}));
-    auto prediction = compiled->report.predictions.begin();
-    for (auto [batch, length] : sizes) {
-      InputSizes given;
-      given.dims["batch"] = batch;
-      given.dims["seq"] = length;
-      // Of every number of threads the attempt that was disturbed least.
-      constexpr unsigned kAttempts = 3;
-      struct Attempt {
-        double reference = INFINITY, distance = INFINITY;
-        std::vector<double> seconds;
-      };
-      std::vector<Attempt> best(sessions.size());
-      auto isSteady = [&] {
-        for (auto [threads, attempt] : llvm::zip(options.threads, best))
-          if (attempt.seconds.empty() ||
-              (options.reference && !options.reference->isSteady(threads, attempt.reference)))
-            return false;
-        return true;
-      };
-      for (unsigned attempt = 0; attempt < kAttempts && !isSteady(); ++attempt) {
-        std::vector<StepTimes> times;
-        for (const auto &session : sessions) {
-          auto inputs = makeInputs(*session, given);
-          if (!inputs)
-            return inputs.takeError();
-          fillRows(*inputs);
-          times.emplace_back(*session, std::move(*inputs));
-        }
-        runInTurns(times, options.secondsPerSize);
-        for (size_t i = 0; i < times.size(); ++i) {
-          double reference = options.reference ? options.reference->now(options.threads[i]) : 0;
-          double distance =
-              options.reference ? options.reference->distance(options.threads[i], reference) : 1;
-          if (distance < best[i].distance)
-            best[i] = {reference, distance, typicalSeconds(times[i])};
-        }
-      }
-      for (const Attempt &attempt : best)
-        collect(name, *prediction++, attempt.seconds, attempt.reference, kernels);
-    }
-  } catch (const std::exception &error) {
-    return llvm::createStringError(error.what());
-  }
-  return kernels;
-}
-
-llvm::Expected<std::vector<SweptKernel>> sweep(const Network &network,
-                                               const SweepOptions &options) {
-  std::vector<SweptKernel> kernels;
   for (const std::string &backend : network.backends) {
-    auto measured = sweep(network, backend, options);
-    if (!measured && backend == "halide" && measured.errorIsA<CompileError>()) {
-      llvm::consumeError(measured.takeError()); // it is not built in
+    auto compiled = Compiled::make(network, requests, backend);
+    if (!compiled && backend == "halide" && compiled.errorIsA<CompileError>()) {
+      llvm::consumeError(compiled.takeError()); // it is not built in
       continue;
     }
-    if (!measured)
-      return measured.takeError();
-    llvm::append_range(kernels, *measured);
+    if (!compiled)
+      return compiled.takeError();
+    std::string name = network.name;
+    if (backend != "auto")
+      name += " by " + backend;
+    sweep.variants.push_back({std::move(name), std::move(*compiled)});
+  }
+  return sweep;
+}
+
+llvm::Error Sweep::measure(const Variant &variant, Reference *reference,
+                           std::vector<SweptKernel> &kernels) const {
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (unsigned count : threads)
+    sessions.push_back(std::make_unique<Session>(variant.compiled.artifact.path,
+                                                 SessionOptions{.threads = count}));
+  auto prediction = variant.compiled.report.predictions.begin();
+  for (auto [batch, length] : network.sizes) {
+    InputSizes given;
+    given.dims["batch"] = batch;
+    given.dims["seq"] = length;
+    // Of every number of threads the attempt that was disturbed least.
+    constexpr unsigned kAttempts = 3;
+    struct Attempt {
+      double reference = INFINITY, distance = INFINITY;
+      std::vector<double> seconds;
+    };
+    std::vector<Attempt> best(sessions.size());
+    auto isSteady = [&] {
+      for (auto [count, attempt] : llvm::zip(threads, best))
+        if (attempt.seconds.empty() ||
+            (reference && !reference->isSteady(count, attempt.reference)))
+          return false;
+      return true;
+    };
+    for (unsigned attempt = 0; attempt < kAttempts && !isSteady(); ++attempt) {
+      std::vector<StepTimes> times;
+      for (const auto &session : sessions) {
+        auto inputs = makeInputs(*session, given);
+        if (!inputs)
+          return inputs.takeError();
+        fillRows(*inputs);
+        times.emplace_back(*session, std::move(*inputs));
+      }
+      runInTurns(times);
+      for (size_t i = 0; i < times.size(); ++i) {
+        double now = reference ? reference->now(threads[i]) : 0;
+        double distance = reference ? reference->distance(threads[i], now) : 1;
+        if (distance < best[i].distance)
+          best[i] = {now, distance, typicalSeconds(times[i])};
+      }
+    }
+    for (const Attempt &attempt : best)
+      collect(variant.name, *prediction++, attempt.seconds, attempt.reference, kernels);
+  }
+  return llvm::Error::success();
+}
+
+llvm::Expected<std::vector<SweptKernel>> Sweep::measure(Reference *reference) const {
+  std::vector<SweptKernel> kernels;
+  try {
+    for (const Variant &variant : variants)
+      if (llvm::Error error = measure(variant, reference, kernels))
+        return std::move(error);
+  } catch (const std::exception &error) {
+    return llvm::createStringError(error.what());
   }
   return kernels;
 }

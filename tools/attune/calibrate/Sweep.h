@@ -12,22 +12,37 @@ namespace attune::tools {
 
 using codegen::MeasuredKernel;
 
-struct SweepOptions {
-  std::vector<unsigned> threads{1};
-  double secondsPerSize = 0.03;   ///< for each number of threads
-  Reference *reference = nullptr; ///< null: the machine counts as undisturbed
-};
-
 /// A kernel, and what the reference took when it was measured.
 struct SweptKernel {
   MeasuredKernel kernel;
   double reference = 0;
 };
 
-/// Kernels of a network at all its lengths: medians of the runs, and over equal calls. Numbers of
-/// threads take turns, so that a slow phase of the machine hits all of them; what it hit is
-/// measured again a few times.
-llvm::Expected<std::vector<SweptKernel>> sweep(const Network &network, const SweepOptions &options);
+/// A network, compiled by each of its back ends, to be measured as often as one likes.
+class Sweep {
+public:
+  /// For measurements on each of these numbers of threads. Several may be made at a time.
+  static llvm::Expected<Sweep> make(const Network &network, std::vector<unsigned> threads);
+  /// Its kernels at all its sizes: medians of the runs, and over equal calls. Numbers of threads
+  /// take turns, so that a slow phase of the machine hits all of them; what it hit is measured
+  /// again a few times. Without a reference the machine counts as undisturbed.
+  llvm::Expected<std::vector<SweptKernel>> measure(Reference *reference = nullptr) const;
+  const std::string &name() const { return network.name; }
+
+private:
+  struct Variant {
+    std::string name;
+    Compiled compiled;
+  };
+  Sweep(const Network &network, std::vector<unsigned> threads)
+      : network(network), threads(std::move(threads)) {}
+  llvm::Error measure(const Variant &variant, Reference *reference,
+                      std::vector<SweptKernel> &kernels) const;
+
+  Network network;
+  std::vector<unsigned> threads;
+  std::vector<Variant> variants;
+};
 
 } // namespace attune::tools
 #endif
