@@ -80,7 +80,7 @@ static size_t findNote(StringRef elf) {
   return at == StringRef::npos ? at : at + header.size();
 }
 
-llvm::Error writeArtifact(const Program &program, ArrayRef<char> object, const CpuTarget &target,
+llvm::Error writeArtifact(const Program &program, const Objects &objects, const CpuTarget &target,
                           StringRef path) {
   SmallString<128> temporary;
   if (std::error_code code = llvm::sys::fs::createUniqueFile(path + ".%%%%%%.tmp", temporary))
@@ -90,7 +90,9 @@ llvm::Error writeArtifact(const Program &program, ArrayRef<char> object, const C
   SmallVector<StringRef> symbols;
   for (const Program::Kernel &kernel : program.kernels)
     symbols.push_back(kernel.symbol);
-  if (llvm::Error error = linkShared({StringRef(object.data(), object.size())}, symbols, temporary))
+  auto files = llvm::map_to_vector(
+      objects, [](ArrayRef<char> object) { return StringRef(object.data(), object.size()); });
+  if (llvm::Error error = linkShared(files, symbols, temporary))
     return error;
 
   auto elf = llvm::MemoryBuffer::getFile(temporary, false, false);

@@ -8,7 +8,7 @@
 #define ATTUNE_CODEGEN_ARTIFACT_H
 
 #include "attune/codegen/Program.h"
-#include "attune/codegen/cpu/Target.h"
+#include "attune/codegen/cpu/Emit.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace attune::codegen {
@@ -19,9 +19,9 @@ std::string compilerVersion();
 /// Adds the empty note to the kernels' module; call before code is emitted.
 void addNote(mlir::ModuleOp module);
 
-/// `object` holds the kernels of `program`. An error is the user's (a folder that cannot be written,
+/// `objects` hold the kernels of `program`. An error is the user's (a folder that cannot be written,
 /// a full disk); no partial file is left behind.
-llvm::Error writeArtifact(const Program &program, llvm::ArrayRef<char> object,
+llvm::Error writeArtifact(const Program &program, const Objects &objects,
                           const CpuTarget &target, llvm::StringRef path);
 
 } // namespace attune::codegen

@@ -21,9 +21,11 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/Threading.h"
 #include "llvm/Support/ToolOutputFile.h"
 
@@ -458,6 +460,13 @@ private:
       return internalError(device.takeError());
     if (options.emit == EmitKind::PTX)
       return writeFile(output, *device);
+    // Passes before this one report remarks, in order.
+    std::unique_ptr<llvm::ThreadPoolInterface> pool;
+    if (options.jobs != 1) {
+      pool = std::make_unique<llvm::DefaultThreadPool>(llvm::hardware_concurrency(options.jobs));
+      context.setThreadPool(*pool);
+    }
+    llvm::scope_exit alone([&] { context.disableMultithreading(); });
     if (llvm::Error error = codegen::lowerToLLVM(*kernels.module, backend.target()))
       return internalError(std::move(error));
     if (options.emit == EmitKind::Assembly || options.emit == EmitKind::LLVMIR) {
@@ -466,13 +475,17 @@ private:
                       : codegen::emitLLVMIR(*kernels.module, backend.target(), kernels.bitcode);
       return text ? writeFile(output, *text) : internalError(text.takeError());
     }
-    auto object = codegen::emitObject(*kernels.module, backend.target(), kernels.bitcode);
-    if (!object)
-      return internalError(object.takeError());
+    if (options.emit == EmitKind::Object) {
+      auto object = codegen::emitObject(*kernels.module, backend.target(), kernels.bitcode);
+      return object ? writeFile(output, StringRef(object->data(), object->size()))
+                    : internalError(object.takeError());
+    }
+    auto objects =
+        codegen::emitObjects(*kernels.module, backend.target(), kernels.bitcode, pool.get());
+    if (!objects)
+      return internalError(objects.takeError());
     kernels.module = {};
-    if (options.emit == EmitKind::Object)
-      return writeFile(output, StringRef(object->data(), object->size()));
-    if (llvm::Error error = codegen::writeArtifact(*program, *object, backend.target(), output))
+    if (llvm::Error error = codegen::writeArtifact(*program, *objects, backend.target(), output))
       return userError(std::move(error));
     uint64_t size = 0;
     (void)llvm::sys::fs::file_size(output, size);

@@ -73,6 +73,8 @@ struct CompileOptions {
   /// What was measured on this machine; null: what is kept for `threads` threads (0: all).
   const codegen::Tuning *tuning = nullptr;
   unsigned threads = 0;
+  /// Threads that generate code (0: all). What they make does not depend on it.
+  unsigned jobs = 0;
 };
 
 /// A decision that a pass reported (MLIR remark), e.g. for `attune explain`.

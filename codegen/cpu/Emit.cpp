@@ -2,6 +2,7 @@
 
 #include "attune/codegen/cpu/Bitcode.h"
 #include "attune/codegen/cpu/Math.h"
+#include "attune/codegen/cpu/SplitModule.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -14,10 +15,12 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 
@@ -40,18 +43,19 @@ llvm::Error lowerToLLVM(ModuleOp module, const CpuTarget &target) {
   });
 
   PassManager pm(module.getContext());
-  pm.addPass(math::createMathExtendToSupportedTypes());
-  pm.addPass(createExpandMathPass(target));
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createLoopInvariantCodeMotionPass());
-  pm.addPass(createConvertVectorToSCFPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
+  OpPassManager &functions = pm.nest<func::FuncOp>(); // several at a time
+  functions.addPass(math::createMathExtendToSupportedTypes());
+  functions.addPass(createExpandMathPass(target));
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  functions.addPass(createLoopInvariantCodeMotionPass());
+  functions.addPass(createConvertVectorToSCFPass());
+  functions.addPass(createLowerAffinePass());
+  functions.addPass(createSCFToControlFlowPass());
+  functions.addPass(memref::createExpandStridedMetadataPass());
+  functions.addPass(createLowerAffinePass());
+  functions.addPass(createConvertVectorToLLVMPass());
+  functions.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createConvertIndexToLLVMPass());
@@ -116,8 +120,9 @@ llvm::Error optimise(llvm::Module &module, const CpuTarget &target) {
   return makeOptimizingTransformer(3, 0, machine->get())(&module);
 }
 
-llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::LLVMContext &context,
-                                                        const CpuTarget &target, Bitcodes bitcode) {
+/// Not optimised yet.
+static llvm::Expected<std::unique_ptr<llvm::Module>>
+toLLVMIR(ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target, Bitcodes bitcode) {
   auto machine = makeMachine(target);
   if (!machine)
     return machine.takeError();
@@ -135,7 +140,15 @@ llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::L
   llvmModule->setTargetTriple((*machine)->getTargetTriple());
   if (llvm::Error error = linkBitcode(*llvmModule, bitcode))
     return error;
-  if (llvm::Error error = optimise(*llvmModule, target))
+  return llvmModule;
+}
+
+llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::LLVMContext &context,
+                                                        const CpuTarget &target, Bitcodes bitcode) {
+  auto llvmModule = toLLVMIR(module, context, target, bitcode);
+  if (!llvmModule)
+    return llvmModule.takeError();
+  if (llvm::Error error = optimise(**llvmModule, target))
     return error;
   return llvmModule;
 }
@@ -165,6 +178,51 @@ llvm::Expected<llvm::SmallVector<char>> emitObject(ModuleOp module, const CpuTar
   if (!llvmModule)
     return llvmModule.takeError();
   return emitObject(**llvmModule, target);
+}
+
+static llvm::Expected<llvm::SmallVector<char>> emitPart(const std::string &bitcode,
+                                                        const CpuTarget &target) {
+  llvm::LLVMContext context;
+  auto part = llvm::parseBitcodeFile(llvm::MemoryBufferRef(bitcode, "attune"), context);
+  if (!part)
+    return part.takeError();
+  if (llvm::Error error = optimise(**part, target))
+    return error;
+  return emitObject(**part, target);
+}
+
+llvm::Expected<Objects> emitObjects(ModuleOp module, const CpuTarget &target, Bitcodes bitcode,
+                                    llvm::ThreadPoolInterface *pool) {
+  std::vector<std::string> parts;
+  {
+    llvm::LLVMContext context;
+    auto llvmModule = toLLVMIR(module, context, target, bitcode);
+    if (!llvmModule)
+      return llvmModule.takeError();
+    parts = splitModule(std::move(*llvmModule));
+  }
+  Objects objects(parts.size());
+  std::mutex mutex;
+  llvm::Error errors = llvm::Error::success();
+  auto emit = [&](size_t number) {
+    auto object = emitPart(parts[number], target);
+    if (object) {
+      objects[number] = std::move(*object);
+      return;
+    }
+    std::lock_guard lock(mutex);
+    errors = llvm::joinErrors(std::move(errors), object.takeError());
+  };
+  for (size_t number = 0; number < parts.size(); ++number)
+    if (pool)
+      pool->async(emit, number);
+    else
+      emit(number);
+  if (pool)
+    pool->wait();
+  if (errors)
+    return std::move(errors);
+  return objects;
 }
 
 llvm::Expected<std::string> emitAssembly(ModuleOp module, const CpuTarget &target,

@@ -1,8 +1,7 @@
-//===- Emit.h - From kernel functions to machine code
-//-------------------------------------------===//
+//===- Emit.h - From kernel functions to machine code ---------------------------------------------===//
 //
 // The last two steps of code generation: a module of kernel functions (func, scf, arith, math,
-// vector, memref on `!llvm.ptr` arguments) becomes the LLVM dialect, then an object file.
+// vector, memref on `!llvm.ptr` arguments) becomes the LLVM dialect, then object files.
 //
 // Different modules in different contexts may be compiled at the same time. A failure is our bug
 // (the emitters made IR that does not lower); the error holds the diagnostics.
@@ -22,10 +21,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace llvm {
 class LLVMContext;
 class Module;
+class ThreadPoolInterface;
 } // namespace llvm
 
 namespace attune::codegen {
@@ -44,7 +45,12 @@ llvm::Expected<std::unique_ptr<llvm::Module>> translate(mlir::ModuleOp module,
 llvm::Error optimise(llvm::Module &module, const CpuTarget &target);
 llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const CpuTarget &target);
 
-/// All of the above for a lowered module: a position-independent ELF object, assembly, or IR text.
+/// All of the above for a lowered module: position-independent ELF objects that belong together,
+/// made on the threads of `pool` (null: on this one; the objects do not depend on it), one such
+/// object, assembly, or IR text.
+using Objects = std::vector<llvm::SmallVector<char>>;
+llvm::Expected<Objects> emitObjects(mlir::ModuleOp module, const CpuTarget &target,
+                                    Bitcodes bitcode, llvm::ThreadPoolInterface *pool);
 llvm::Expected<llvm::SmallVector<char>> emitObject(mlir::ModuleOp module, const CpuTarget &target,
                                                    Bitcodes bitcode = {});
 llvm::Expected<std::string> emitAssembly(mlir::ModuleOp module, const CpuTarget &target,

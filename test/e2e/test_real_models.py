@@ -47,6 +47,13 @@ def test_thread_count_does_not_change_bits(real, peer):
     assert all(one[n].tobytes() == two[n].tobytes() for n in one)
 
 
+def test_jobs_do_not_change_the_artifact(real, tmp_path):
+    made = [tmp_path / f"{jobs}.so" for jobs in (1, 2, 3)]
+    for jobs, path in zip((1, 2, 3), made, strict=True):
+        assert cli.attune("compile", real[0], "-o", path, f"--jobs={jobs}").returncode == 0
+    assert made[0].read_bytes() == made[1].read_bytes() == made[2].read_bytes()
+
+
 def test_command_line_run(real, peer, tmp_path):
     feeds = feeds_of(peer, 2, 9)
     folder = cli.write_inputs(tmp_path / "in", feeds)

@@ -125,6 +125,13 @@ void Options::addCompileOptions(CompileOptions &compile) {
         compile.backend = text.str();
         return llvm::Error::success();
       });
+  add("jobs", "N", "threads that generate code (default: all that the process may use)",
+      [&compile](StringRef text) -> llvm::Error {
+        if (text.getAsInteger(10, compile.jobs) || compile.jobs == 0)
+          return llvm::createStringError("--jobs expects an integer of at least 1, found `" + text +
+                                         "`");
+        return llvm::Error::success();
+      });
   add("form", "NAME",
       "how operators with several forms are computed: auto, quadratic, linear, "
       "chunked, recurrent or fft (default: by cost)",

@@ -44,6 +44,7 @@ llvm::Expected<Compiled> Compiled::make(const Network &network, std::vector<Cost
   CompileOptions options;
   options.predict = std::move(predict);
   options.backend = backend;
+  options.jobs = 1; // several networks are compiled at a time
   Compiled compiled{std::move(*artifact), {}};
   if (llvm::Error error =
           compileModel(model->path, compiled.artifact.path, options, &compiled.report))
