@@ -20,6 +20,7 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -113,6 +114,23 @@ struct CompileReport {
 /// ("-" for standard output of textual kinds).
 llvm::Error compileModel(llvm::StringRef model, llvm::StringRef output,
                          const CompileOptions &options, CompileReport *report = nullptr);
+
+/// What any call of a model takes: the model is compiled up to its kernels once.
+class ModelCosts {
+public:
+  /// `options` as for compileModel; what they say of outputs and predictions does not matter.
+  static llvm::Expected<ModelCosts> open(llvm::StringRef model, CompileOptions options);
+  ModelCosts(ModelCosts &&);
+  ~ModelCosts();
+  llvm::Expected<ModelCost> predict(const CostRequest &request) const;
+  /// Of the compilation; without predictions.
+  const CompileReport &report() const;
+
+private:
+  struct State;
+  explicit ModelCosts(std::unique_ptr<State> state);
+  std::unique_ptr<State> state;
+};
 
 /// An operator of a model in whose place a search may put another one.
 struct ModelChoice {

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import subprocess
 from pathlib import Path
 
 import onnx
@@ -118,6 +120,38 @@ def test_requests_are_answered_line_by_line(model):
     last = answers[-1]
     assert last["id"] is None and last["threads"] == 2 and "3x128" in last["inputs"]
     assert cli.attune("cost", "--stdin", model, check=False, input="").returncode == 2
+
+
+def test_models_are_kept_between_requests(tmp_path):
+    """Sizes in turn, more models than are kept, and a file that changes meanwhile."""
+
+    def write(name, width):
+        g = Graph("product", opset=18)
+        y = g.op("MatMul", g.input("x", "f32", ["n", 64]), g.weight(64, width))
+        g.output(y, "y", shape=["n", width])
+        onnx.save(g.finish(), tmp_path / name)
+        return str(tmp_path / name)
+
+    models = [write(f"{i}.onnx", 32 + 16 * i) for i in range(6)]
+    command = [cli.ATTUNE, "cost", "--stdin", "--threads=1"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as server:
+
+        def ask(model, n):
+            server.stdin.write(json.dumps({"model": model, "dims": {"n": n}}) + "\n")
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        for n in (1, 200, 1):
+            for model in models:
+                want = cli.attune("cost", model, "--json", "--threads=1", f"--dim=n={n}").stdout
+                assert ask(model, n) == json.loads(want)
+        before = ask(models[0], 8)["flops"]
+        write("0.onnx", 64)
+        assert ask(models[0], 8)["flops"] == 2 * before
+        os.remove(models[0])
+        assert "0.onnx" in ask(models[0], 8)["error"]
+        server.stdin.close()
 
 
 def machine(tmp_path, monkeypatch, factor=1.0, residuals=None):

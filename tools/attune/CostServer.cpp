@@ -2,8 +2,12 @@
 #include "attune/tools/attune/CostReport.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Chrono.h"
+#include "llvm/Support/FileSystem.h"
 
 #include <istream>
+#include <list>
+#include <tuple>
 
 namespace attune::tools {
 
@@ -53,31 +57,69 @@ llvm::Expected<Request> readRequest(const json::Object &object, const CostReques
   return request;
 }
 
-llvm::Expected<json::Value> answer(const json::Object &object, const CompileOptions &options,
+/// The models that were asked for last, compiled up to their kernels.
+class KnownModels {
+public:
+  explicit KnownModels(const CompileOptions &options) : options(options) {}
+
+  /// What was measured of alternatives is kept by number of threads, so a model may differ by it.
+  llvm::Expected<const ModelCosts *> find(const std::string &path, unsigned threads) {
+    llvm::sys::fs::file_status status;
+    if (llvm::sys::fs::status(path, status))
+      status = llvm::sys::fs::file_status(); // compiling it says what is wrong
+    Key key{path, status.getLastModificationTime(), status.getSize(), threads};
+    auto known = llvm::find_if(models, [&](const Model &model) { return model.key == key; });
+    if (known == models.end()) {
+      CompileOptions own = options;
+      own.threads = threads;
+      auto costs = ModelCosts::open(path, std::move(own));
+      if (!costs)
+        return costs.takeError();
+      models.push_front({std::move(key), std::move(*costs)});
+      if (models.size() > kMost)
+        models.pop_back();
+    } else {
+      models.splice(models.begin(), models, known);
+    }
+    return &models.front().costs;
+  }
+
+private:
+  static constexpr size_t kMost = 4; // their weights are in memory
+  using Key = std::tuple<std::string, llvm::sys::TimePoint<>, uint64_t, unsigned>;
+  struct Model {
+    Key key;
+    ModelCosts costs;
+  };
+  const CompileOptions &options;
+  std::list<Model> models; // last used first
+};
+
+llvm::Expected<json::Value> answer(const json::Object &object, KnownModels &models,
                                    const CostRequest &defaults, EnergyChoice energy) {
   auto request = readRequest(object, defaults);
   if (!request)
     return request.takeError();
-  CompileOptions compile = options;
-  compile.onlyPredict = true;
-  compile.threads = request->call.threads;
-  compile.predict = {std::move(request->call)};
-  CompileReport result;
-  if (llvm::Error error = compileModel(request->model, "", compile, &result))
-    return std::move(error);
-  return CostReport(result, result.predictions.front(), energy).toJson();
+  auto costs = models.find(request->model, request->call.threads);
+  if (!costs)
+    return costs.takeError();
+  auto cost = (*costs)->predict(request->call);
+  if (!cost)
+    return cost.takeError();
+  return CostReport((*costs)->report(), *cost, energy).toJson();
 }
 
 } // namespace
 
 void serveCosts(std::istream &in, llvm::raw_ostream &out, const CompileOptions &options,
                 const CostRequest &defaults, const EnergyChoice &energy) {
+  KnownModels models(options);
   for (std::string line; std::getline(in, line);) {
     if (llvm::StringRef(line).trim().empty())
       continue;
     auto parsed = json::parse(line);
     const json::Object *object = parsed ? parsed->getAsObject() : nullptr;
-    auto result = object    ? answer(*object, options, defaults, energy)
+    auto result = object    ? answer(*object, models, defaults, energy)
                   : !parsed ? llvm::Expected<json::Value>(parsed.takeError())
                             : llvm::createStringError("expected a JSON object");
     json::Object reply;
