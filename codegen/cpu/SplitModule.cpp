@@ -56,6 +56,10 @@ Groups groupsOf(const llvm::Module &module) {
       join(variable, *variable.getInitializer(),
            variable.hasAppendingLinkage() ? Mention::List : Mention::Address, groups);
     }
+  for (const llvm::GlobalAlias &alias : module.aliases()) {
+    groups.insert(&alias);
+    join(alias, *alias.getAliasee(), Mention::List, groups);
+  }
   for (const llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;

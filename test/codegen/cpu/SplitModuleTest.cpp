@@ -57,11 +57,13 @@ TEST(SplitModule, KeepsTogetherWhatMayBeInlined) {
           function("void @inlined()", 100) + function("void @shared() noinline", 600) +
           function("void @task()", 600) + function("internal void @hidden()", 600) +
           "declare void @run(ptr)\n"
+          "@name = alias void (), ptr @k1\n"
           "@note = constant i32 1, section \".note.attune\"\n"
           "@llvm.used = appending global [1 x ptr] [ptr @note], section \"llvm.metadata\"\n",
       parts);
   EXPECT_GT(parts, 3u);
-  EXPECT_EQ(found.size(), 9u);
+  EXPECT_EQ(found.size(), 10u);
+  EXPECT_EQ(found.at("k1"), found.at("name"));
   EXPECT_EQ(found.at("k0"), found.at("inlined"));
   EXPECT_EQ(found.at("k2"), found.at("hidden"));
   EXPECT_EQ(found.at("note"), found.at("llvm.used"));
