@@ -73,6 +73,12 @@ private:
   Lane eval(Value tensor, const Point &point);
   Lane evalComputed(mlir::OpResult value, const Point &point);
   Lane evalView(mlir::Operation *op, const Point &point);
+  // The point of a view's source that an element of the view is; nothing if that has no form.
+  std::optional<Point> sourceOf(mlir::tensor::ExtractSliceOp slice, const Point &point);
+  std::optional<Point> sourceOf(mlir::tensor::ExpandShapeOp expand, const Point &point);
+  std::optional<Point> sourceOf(mlir::tensor::CollapseShapeOp collapse, const Point &point);
+  static std::optional<Point> sourceOf(mlir::linalg::TransposeOp transpose, const Point &point);
+  static std::optional<Point> sourceOf(mlir::linalg::BroadcastOp broadcast, const Point &point);
   Lane evalPad(mlir::tensor::PadOp pad, const Point &point);
   Lane evalConcat(mlir::tensor::ConcatOp concat, const Point &point, unsigned input,
                   const Size &start);

@@ -110,6 +110,12 @@ private:
   bool reshapesInside = false; ///< a view of a computed value that changes its axes
 };
 
+/// An operator whose result's elements are those of other tensors, in other places.
+bool isView(mlir::Operation *op);
+/// The tensors whose elements the result of a view consists of.
+mlir::OperandRange viewSources(mlir::Operation *op);
+/// A view that neither cuts nor joins axes.
+bool isAxisPreserving(mlir::Operation *op);
 /// An operator whose results are elementwise or reductions of its operands.
 bool isComputed(mlir::Operation *op);
 /// linalg.fill, tensor.splat or a splat constant: the scalar it repeats, as value or constant op.
