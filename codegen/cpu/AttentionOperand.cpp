@@ -18,6 +18,27 @@ bool readOperand(const Sizes &sizes, Value tensor, std::optional<AttentionOperan
   return true;
 }
 
+bool readResults(const Sizes &sizes,
+                 llvm::function_ref<std::optional<AttentionOperand> *(OpResult)> slotOf) {
+  KernelOp kernel = sizes.kernel;
+  for (auto [number, yielded] : llvm::enumerate(kernel.getYield().getOperands())) {
+    std::optional<SmallVector<Placement>> places = writeViews(sizes, yielded);
+    if (!places || places->size() != 1)
+      return false;
+    Placement &place = places->front();
+    auto value = dyn_cast<OpResult>(place.value);
+    std::optional<AttentionOperand> *slot = value ? slotOf(value) : nullptr;
+    Type element = cast<RankedTensorType>(yielded.getType()).getElementType();
+    if (!slot || *slot || !isStorage(element))
+      return false;
+    *slot =
+        AttentionOperand{true, static_cast<int64_t>(number), place.offset, place.strides, element};
+  }
+  return true;
+}
+
+bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
+
 AttentionTensor tensorOf(Scope &scope, const std::optional<AttentionOperand> &operand) {
   AttentionTensor result;
   if (!operand)

@@ -25,6 +25,15 @@ struct AttentionOperand {
 /// The operand that `tensor` is, nothing for null; false if it is no view of an input.
 bool readOperand(const Sizes &sizes, mlir::Value tensor, std::optional<AttentionOperand> &operand);
 
+/// Every result of the kernel is one of an operator's: puts where it goes into the operand that
+/// `slotOf` names for the operator's result, null if that is none. False if a result of the kernel
+/// is anything else, not of floats, or the second for one slot.
+bool readResults(const Sizes &sizes,
+                 llvm::function_ref<std::optional<AttentionOperand> *(mlir::OpResult)> slotOf);
+
+/// Element types of operands and results: f32, f16 and bf16.
+bool isStorage(mlir::Type type);
+
 /// Where `scope` has the operand; missing axes have a stride of 0.
 AttentionTensor tensorOf(Scope &scope, const std::optional<AttentionOperand> &operand);
 

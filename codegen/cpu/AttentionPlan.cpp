@@ -10,8 +10,6 @@ namespace attune::codegen {
 // Scratch grows with it.
 static constexpr int64_t kMaxHeadDim = 8192;
 
-static bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
-
 static std::optional<double> constantFloat(Value value) {
   FloatAttr attr;
   if (!value || !matchPattern(value, m_Constant(&attr)))
@@ -62,25 +60,14 @@ bool AttentionPlan::readOperands() {
 
 /// Every result of the kernel is one of the operator's, of which `lse` may be the only one.
 bool AttentionPlan::readResults() {
-  for (auto [number, yielded] : llvm::enumerate(sizes.kernel.getYield().getOperands())) {
-    std::optional<SmallVector<Placement>> places = writeViews(sizes, yielded);
-    if (!places || places->size() != 1)
-      return false;
-    Placement &place = places->front();
-    Type element = cast<RankedTensorType>(yielded.getType()).getElementType();
-    if (!op && place.value.getDefiningOp())
-      op = dyn_cast<AttentionOp>(place.value.getDefiningOp());
-    if (!op || place.value.getDefiningOp() != op || !isStorage(element))
-      return false;
-    std::optional<AttentionOperand> &slot = place.value == op.getResult() ? result
-                                            : place.value == op.getLse()  ? lse
-                                                                          : logits;
-    if (slot)
-      return false;
-    slot =
-        AttentionOperand{true, static_cast<int64_t>(number), place.offset, place.strides, element};
-  }
-  return result || lse;
+  auto slotOf = [&](OpResult value) -> std::optional<AttentionOperand> * {
+    auto owner = dyn_cast<AttentionOp>(value.getOwner());
+    if (!owner || (op && op != owner))
+      return nullptr;
+    op = owner;
+    return value == op.getResult() ? &result : value == op.getLse() ? &lse : &logits;
+  };
+  return codegen::readResults(sizes, slotOf) && (result || lse);
 }
 
 bool AttentionPlan::readRegion(bool isScore, std::unique_ptr<AttentionRegion> &region) {

@@ -12,8 +12,6 @@ namespace attune::codegen {
 /// Rows of features and values are unrolled in part.
 static constexpr int64_t kMaxKeyDim = 512, kMaxFeatures = 1024, kMaxValueDim = 1024;
 
-static bool isStorage(Type type) { return type.isF32() || type.isF16() || type.isBF16(); }
-
 bool LinearAttentionMatch::readStored(Value tensor, std::optional<Operand> &operand) {
   return readOperand(sizes, tensor, operand) && (!operand || isStorage(operand->element));
 }
@@ -41,24 +39,16 @@ bool LinearAttentionMatch::readScalar(Value value, std::optional<Scalar> &scalar
 
 /// Every result of the kernel is one of the operator's, and each of those one of the kernel's.
 bool LinearAttentionMatch::readResults() {
-  for (auto [number, yielded] : llvm::enumerate(sizes.kernel.getYield().getOperands())) {
-    std::optional<SmallVector<Placement>> places = writeViews(sizes, yielded);
-    if (!places || places->size() != 1)
-      return false;
-    Placement &place = places->front();
-    Type element = cast<RankedTensorType>(yielded.getType()).getElementType();
-    if (!op && place.value.getDefiningOp())
-      op = dyn_cast<LinearAttentionOp>(place.value.getDefiningOp());
-    if (!op || place.value.getDefiningOp() != op || !isStorage(element))
-      return false;
-    std::optional<Operand> &slot = place.value == op.getResult()       ? result
-                                   : place.value == op.getFinalState() ? finalState
-                                                                       : finalNorm;
-    if (slot)
-      return false;
-    slot = Operand{true, static_cast<int64_t>(number), place.offset, place.strides, element};
-  }
-  return result.has_value();
+  auto slotOf = [&](OpResult value) -> std::optional<AttentionOperand> * {
+    auto owner = dyn_cast<LinearAttentionOp>(value.getOwner());
+    if (!owner || (op && op != owner))
+      return nullptr;
+    op = owner;
+    return value == op.getResult()       ? &result
+           : value == op.getFinalState() ? &finalState
+                                         : &finalNorm;
+  };
+  return codegen::readResults(sizes, slotOf) && result.has_value();
 }
 
 bool LinearAttentionMatch::readOperands() {
