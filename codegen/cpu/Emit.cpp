@@ -1,22 +1,15 @@
 #include "attune/codegen/cpu/Emit.h"
 
 #include "attune/codegen/cpu/Bitcode.h"
+#include "attune/codegen/cpu/Lower.h"
 #include "attune/codegen/cpu/Math.h"
 #include "attune/codegen/cpu/SplitModule.h"
 #include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "mlir/Transforms/Passes.h"
-#include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Bitcode/BitcodeReader.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
@@ -30,52 +23,9 @@ using namespace mlir;
 
 namespace attune::codegen {
 
-static llvm::Error internalError(const llvm::Twine &what, llvm::StringRef details) {
-  return llvm::createStringError("internal error: " + what + (details.empty() ? "" : ": ") +
-                                 details);
-}
-
 llvm::Error lowerToLLVM(ModuleOp module, const CpuTarget &target) {
-  std::string messages;
-  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
-    messages += (messages.empty() ? "" : "; ") + diagnostic.str();
-    return success();
-  });
-
-  PassManager pm(module.getContext());
-  OpPassManager &functions = pm.nest<func::FuncOp>(); // several at a time
-  functions.addPass(math::createMathExtendToSupportedTypes());
-  functions.addPass(createExpandMathPass(target));
-  functions.addPass(createCanonicalizerPass());
-  functions.addPass(createCSEPass());
-  functions.addPass(createLoopInvariantCodeMotionPass());
-  functions.addPass(createConvertVectorToSCFPass());
-  functions.addPass(createLowerAffinePass());
-  functions.addPass(createSCFToControlFlowPass());
-  functions.addPass(memref::createExpandStridedMetadataPass());
-  functions.addPass(createLowerAffinePass());
-  functions.addPass(createConvertVectorToLLVMPass());
-  functions.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createConvertMathToLibmPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  pm.addPass(createUBToLLVMConversionPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  if (failed(pm.run(module)))
-    return internalError("kernels do not lower to LLVM", messages);
-
-  // func-to-llvm leaves what it cannot convert without a message.
-  llvm::SetVector<StringRef> left;
-  module.walk([&](Operation *op) {
-    if (!isa<ModuleOp>(op) && !isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()))
-      left.insert(op->getName().getStringRef());
-  });
-  if (!left.empty())
-    return internalError("left after lowering to LLVM", llvm::join(left, ", "));
-  return llvm::Error::success();
+  return lowerFunctions(module, createExpandMathPass(target), createConvertMathToLibmPass(),
+                        "kernels");
 }
 
 static llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeMachine(const CpuTarget &target) {
@@ -128,14 +78,10 @@ toLLVMIR(ModuleOp module, llvm::LLVMContext &context, const CpuTarget &target, B
     return machine.takeError();
   registerBuiltinDialectTranslation(*module.getContext());
   registerLLVMDialectTranslation(*module.getContext());
-  std::string messages;
-  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
-    messages += (messages.empty() ? "" : "; ") + diagnostic.str();
-    return success();
-  });
+  Messages messages(module.getContext());
   std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context, "attune");
   if (!llvmModule)
-    return internalError("kernels do not translate to LLVM IR", messages);
+    return internalError("kernels do not translate to LLVM IR", messages.text);
   llvmModule->setDataLayout((*machine)->createDataLayout());
   llvmModule->setTargetTriple((*machine)->getTargetTriple());
   if (llvm::Error error = linkBitcode(*llvmModule, bitcode))
@@ -158,13 +104,7 @@ emitFile(llvm::Module &module, const CpuTarget &target, llvm::CodeGenFileType ty
   auto machine = makeMachine(target);
   if (!machine)
     return machine.takeError();
-  llvm::SmallVector<char> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, type))
-    return internalError("the target cannot write files of this kind", target.cpu);
-  passes.run(module);
-  return bytes;
+  return emitFile(module, **machine, type);
 }
 
 llvm::Expected<llvm::SmallVector<char>> emitObject(llvm::Module &module, const CpuTarget &target) {

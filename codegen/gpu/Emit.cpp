@@ -1,22 +1,13 @@
 #include "attune/codegen/gpu/Emit.h"
 
+#include "attune/codegen/cpu/Lower.h"
 #include "attune/codegen/gpu/Math.h"
 #include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "mlir/Transforms/Passes.h"
-#include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringExtras.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
@@ -29,62 +20,6 @@ using namespace mlir;
 namespace attune::codegen {
 
 namespace {
-
-llvm::Error internalError(const llvm::Twine &what, llvm::StringRef details) {
-  return llvm::createStringError("internal error: " + what + (details.empty() ? "" : ": ") +
-                                 details);
-}
-
-/// The messages of everything that fails while it lives.
-class Messages {
-public:
-  explicit Messages(MLIRContext *context)
-      : handler(context, [this](Diagnostic &diagnostic) {
-          text += (text.empty() ? "" : "; ") + diagnostic.str();
-          return success();
-        }) {}
-  std::string text;
-
-private:
-  ScopedDiagnosticHandler handler;
-};
-
-llvm::Error lower(ModuleOp module) {
-  Messages messages(module.getContext());
-  PassManager pm(module.getContext());
-  pm.addPass(math::createMathExtendToSupportedTypes());
-  pm.addPass(createExpandDeviceMathPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createLoopInvariantCodeMotionPass());
-  pm.addPass(createConvertVectorToSCFPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createConvertNVVMToLLVMPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  pm.addPass(createUBToLLVMConversionPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  if (failed(pm.run(module)))
-    return internalError("device functions do not lower to LLVM", messages.text);
-
-  llvm::SetVector<StringRef> left;
-  module.walk([&](Operation *op) {
-    if (!isa<ModuleOp>(op) &&
-        !isa_and_nonnull<LLVM::LLVMDialect, NVVM::NVVMDialect>(op->getDialect()))
-      left.insert(op->getName().getStringRef());
-  });
-  if (!left.empty())
-    return internalError("left after lowering device functions", llvm::join(left, ", "));
-  return llvm::Error::success();
-}
 
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeMachine(const GpuTarget &target) {
   static std::once_flag once;
@@ -132,7 +67,8 @@ llvm::Expected<std::unique_ptr<llvm::Module>> translate(ModuleOp module, llvm::L
 } // namespace
 
 llvm::Expected<std::string> emitPtx(ModuleOp module, const GpuTarget &target) {
-  if (llvm::Error error = lower(module))
+  if (llvm::Error error = lowerFunctions(module, createExpandDeviceMathPass(),
+                                         createConvertNVVMToLLVMPass(), "device functions"))
     return error;
   auto machine = makeMachine(target);
   if (!machine)
@@ -141,13 +77,10 @@ llvm::Expected<std::string> emitPtx(ModuleOp module, const GpuTarget &target) {
   auto device = translate(module, context, **machine);
   if (!device)
     return device.takeError();
-  llvm::SmallVector<char> text;
-  llvm::raw_svector_ostream stream(text);
-  llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
-    return internalError("LLVM writes no PTX", target.chip);
-  passes.run(**device);
-  return std::string(text.begin(), text.end());
+  auto text = emitFile(**device, **machine, llvm::CodeGenFileType::AssemblyFile);
+  if (!text)
+    return text.takeError();
+  return std::string(text->begin(), text->end());
 }
 
 } // namespace attune::codegen
