@@ -4,58 +4,23 @@ import json
 import os
 
 import attune_cli as cli
+import device_cases as device
 import numpy as np
-import onnx
 import pytest
-from attune_ctypes import RuntimeFault, Session
+from attune_ctypes import Session
+from device_cases import agree, feeds_of, on_device, save
 from models import small
 from onnx import TensorProto
 
-# One, a prime, a multiple of every tile, more than a block of threads.
+# As on other devices, but smaller: an interpreter runs it.
 SIZES = [dict(b=1, n=1, m=1), dict(b=2, n=13, m=5), dict(b=1, n=64, m=8), dict(b=3, n=67, m=31)]
 # The interpreter's device, and the architecture of the kernels.
 GPUS = {"sm_80": "80", "sm_90a": "90"}
 
 
-def save(folder, model):
-    path = folder / "model.onnx"
-    onnx.save(model, path)
-    return path
-
-
-def on_gpu(folder, path, *flags):
-    return Session(cli.compile(path, folder / "cuda.so", "--target=cuda", *flags))
-
-
-def feeds_of(model, sizes, rng):
-    feeds = {}
-    for port in model.graph.input:
-        shape = [
-            sizes[d.dim_param] if d.dim_param else d.dim_value
-            for d in port.type.tensor_type.shape.dim
-        ]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
-        integers = np.issubdtype(dtype, np.integer)
-        values = rng.integers(-10, 10, shape) if integers else rng.normal(size=shape)
-        feeds[port.name] = values.astype(dtype)
-    return feeds
-
-
-def agree(got, want, tolerance=1e-5):
-    assert cli.worst(got, np.asarray(want, got.dtype), relative=True) <= tolerance
-
-
 @pytest.mark.parametrize("name", small.MODELS)
 def test_small_model(name, tmp_path):
-    model, oracle = small.MODELS[name]()
-    session = on_gpu(tmp_path, save(tmp_path, model))
-    rng = np.random.default_rng(3)
-    for sizes in SIZES:
-        feeds = feeds_of(model, sizes, rng)
-        first = session.run(feeds)["y"]
-        agree(first, oracle(**feeds))
-        assert first.tobytes() == session.run(feeds)["y"].tobytes()
-    session.close()
+    device.small_model(tmp_path, name, "cuda", SIZES)
 
 
 @pytest.mark.parametrize("gpu", GPUS)
@@ -83,7 +48,10 @@ def test_half_floats(dtype, tolerance, tmp_path):
         dtype=kind,
     )
     path = save(tmp_path, model)
-    session, cpu = on_gpu(tmp_path, path), Session(cli.compile(path, tmp_path / "cpu.so"))
+    session, cpu = (
+        on_device(tmp_path, path, "cuda"),
+        Session(cli.compile(path, tmp_path / "cpu.so")),
+    )
     for sizes in SIZES:
         feeds = feeds_of(model, sizes, np.random.default_rng(3))
         got, want = session.run(feeds)["y"], cpu.run(feeds)["y"]
@@ -104,7 +72,7 @@ def test_huge_angles(tmp_path):
         {"x": ["n"]},
         ["m"],
     )
-    session = on_gpu(tmp_path, save(tmp_path, model))
+    session = on_device(tmp_path, save(tmp_path, model), "cuda")
     bits = np.random.default_rng(3).integers(0x4D000000, 0x7F800000, 500, dtype=np.int32)
     x = np.concatenate([bits.view(np.float32), -bits.view(np.float32)[:100]])
     x = np.append(x, np.float32([np.inf, -np.inf, np.nan, 2**28, 2**29, 3e38, 0, 1]))
@@ -116,32 +84,20 @@ def test_huge_angles(tmp_path):
 
 
 def test_index_out_of_range(tmp_path):
-    session = on_gpu(tmp_path, save(tmp_path, small.lookup()[0]))
-    for index in (10, -11, 2**32 + 1):
-        with pytest.raises(RuntimeFault, match="an index is outside its axis"):
-            session.run({"x": np.array([[0, index, 3]])})
-    assert session.run({"x": np.array([[0, -10, 9]])})["y"].shape == (1, 3, 12)
-    session.close()
+    device.index_out_of_range(tmp_path, "cuda")
 
 
 def test_empty(tmp_path):
     model, _ = small.layer()
-    session = on_gpu(tmp_path, save(tmp_path, model))
+    session = on_device(tmp_path, save(tmp_path, model), "cuda")
     assert session.run({"x": np.zeros((0, 5, 13), np.float32)})["y"].shape == (0, 5, 37)
     session.close()
 
 
 def test_commands(tmp_path):
-    model, oracle = small.layer()
-    path = save(tmp_path, model)
-    sizes = ("--dim", "b=2", "--dim", "n=5")
-    checked = cli.attune("check", path, "--target=cuda", "--tolerance=1e-5", *sizes)
-    assert checked.stdout.count("ok ") == 1
-    artifact = cli.compile(path, tmp_path / "m.so", "--target=cuda")
+    artifact = device.commands(tmp_path, "cuda")
     listed = json.loads(cli.attune("inspect", artifact, "--json").stdout)
     assert listed["target"] == "cuda" and {k["backend"] for k in listed["kernels"]} == {"mlir"}
-    measured = json.loads(cli.attune("bench", artifact, "--runs=3", "--json", *sizes).stdout)
-    assert measured["median_ms"] > 0
 
 
 def test_without_driver(tmp_path):
