@@ -1,7 +1,6 @@
 #include "attune/codegen/cpu/Lower.h"
 
 #include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
@@ -33,7 +32,7 @@ llvm::Error lowerFunctions(ModuleOp module, std::unique_ptr<Pass> expandMath,
                            std::unique_ptr<Pass> lowerRest, StringRef subject) {
   Messages messages(module.getContext());
   PassManager pm(module.getContext());
-  OpPassManager &functions = pm.nest<func::FuncOp>(); // several at a time
+  OpPassManager &functions = pm.nestAny(); // several at a time; device functions are LLVM's
   functions.addPass(math::createMathExtendToSupportedTypes());
   functions.addPass(std::move(expandMath));
   functions.addPass(createCanonicalizerPass());
