@@ -16,6 +16,28 @@ double Report::value(size_t objective, llvm::ArrayRef<double> goals) const {
   return space.objectives[objective].maximise ? -goals[objective] : goals[objective];
 }
 
+/// The number of an objective's cost among those of the journal, as findCost has it.
+static std::optional<size_t> costOf(const Report &report, const Objective &objective) {
+  for (auto [i, cost] : llvm::enumerate(report.costs)) {
+    auto [name, threads] = llvm::StringRef(cost).split('@');
+    if (cost == objective.cost.str() ||
+        (name == objective.cost.name && (threads.empty() || !objective.cost.threads)))
+      return i;
+  }
+  return std::nullopt;
+}
+
+std::optional<unsigned> Report::latencyThreads(const Objective &objective) const {
+  std::optional<size_t> cost = costOf(*this, objective);
+  if (!objective.metric.empty() || !cost)
+    return std::nullopt;
+  auto [name, count] = llvm::StringRef(costs[*cost]).split('@');
+  unsigned threads = 0;
+  if (name != "latency_ms" || count.getAsInteger(10, threads))
+    return std::nullopt;
+  return threads;
+}
+
 /// Goals from metrics and the costs that the journal holds.
 static Goals goalsOf(const Report &report, const ReportEntry &entry) {
   Goals goals;
@@ -25,14 +47,9 @@ static Goals goalsOf(const Report &report, const ReportEntry &entry) {
       auto metric = entry.outcome->metrics.find(objective.metric);
       if (metric != entry.outcome->metrics.end())
         value = metric->second;
-    } else {
-      for (size_t i = 0; i < report.costs.size() && i < entry.candidate.cost.values.size(); ++i) {
-        llvm::StringRef name = report.costs[i];
-        if (name == objective.cost.str() || name.split('@').first == objective.cost.name) {
-          value = entry.candidate.cost.values[i];
-          break;
-        }
-      }
+    } else if (std::optional<size_t> cost = costOf(report, objective);
+               cost && *cost < entry.candidate.cost.values.size()) {
+      value = entry.candidate.cost.values[*cost];
     }
     goals.push_back(objective.maximise ? -value : value);
   }
@@ -145,6 +162,13 @@ std::vector<Archive::Entry> Report::front() const {
     return std::pair(a.goals[0], a.id) < std::pair(b.goals[0], b.id);
   });
   return entries;
+}
+
+const ReportEntry *Report::find(uint64_t id) const {
+  auto entry = llvm::lower_bound(entries, id, [](const ReportEntry &known, uint64_t wanted) {
+    return known.candidate.id < wanted;
+  });
+  return entry != entries.end() && entry->candidate.id == id ? &*entry : nullptr;
 }
 
 void Report::printText(llvm::raw_ostream &os, size_t most) const {

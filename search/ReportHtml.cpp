@@ -1,170 +1,184 @@
 // One static page: no scripts, nothing loaded from elsewhere.
-#include "attune/search/Document.h"
 #include "attune/search/Report.h"
+#include "attune/search/ReportPlot.h"
 
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <cmath>
+#include <set>
 
 namespace attune::search {
 namespace {
 
-std::string escaped(llvm::StringRef text) {
-  std::string result;
-  llvm::raw_string_ostream os(result);
-  llvm::printHTMLEscaped(text, os);
-  return result;
-}
-
-struct Mark {
-  double x, y;
-  bool strong;
-  std::string title;
-};
-
-/// A plot with axes whose ends are labelled.
-class Plot {
-public:
-  Plot(std::string xName, std::string yName) : xName(std::move(xName)), yName(std::move(yName)) {}
-  std::vector<Mark> marks;
-  bool joined = false; ///< as one line
-
-  void print(llvm::raw_ostream &os) const {
-    if (marks.empty())
-      return;
-    double left = marks[0].x, right = left, low = marks[0].y, high = low;
-    for (const Mark &mark : marks) {
-      left = std::min(left, mark.x);
-      right = std::max(right, mark.x);
-      low = std::min(low, mark.y);
-      high = std::max(high, mark.y);
-    }
-    auto x = [&](double value) {
-      return 70 + 560 * (right > left ? (value - left) / (right - left) : 0.5);
-    };
-    auto y = [&](double value) {
-      return 290 - 270 * (high > low ? (value - low) / (high - low) : 0.5);
-    };
-    os << "<svg viewBox='0 0 650 340' role='img' aria-label='" << escaped(yName) << " over "
-       << escaped(xName) << "'>\n<path class='axis' d='M70 20V290H630'/>\n";
-    auto label = [&](double px, double py, llvm::StringRef anchor, llvm::StringRef text) {
-      os << llvm::format("<text x='%.0f' y='%.0f' text-anchor='", px, py) << anchor << "'>"
-         << escaped(text) << "</text>\n";
-    };
-    auto number = [](double value) {
-      std::string text;
-      llvm::raw_string_ostream(text) << llvm::format("%.4g", value);
-      return text;
-    };
-    label(66, 294, "end", number(low));
-    label(66, 26, "end", number(high));
-    label(70, 308, "start", number(left));
-    label(630, 308, "end", number(right));
-    label(350, 330, "middle", xName);
-    label(76, 16, "start", yName);
-    if (joined) {
-      os << "<path class='line' d='";
-      for (size_t i = 0; i < marks.size(); ++i)
-        os << llvm::format("%s%.1f %.1f", i ? "L" : "M", x(marks[i].x), y(marks[i].y));
-      os << "'/>\n";
-    } else {
-      for (bool strong : {false, true})
-        for (const Mark &mark : marks)
-          if (mark.strong == strong)
-            os << llvm::format("<circle cx='%.1f' cy='%.1f' r='%d' class='%s'>", x(mark.x),
-                               y(mark.y), strong ? 5 : 3, strong ? "front" : "point")
-               << "<title>" << escaped(mark.title) << "</title></circle>\n";
-    }
-    os << "</svg>\n";
-  }
-
-private:
-  std::string xName, yName;
-};
-
 constexpr llvm::StringRef kHead = R"html(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Search report</title><style>
-:root { color-scheme: light dark; --ink: #222; --soft: #bbb; --strong: #0a62a8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --soft: #555; --strong: #6cb6ff; } }
+:root { color-scheme: light dark; --ink: #222; --soft: #bbb; --strong: #0a62a8; --found: #b8500b; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --soft: #555; --strong: #6cb6ff; --found: #ffa657; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink); }
 svg { width: 100%; max-width: 650px; font-size: 12px; } svg text { fill: var(--ink); }
 .axis { fill: none; stroke: var(--ink); } .line { fill: none; stroke: var(--strong); stroke-width: 2; }
 .point { fill: var(--soft); } .front { fill: var(--strong); }
+.measured { fill: none; stroke: var(--found); stroke-width: 2; } .change { stroke: var(--found); }
 table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--soft); }
 td:last-child, th:last-child { text-align: left; font-family: ui-monospace, monospace; font-size: 13px; }
 .scroll { overflow-x: auto; }
 </style></head><body>
 )html";
 
-} // namespace
+/// The parts of the page, from the top.
+class Page {
+public:
+  Page(const Report &report, llvm::raw_ostream &os)
+      : report(report), os(os), best(report.front()), several(report.space.objectives.size() > 1) {}
 
-void Report::printHtml(llvm::raw_ostream &os) const {
-  std::vector<Archive::Entry> best = front();
-  os << kHead << "<h1>Search report</h1>\n<p>" << ok << " results, " << failed << " failed, "
-     << stopped << " stopped early, " << pending << " not finished; strategy " << escaped(strategy)
-     << ", evaluator " << escaped(evaluator) << ", seed " << escaped(seed)
-     << llvm::format(", %.1f s.", seconds);
-  if (failed)
-    os << " Last failure: " << escaped(lastFailure) << ".";
-  os << "</p>\n";
-
-  bool several = space.objectives.size() > 1;
-  os << "<h2>" << (several ? "Front" : "Results") << "</h2>\n";
-  Plot points(several ? space.objectives[1].name() : "candidate", space.objectives[0].name());
-  for (const ReportEntry &entry : entries) {
-    if (!entry.outcome || entry.outcome->status != Status::Ok)
-      continue;
-    const Goals &goals = entry.outcome->goals;
-    bool strong = llvm::any_of(
-        best, [&](const Archive::Entry &member) { return member.id == entry.candidate.id; });
-    points.marks.push_back(
-        {several ? value(1, goals) : entry.candidate.id, value(0, goals), strong,
-         std::to_string(entry.candidate.id) + ": " +
-             llvm::formatv("{0}", llvm::json::Value(space.toJson(entry.candidate.genes))).str()});
+  void print() {
+    os << kHead;
+    summary();
+    points();
+    history();
+    candidates();
+    std::set<unsigned> counts;
+    for (const ReportLatency &latency : report.latencies)
+      counts.insert(latency.threads);
+    for (unsigned threads : counts)
+      latencies(threads);
+    os << "</body></html>\n";
   }
-  points.print(os);
 
-  os << "<h2>History</h2>\n";
-  Plot course("results", several ? "hypervolume" : "best " + space.objectives[0].name());
-  course.joined = true;
-  for (size_t i = 0; i < history.size(); ++i)
-    course.marks.push_back({double(i + 1), history[i], false, ""});
-  course.print(os);
-  if (several && !reference.empty()) {
-    os << "<p>Measured from the worst values found:";
-    for (size_t i = 0; i < reference.size(); ++i)
-      os << " " << escaped(space.objectives[i].name()) << llvm::format(" %.4g", value(i, reference))
-         << (i + 1 < reference.size() ? "," : ".");
+private:
+  void summary() {
+    os << "<h1>Search report</h1>\n<p>" << report.ok << " results, " << report.failed << " failed, "
+       << report.stopped << " stopped early, " << report.pending << " not finished; strategy "
+       << escapedHtml(report.strategy) << ", evaluator " << escapedHtml(report.evaluator)
+       << ", seed " << escapedHtml(report.seed) << llvm::format(", %.1f s.", report.seconds);
+    if (report.failed)
+      os << " Last failure: " << escapedHtml(report.lastFailure) << ".";
     os << "</p>\n";
   }
 
-  os << "<h2>Candidates</h2>\n<div class='scroll'><table><tr><th>id</th>";
-  for (const Objective &objective : space.objectives)
-    os << "<th>" << escaped(objective.name()) << "</th>";
-  for (const std::string &name : costs)
-    os << "<th>" << escaped(name) << "</th>";
-  os << "<th>candidate</th></tr>\n";
-  for (const Archive::Entry &entry : best) {
-    os << "<tr><td>" << entry.id << "</td>";
-    for (size_t i = 0; i < space.objectives.size(); ++i)
-      os << "<td>" << llvm::format("%.6g", value(i, entry.goals)) << "</td>";
-    auto asked = llvm::find_if(
-        entries, [&](const ReportEntry &candidate) { return candidate.candidate.id == entry.id; });
-    for (size_t i = 0; i < costs.size(); ++i) {
-      os << "<td>";
-      if (i < asked->candidate.cost.values.size())
-        os << llvm::format("%.6g", asked->candidate.cost.values[i]);
-      os << "</td>";
+  /// What was found; where an axis is a latency, also what was measured of it.
+  void points() {
+    const std::vector<Objective> &objectives = report.space.objectives;
+    os << "<h2>" << (several ? "Front" : "Results") << "</h2>\n";
+    Plot plot(several ? objectives[1].name() : "candidate", objectives[0].name());
+    for (const ReportEntry &entry : report.entries) {
+      if (!entry.outcome || entry.outcome->status != Status::Ok)
+        continue;
+      const Goals &goals = entry.outcome->goals;
+      uint64_t id = entry.candidate.id;
+      bool strong =
+          llvm::any_of(best, [&](const Archive::Entry &member) { return member.id == id; });
+      std::string title = std::to_string(id) + ": " + spelled(entry.candidate.genes);
+      double x = several ? report.value(1, goals) : id, y = report.value(0, goals);
+      plot.marks.push_back({x, y, strong ? Mark::Kind::Front : Mark::Kind::Point, title});
+      for (const ReportLatency &latency : report.latencies) {
+        if (latency.id != id || !latency.measuredMs)
+          continue;
+        auto isOf = [&](const Objective &objective) {
+          return report.latencyThreads(objective) == latency.threads;
+        };
+        bool onX = several && isOf(objectives[1]), onY = isOf(objectives[0]);
+        if (onX || onY)
+          plot.marks.push_back({onX ? *latency.measuredMs : x, onY ? *latency.measuredMs : y,
+                                Mark::Kind::Measured, title + ", measured", std::pair(x, y)});
+      }
     }
-    os << "<td>"
-       << escaped(llvm::formatv("{0}", llvm::json::Value(space.toJson(entry.genes))).str())
-       << "</td></tr>\n";
+    plot.print(os);
+    if (llvm::any_of(plot.marks, [](const Mark &mark) { return mark.from.has_value(); }))
+      os << "<p>Rings: where finalists lie by what was measured.</p>\n";
   }
-  os << "</table></div>\n</body></html>\n";
-}
+
+  void history() {
+    os << "<h2>History</h2>\n";
+    Plot course("results", several ? "hypervolume" : "best " + report.space.objectives[0].name());
+    course.joined = true;
+    for (auto [i, value] : llvm::enumerate(report.history))
+      course.marks.push_back({double(i + 1), value});
+    course.print(os);
+    if (!several || report.reference.empty())
+      return;
+    os << "<p>Measured from the worst values found:";
+    for (size_t i = 0; i < report.reference.size(); ++i)
+      os << " " << escapedHtml(report.space.objectives[i].name())
+         << llvm::format(" %.4g", report.value(i, report.reference))
+         << (i + 1 < report.reference.size() ? "," : ".");
+    os << "</p>\n";
+  }
+
+  void candidates() {
+    os << "<h2>Candidates</h2>\n<div class='scroll'><table><tr><th>id</th>";
+    for (const Objective &objective : report.space.objectives)
+      os << "<th>" << escapedHtml(objective.name()) << "</th>";
+    for (const std::string &name : report.costs)
+      os << "<th>" << escapedHtml(name) << "</th>";
+    os << "<th>candidate</th></tr>\n";
+    for (const Archive::Entry &entry : best) {
+      os << "<tr><td>" << entry.id << "</td>";
+      for (size_t i = 0; i < report.space.objectives.size(); ++i)
+        number(report.value(i, entry.goals));
+      const Candidate &candidate = report.find(entry.id)->candidate;
+      for (size_t i = 0; i < report.costs.size(); ++i)
+        number(i < candidate.cost.values.size() ? std::optional(candidate.cost.values[i])
+                                                : std::nullopt);
+      last(entry.genes);
+    }
+    os << "</table></div>\n";
+  }
+
+  /// What candidates take, by kinds of kernels, and took.
+  void latencies(unsigned threads) {
+    std::set<std::string> parts;
+    for (const ReportLatency &latency : report.latencies)
+      if (latency.threads == threads)
+        for (const auto &[part, ms] : latency.partsMs)
+          parts.insert(part);
+    os << "<h2>Latency, " << threads << (threads == 1 ? " thread" : " threads")
+       << "</h2>\n<div class='scroll'><table><tr><th>id</th><th>predicted ms</th>"
+          "<th>measured ms</th><th>measured / predicted</th>";
+    for (const std::string &part : parts)
+      os << "<th>" << escapedHtml(part) << "</th>";
+    os << "<th>candidate</th></tr>\n";
+    for (const ReportLatency &latency : report.latencies) {
+      const ReportEntry *entry = report.find(latency.id);
+      if (latency.threads != threads || !entry)
+        continue;
+      os << "<tr><td>" << latency.id << "</td>";
+      number(latency.predictedMs);
+      number(latency.measuredMs);
+      number(latency.measuredMs ? std::optional(*latency.measuredMs / latency.predictedMs)
+                                : std::nullopt);
+      for (const std::string &part : parts) {
+        auto known = latency.partsMs.find(part);
+        number(known == latency.partsMs.end() ? std::nullopt : std::optional(known->second));
+      }
+      last(entry->candidate.genes);
+    }
+    os << "</table></div>\n<p>Kernels of one kind together, as predicted, in ms.</p>\n";
+  }
+
+  std::string spelled(llvm::ArrayRef<int32_t> genes) const {
+    return llvm::formatv("{0}", llvm::json::Value(report.space.toJson(genes))).str();
+  }
+  void number(std::optional<double> value) {
+    os << "<td>";
+    if (value)
+      os << llvm::format("%.6g", *value);
+    os << "</td>";
+  }
+  void last(llvm::ArrayRef<int32_t> genes) {
+    os << "<td>" << escapedHtml(spelled(genes)) << "</td></tr>\n";
+  }
+
+  const Report &report;
+  llvm::raw_ostream &os;
+  const std::vector<Archive::Entry> best;
+  const bool several;
+};
+
+} // namespace
+
+void Report::printHtml(llvm::raw_ostream &os) const { Page(*this, os).print(); }
 
 } // namespace attune::search

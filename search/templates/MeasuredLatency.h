@@ -36,6 +36,8 @@ struct LatencyPrediction {
 
 class MeasuredLatency {
 public:
+  static constexpr const char *kFile = "finalists.json"; ///< in the folder of a study
+
   struct Point {
     uint64_t id = 0; ///< of the candidate
     unsigned threads = 1;

@@ -147,6 +147,19 @@ llvm::Expected<LatencyPrediction> TemplateCost::predict(llvm::ArrayRef<int32_t> 
   return prediction;
 }
 
+llvm::Expected<std::map<std::string, double>> TemplateCost::partsMs(llvm::ArrayRef<int32_t> genes,
+                                                                    unsigned count) {
+  auto totals = takeApart(genes);
+  if (!totals)
+    return totals.takeError();
+  std::map<std::string, double> parts;
+  for (const Block *block : network)
+    for (const BlockCost::Kernel &kernel : block->kernels)
+      parts[kernel.features.emitter] +=
+          1e3 * kernel.calls * oracle.price(kernel.features, totals->resident, count).seconds;
+  return parts;
+}
+
 llvm::Expected<CostVector> TemplateCost::estimate(llvm::ArrayRef<int32_t> genes) {
   auto totals = takeApart(genes);
   if (!totals)

@@ -28,6 +28,9 @@ public:
   bool exact(unsigned cost) const override { return cost >= threads.size(); }
   /// The latency on any number of threads, with what `CostVector::sigma` is the sum of.
   llvm::Expected<LatencyPrediction> predict(llvm::ArrayRef<int32_t> genes, unsigned threads);
+  /// The same by emitter of the kernels, in milliseconds.
+  llvm::Expected<std::map<std::string, double>> partsMs(llvm::ArrayRef<int32_t> genes,
+                                                        unsigned threads);
 
 private:
   struct Price {

@@ -83,6 +83,53 @@ TEST_F(ReportTest, HtmlIsEscapedAndComplete) {
   EXPECT_EQ(circles, 10u);
 }
 
+TEST_F(ReportTest, MeasuredPointsAreShownBesidePredictedOnes) {
+  Report report = llvm::cantFail(Report::read(folder.in("s")));
+  auto count = [&](const char *text) {
+    std::string html = print([&](llvm::raw_ostream &os) { report.printHtml(os); });
+    size_t found = 0;
+    for (size_t at = 0; (at = html.find(text, at)) != std::string::npos; ++at)
+      ++found;
+    return found;
+  };
+  EXPECT_EQ(count("class='measured'"), 0u);
+  EXPECT_EQ(count("<h2>Latency"), 0u);
+  uint64_t best = report.front()[0].id;
+  report.latencies = {{best, 1, 2.0, 3.0, {{"gemm", 1.5}, {"row", 0.5}}},
+                      {best, 2, 1.0, 0.5},
+                      {best + 1, 1, 2.5},
+                      {1000, 1, 2.0, 3.0}};
+  // No axis is a latency: no ring, but the breakdown.
+  EXPECT_EQ(count("class='measured'"), 0u);
+  EXPECT_EQ(count("<td>2</td><td>3</td><td>1.5</td><td>1.5</td><td>0.5</td>"), 1u);
+  EXPECT_EQ(count("<td>2.5</td><td></td><td></td><td></td><td></td>"), 1u);
+  EXPECT_EQ(count("<h2>Latency, 1 thread<"), 1u);
+  EXPECT_EQ(count("<h2>Latency, 2 threads<"), 1u);
+  EXPECT_EQ(count("<tr><td>1000</td>"), 0u);
+  // Only what was measured on as many threads as the axis is of.
+  report.costs[0] = "latency_ms@2";
+  report.space.objectives[1].cost = {"latency_ms"};
+  EXPECT_EQ(count("class='measured'"), 1u);
+  EXPECT_EQ(count("class='change'"), 1u);
+  report.costs[0] = "latency_ms@1";
+  report.latencies.erase(report.latencies.begin());
+  EXPECT_EQ(count("class='measured'"), 0u);
+}
+
+TEST_F(ReportTest, LatenciesAreToldApartByThreads) {
+  Report report = llvm::cantFail(Report::read(folder.in("s")));
+  report.costs = {"latency_ms@1", "latency_ms@2", "params"};
+  auto threads = [&](CostName cost, const char *metric = "") {
+    return report.latencyThreads({.metric = metric, .cost = std::move(cost)});
+  };
+  EXPECT_EQ(threads({"latency_ms", 2}), 2u);
+  EXPECT_EQ(threads({"latency_ms", 1}), 1u);
+  EXPECT_EQ(threads({"latency_ms"}), 1u);
+  EXPECT_EQ(threads({"latency_ms", 4}), std::nullopt);
+  EXPECT_EQ(threads({"params"}), std::nullopt);
+  EXPECT_EQ(threads({"latency_ms"}, "score"), std::nullopt);
+}
+
 TEST_F(ReportTest, Csv) {
   Report report = llvm::cantFail(Report::read(folder.in("s")));
   std::string csv = print([&](llvm::raw_ostream &os) { report.printCsv(os); });

@@ -268,9 +268,31 @@ def test_finalists_are_measured_once_and_for_all(tmp_path, monkeypatch):
     assert len(others) == 3
     assert sum(expected > 1.05 * predicted for predicted, expected in others.values()) >= 2
 
+    # The page shows what was measured beside what was predicted, and where the prediction comes from.
+    page = attune("search", "report", study, "--html")
+    assert (page.returncode, page.stderr) == (0, "")
+    html = (study / "report.html").read_text()
+    assert html.count("class='measured'") == len(
+        json.loads((study / "finalists.json").read_text())["finalists"]
+    )
+    assert "<h2>Latency, 1 thread</h2>" in html and "<th>gemm</th>" in html
+
     (study / "finalists.json").write_text("{}")
     damaged, _ = finalists()
     assert damaged.returncode == 1 and "holds no measurements of finalists" in damaged.stderr
+    page = attune("search", "report", study, "--html")
+    assert page.returncode == 0 and "a page without latencies: " in page.stderr
+    assert "<h2>Latency" not in (study / "report.html").read_text()
+
+
+def test_report_without_finalists(tmp_path):
+    space, study = tmp_path / "space.yaml", tmp_path / "study"
+    space.write_text(TEMPLATE)
+    assert attune("search", space, "-o", study, "--evals=10").returncode == 0
+    page = attune("search", "report", study, "--html")
+    assert (page.returncode, page.stderr) == (0, "")
+    html = (study / "report.html").read_text()
+    assert "class='measured'" not in html and "<th>gemm</th>" in html
 
 
 def test_costs(tmp_path):

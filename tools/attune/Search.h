@@ -13,6 +13,10 @@ namespace attune::tools {
 llvm::Expected<std::map<std::string, std::string>> calibrationOf(llvm::StringRef study,
                                                                  bool resumed);
 
+/// Adds predictions and the measurements that `finalists` left; nothing for spaces without a
+/// template. After an error there are none.
+llvm::Error addLatencies(search::Report &found);
+
 int searchReport(Args args);
 int searchBuild(Args args);
 int searchCompare(Args args);

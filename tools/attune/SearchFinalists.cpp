@@ -17,8 +17,6 @@ namespace {
 
 using namespace attune::search;
 
-constexpr const char *kMeasuredFile = "finalists.json";
-
 struct Finalist {
   size_t rank; ///< on the front
   Genes genes;
@@ -78,7 +76,7 @@ public:
         finalist.point.measuredMs = finalist.medianMs();
         measured.set(finalist.point);
       }
-      if (llvm::Error error = measured.write(inStudy(kMeasuredFile)))
+      if (llvm::Error error = measured.write(inStudy(MeasuredLatency::kFile)))
         return error;
     }
     llvm::sort(finalists, [](const Finalist &a, const Finalist &b) { return a.rank < b.rank; });
@@ -227,7 +225,7 @@ int searchFinalists(Args args) {
   if (!prices)
     return report(prices.takeError());
   auto measured =
-      MeasuredLatency::read(pathIn(found->folder, kMeasuredFile), (*prices)->identity());
+      MeasuredLatency::read(pathIn(found->folder, MeasuredLatency::kFile), (*prices)->identity());
   if (!measured)
     return report(measured.takeError());
   try {

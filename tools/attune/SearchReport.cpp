@@ -38,7 +38,7 @@ int searchReport(Args args) {
   bool html = false;
   std::vector<std::string> positional;
   Options parser("search report", "STUDY [options]");
-  parser.addSwitch("html", "write a page with front, history and candidates", html);
+  parser.addSwitch("html", "write a page with front, history, candidates and what was measured of them", html);
   parser.addString("o", "FILE", "where the page goes (default: STUDY/report.html)", output);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
@@ -50,12 +50,15 @@ int searchReport(Args args) {
   if (!found)
     return report(found.takeError());
   constexpr size_t kShown = 20;
-  if (!html)
+  if (!html) {
     found->printText(llvm::outs(), kShown);
-  else
-    return writeFile(output.empty() ? inFolder(positional[0], "report.html") : output,
-                     [&](llvm::raw_ostream &os) { found->printHtml(os); });
-  return kOk;
+    return kOk;
+  }
+  if (llvm::Error error = addLatencies(*found))
+    llvm::errs() << "attune search report: a page without latencies: "
+                 << llvm::toString(std::move(error)) << "\n";
+  return writeFile(output.empty() ? inFolder(positional[0], "report.html") : output,
+                   [&](llvm::raw_ostream &os) { found->printHtml(os); });
 }
 
 int searchExport(Args args) {
@@ -83,10 +86,8 @@ static llvm::Expected<Genes> genesIn(const Report &found, int64_t id) {
   if (id < 0 && front.empty())
     return llvm::createStringError("the study has no results yet");
   uint64_t wanted = id < 0 ? front[0].id : id;
-  auto entry = llvm::find_if(found.entries, [&](const ReportEntry &candidate) {
-    return candidate.candidate.id == wanted;
-  });
-  if (entry == found.entries.end())
+  const ReportEntry *entry = found.find(wanted);
+  if (!entry)
     return llvm::createStringError("the study has no candidate " + llvm::Twine(wanted));
   return entry->candidate.genes;
 }
