@@ -58,7 +58,7 @@ static mlir::Value gelu(OpBuilder &b, Location loc, mlir::Value x) {
   return arith::MulFOp::create(b, loc, half, arith::AddFOp::create(b, loc, erf, number(1)));
 }
 
-BuiltKernel KernelRegions::product(int64_t rows, int64_t k, int64_t n, Then then) {
+BuiltKernel KernelRegions::product(int64_t rows, int64_t k, int64_t n, Then then, int64_t heads) {
   constexpr int64_t kPanel = 16; // of packed weights
   bool matrix = rows > 0;
   RankedTensorType type = matrix ? f32({1, rows, n}) : f32({1, n});
@@ -68,7 +68,7 @@ BuiltKernel KernelRegions::product(int64_t rows, int64_t k, int64_t n, Then then
   bool adds = then == Then::Table || then == Then::Residual;
   if (adds)
     inputs.push_back(type);
-  KernelOp kernel = begin(inputs, type);
+  KernelOp kernel = begin(inputs, heads ? f32({1, heads, rows, n / heads}) : type);
   auto args = kernel.getInputArgs();
 
   Value sums = zeros(type.getShape());
@@ -99,16 +99,18 @@ BuiltKernel KernelRegions::product(int64_t rows, int64_t k, int64_t n, Then then
   maps.push_back(all);
   SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
   Value init = tensor::EmptyOp::create(b, loc, type.getShape(), b.getF32Type());
-  yield(linalg::GenericOp::create(b, loc, type, operands, init, maps, loops,
-                                  [&](OpBuilder &body, Location at, ValueRange in) {
-                                    Value x = arith::AddFOp::create(body, at, in[0], in[1]);
-                                    if (then == Then::Gelu)
-                                      x = gelu(body, at, x);
-                                    else if (adds)
-                                      x = arith::AddFOp::create(body, at, x, in[2]);
-                                    linalg::YieldOp::create(body, at, x);
-                                  })
-            .getResult(0));
+  Value result = linalg::GenericOp::create(b, loc, type, operands, init, maps, loops,
+                                           [&](OpBuilder &body, Location at, ValueRange in) {
+                                             Value x =
+                                                 arith::AddFOp::create(body, at, in[0], in[1]);
+                                             if (then == Then::Gelu)
+                                               x = gelu(body, at, x);
+                                             else if (adds)
+                                               x = arith::AddFOp::create(body, at, x, in[2]);
+                                             linalg::YieldOp::create(body, at, x);
+                                           })
+                     .getResult(0);
+  yield(heads ? split(result, rows, n, heads) : result);
   BuiltKernel built{kernel, {0, 2}, "gemm"};
   if (then == Then::Table)
     built.weights.push_back(3);
@@ -158,18 +160,48 @@ Value KernelRegions::part(Value packed, int64_t number, int64_t rows, int64_t wi
   };
   Value slice = tensor::ExtractSliceOp::create(b, loc, packed, indices({0, 0, number * width}),
                                                indices({1, rows, width}), indices({1, 1, 1}));
-  int64_t each = width / heads;
-  Value split = tensor::ExpandShapeOp::create(b, loc, f32({1, rows, heads, each}), slice,
-                                              ArrayRef<ReassociationIndices>{{0}, {1}, {2, 3}});
   if (!flat)
-    return transpose(split, {0, 2, 1, 3});
+    return split(slice, rows, width, heads);
+  int64_t each = width / heads;
+  Value parted = tensor::ExpandShapeOp::create(b, loc, f32({1, rows, heads, each}), slice,
+                                               ArrayRef<ReassociationIndices>{{0}, {1}, {2, 3}});
   SmallVector<ReassociationIndices> batch{{0, 1}, {2}, {3}};
-  Value rest = tensor::CollapseShapeOp::create(b, loc, split, batch);
+  Value rest = tensor::CollapseShapeOp::create(b, loc, parted, batch);
   return tensor::ExpandShapeOp::create(b, loc, f32({1, heads, rows, each}),
                                        transpose(rest, {1, 0, 2}), batch);
 }
 
-BuiltKernel KernelRegions::attention(int64_t rows, int64_t width, int64_t heads, int64_t reach) {
+Value KernelRegions::split(Value x, int64_t rows, int64_t width, int64_t heads) {
+  Value parts = tensor::ExpandShapeOp::create(b, loc, f32({1, rows, heads, width / heads}), x,
+                                              ArrayRef<ReassociationIndices>{{0}, {1}, {2, 3}});
+  return transpose(parts, {0, 2, 1, 3});
+}
+
+Value KernelRegions::scale(int64_t channels) {
+  return number(1 / std::sqrt(static_cast<float>(channels)));
+}
+
+/// Which keys j a query i sees.
+void KernelRegions::addMask(AttentionOp op, int64_t reach, bool causal) {
+  OpBuilder body(b.getContext());
+  AttentionOp::RegionArgs in = op.addMask(body);
+  body.setInsertionPointToStart(in.i.getParentBlock());
+  auto shifted = [&](int64_t by) -> Value {
+    Value distance = arith::ConstantIndexOp::create(body, loc, by);
+    return arith::AddIOp::create(body, loc, in.i, distance);
+  };
+  Value seen = arith::CmpIOp::create(body, loc, arith::CmpIPredicate::sle, in.j,
+                                     causal ? in.i : shifted(reach));
+  if (reach > 0) {
+    Value above =
+        arith::CmpIOp::create(body, loc, arith::CmpIPredicate::sge, in.j, shifted(-reach));
+    seen = arith::AndIOp::create(body, loc, seen, above);
+  }
+  YieldOp::create(body, loc, seen);
+}
+
+BuiltKernel KernelRegions::attention(int64_t rows, int64_t width, int64_t heads, int64_t reach,
+                                     bool causal) {
   int64_t each = width / heads;
   KernelOp kernel = begin({f32({1, rows, 3 * width})}, f32({1, rows, heads, each}));
   Value packed = kernel.getInputArgs().front();
@@ -178,21 +210,24 @@ BuiltKernel KernelRegions::attention(int64_t rows, int64_t width, int64_t heads,
   Value v = part(packed, 2, rows, width, heads, flat);
   Value k = part(packed, 1, rows, width, heads, flat);
   Value q = part(packed, 0, rows, width, heads, flat);
-  Value scale = number(1 / std::sqrt(static_cast<float>(each)));
-  auto op = AttentionOp::create(b, loc, q.getType(), q, k, v, scale, /*captures=*/ValueRange());
-  if (reach > 0) {
-    OpBuilder body(b.getContext());
-    AttentionOp::RegionArgs in = op.addMask(body);
-    body.setInsertionPointToStart(in.i.getParentBlock());
-    auto shifted = [&](int64_t by) -> Value {
-      Value distance = arith::ConstantIndexOp::create(body, loc, by);
-      return arith::AddIOp::create(body, loc, in.i, distance);
-    };
-    Value below = arith::CmpIOp::create(body, loc, arith::CmpIPredicate::sle, in.j, shifted(reach)),
-          above =
-              arith::CmpIOp::create(body, loc, arith::CmpIPredicate::sge, in.j, shifted(-reach));
-    YieldOp::create(body, loc, arith::AndIOp::create(body, loc, below, above).getResult());
-  }
+  auto op = AttentionOp::create(b, loc, q.getType(), q, k, v, scale(each),
+                                /*captures=*/ValueRange());
+  if (reach > 0 || causal)
+    addMask(op, reach, causal);
+  yield(transpose(op.getResult(), {0, 2, 1, 3}));
+  return {kernel, {}, {}};
+}
+
+BuiltKernel KernelRegions::cross(int64_t rows, int64_t width, int64_t heads, int64_t sources,
+                                 int64_t packed) {
+  int64_t each = width / heads;
+  KernelOp kernel =
+      begin({f32({1, sources, packed}), f32({1, heads, rows, each})}, f32({1, rows, heads, each}));
+  auto args = kernel.getInputArgs();
+  Value v = part(args[0], 1, sources, width, heads, /*flat=*/false);
+  Value k = part(args[0], 0, sources, width, heads, /*flat=*/false);
+  auto op = AttentionOp::create(b, loc, args[1].getType(), args[1], k, v, scale(each),
+                                /*captures=*/ValueRange());
   yield(transpose(op.getResult(), {0, 2, 1, 3}));
   return {kernel, {}, {}};
 }
@@ -205,7 +240,8 @@ void KernelRegions::chooseForm(FormOpInterface op) {
       forms, [&](Form a, Form b) { return prices.seconds(op, a) < prices.seconds(op, b); }));
 }
 
-BuiltKernel KernelRegions::linearAttention(int64_t rows, int64_t width, int64_t heads) {
+BuiltKernel KernelRegions::linearAttention(int64_t rows, int64_t width, int64_t heads,
+                                           bool causal) {
   int64_t each = width / heads;
   constexpr double kEpsilon = 1e-6f;
   KernelOp kernel = begin({f32({1, rows, 3 * width})}, f32({rows, heads, each}));
@@ -213,7 +249,8 @@ BuiltKernel KernelRegions::linearAttention(int64_t rows, int64_t width, int64_t 
   Value v = part(packed, 2, rows, width, heads, /*flat=*/true);
   Value k = part(packed, 1, rows, width, heads, /*flat=*/true);
   Value q = part(packed, 0, rows, width, heads, /*flat=*/true);
-  auto op = LinearAttentionOp::create(b, loc, q.getType(), q, k, v, Direction::Bidirectional);
+  auto op = LinearAttentionOp::create(b, loc, q.getType(), q, k, v,
+                                      causal ? Direction::Causal : Direction::Bidirectional);
   op.setNorm(Weighting::Sum);
   op.setEpsAttr(b.getF64FloatAttr(kEpsilon));
   for (Region *region : {&op.getPhiQ(), &op.getPhiK()}) {

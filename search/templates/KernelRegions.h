@@ -34,15 +34,18 @@ public:
     Gelu,    ///< gelu(x + b)
     Residual ///< + b + a tensor of the result's shape
   };
-  /// [1, rows, k] x [k, n]; rows 0: [1, k] x [k, n].
-  BuiltKernel product(int64_t rows, int64_t k, int64_t n, Then then);
+  /// [1, rows, k] x [k, n]; rows 0: [1, k] x [k, n]. `heads`: as [1, heads, rows, n / heads].
+  BuiltKernel product(int64_t rows, int64_t k, int64_t n, Then then, int64_t heads = 0);
   /// Of [1, rows, width] over the last axis; `mean`: then the mean of the rows.
   BuiltKernel norm(int64_t rows, int64_t width, bool mean);
   /// Softmax attention of the parts of [1, rows, 3 * width]; `reach`: over so many rows to both
-  /// sides, 0: over all.
-  BuiltKernel attention(int64_t rows, int64_t width, int64_t heads, int64_t reach);
+  /// sides, 0: over all; `causal`: not over later ones.
+  BuiltKernel attention(int64_t rows, int64_t width, int64_t heads, int64_t reach, bool causal);
+  /// Softmax attention of [1, heads, rows, width / heads] to the first two parts of
+  /// [1, sources, packed].
+  BuiltKernel cross(int64_t rows, int64_t width, int64_t heads, int64_t sources, int64_t packed);
   /// Linear attention with relu features, in the cheapest form.
-  BuiltKernel linearAttention(int64_t rows, int64_t width, int64_t heads);
+  BuiltKernel linearAttention(int64_t rows, int64_t width, int64_t heads, bool causal);
 
 private:
   using Value = mlir::Value;
@@ -54,8 +57,11 @@ private:
   Value zeros(llvm::ArrayRef<int64_t> shape);
   /// One head's view of a third of `packed`, [1, heads, rows, width / heads].
   Value part(Value packed, int64_t number, int64_t rows, int64_t width, int64_t heads, bool flat);
+  /// [1, rows, width] as [1, heads, rows, width / heads].
+  Value split(Value x, int64_t rows, int64_t width, int64_t heads);
   Value transpose(Value x, llvm::ArrayRef<int64_t> permutation);
-  Value norm(Value x, Value scale, Value bias);
+  Value scale(int64_t channels);
+  void addMask(AttentionOp op, int64_t reach, bool causal);
   void chooseForm(FormOpInterface op);
 
   const FormPrices &prices;

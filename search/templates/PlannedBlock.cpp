@@ -68,7 +68,8 @@ const PlannedKernel &BlockPlanner::kernel(uint64_t key,
   return planned;
 }
 
-BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, double inputBytes, int64_t params) const {
+BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double> inputBytes,
+                              int64_t params) const {
   using codegen::Program;
   BlockCost cost;
   cost.params = params;
@@ -84,8 +85,11 @@ BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, double inputBytes, int
     added.kind = kind;
     added.bytes = bytes;
   };
-  value(Program::Kind::Input, constant(inputBytes));
-  cost.ioBytes = inputBytes + steps.back().kernel->resultBytes;
+  cost.ioBytes = steps.back().kernel->resultBytes;
+  for (double bytes : inputBytes) {
+    value(Program::Kind::Input, constant(bytes));
+    cost.ioBytes += bytes;
+  }
   for (auto [number, step] : llvm::enumerate(steps)) {
     bool last = number + 1 == steps.size();
     value(last ? Program::Kind::Output : Program::Kind::Arena, constant(step.kernel->resultBytes));
@@ -95,7 +99,7 @@ BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, double inputBytes, int
     const unsigned *read = step.reads.begin();
     for (const codegen::BufferUse &use : step.kernel->features.uses) {
       if (use.kind != codegen::BufferUse::Kind::Weight) {
-        call.buffers.push_back(use.written ? number + 1 : *read++);
+        call.buffers.push_back(use.written ? number + inputBytes.size() : *read++);
         continue;
       }
       call.buffers.push_back(program.values.size());

@@ -7,7 +7,7 @@
 // before is known by its key, so a block of known kernels is a matter of microseconds.
 //
 //   auto kernel = planner.kernel(key, [&](KernelRegions &regions) { return regions.norm(...); });
-//   BlockCost cost = planner.block({{kernel, {0}}, {other, {1}}}, inputBytes);
+//   BlockCost cost = planner.block({{kernel, {0}}, {other, {1}}}, {inputBytes}, params);
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_SEARCH_TEMPLATES_PLANNEDBLOCK_H
@@ -41,10 +41,11 @@ public:
 
   struct Step {
     const PlannedKernel *kernel;
-    llvm::SmallVector<unsigned, 3> reads; ///< 0: the block's input, i: the result of step i - 1
+    llvm::SmallVector<unsigned, 3> reads; ///< inputs of the block, then results of steps
   };
   /// The last step's result is the block's.
-  BlockCost block(llvm::ArrayRef<Step> steps, double inputBytes, int64_t params) const;
+  BlockCost block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double> inputBytes,
+                  int64_t params) const;
 
 private:
   BlockPlanner(codegen::CpuTarget target, std::shared_ptr<codegen::MachineOracle> oracle,
@@ -56,6 +57,23 @@ private:
   codegen::OracleFormPrices prices;
   codegen::CpuBackend backend;
   std::unordered_map<uint64_t, PlannedKernel> known;
+};
+
+/// Made when it is first asked for.
+class LazyPlanner {
+public:
+  llvm::Expected<BlockPlanner *> get() {
+    if (!made) {
+      auto planner = BlockPlanner::create();
+      if (!planner)
+        return planner.takeError();
+      made = std::move(*planner);
+    }
+    return made.get();
+  }
+
+private:
+  std::unique_ptr<BlockPlanner> made;
 };
 
 } // namespace attune::search

@@ -37,7 +37,9 @@ public:
 llvm::Expected<std::unique_ptr<Template>> makeTemplate(const Space &space);
 
 llvm::Expected<std::unique_ptr<Template>> createModelTemplate(const Space &space);
-std::unique_ptr<Template> createEncoderClassifier(const Space &space, llvm::Error &error);
+llvm::Expected<std::unique_ptr<Template>> createEncoderClassifier(const Space &space);
+/// `seq2seq` and `causal_lm`.
+llvm::Expected<std::unique_ptr<Template>> createTransformer(const Space &space);
 
 } // namespace attune::search
 #endif
