@@ -18,6 +18,34 @@ llvm::Expected<BlockCost> costOf(const Model &model) {
   return result;
 }
 
+/// What else is touched by a kernel on one thread that writes its result.
+static double bytesBeside(const codegen::KernelFeatures &kernel) {
+  double bytes = 0;
+  for (const codegen::BufferUse &use : kernel.uses)
+    bytes += use.written ? 0 : use.bytes;
+  for (const codegen::KernelPlan::Scratch &scratch : kernel.plan.scratch)
+    bytes += scratch.shared + scratch.perThread;
+  return bytes;
+}
+
+BlockCost amongOthers(BlockCost block, bool first, bool last) {
+  using Kind = codegen::BufferUse::Kind;
+  bool fresh = true; // what the block before has just written
+  for (BlockCost::Kernel &kernel : block.kernels) {
+    codegen::KernelFeatures &features = kernel.features;
+    for (codegen::BufferUse &use : features.uses) {
+      if (use.kind != Kind::Distant || (use.written ? last : first))
+        continue;
+      use.kind = Kind::Exchanged;
+      features.distantBytes -= use.bytes;
+      if (fresh && !use.written)
+        use.distance = features.work.bytes + bytesBeside(block.kernels.back().features);
+      fresh &= use.written;
+    }
+  }
+  return block;
+}
+
 /// Whether the cost model knows no difference.
 static bool same(const codegen::KernelFeatures &a, const codegen::KernelFeatures &b) {
   auto numbers = [](const codegen::KernelFeatures &f) {

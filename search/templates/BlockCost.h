@@ -25,6 +25,10 @@ struct BlockCost {
 /// Compiles the model up to its kernels.
 llvm::Expected<BlockCost> costOf(const Model &model);
 
+/// The same between other blocks: these exchange what a model of its own has from its caller.
+/// `first`, `last`: of the network, whose inputs or results are the caller's.
+BlockCost amongOthers(BlockCost block, bool first = false, bool last = false);
+
 /// What `whole` has beyond `part`: kernels that are in both are in neither. Memory that is used
 /// again by others (arena, inputs and outputs) is that of `whole`.
 BlockCost operator-(BlockCost whole, const BlockCost &part);

@@ -65,12 +65,12 @@ public:
   llvm::Expected<BlockCost> cost(uint64_t key) override {
     BlockName name = BlockName::of(key);
     if (!isPlanned(name))
-      return costOf(*block(key));
+      return compiled(name);
     auto made = planner.get();
     if (!made)
       return made.takeError();
     if ((*made)->isTuned)
-      return costOf(*block(key));
+      return compiled(name);
     LayerPlan plan(**made, name, seq, d);
     switch (name.part) {
     case Stem:
@@ -86,6 +86,14 @@ public:
 
 private:
   explicit EncoderClassifier(const Space &space) : space(space) {}
+
+  llvm::Expected<BlockCost> compiled(const BlockName &name) const {
+    auto cost = costOf(*block(name.key()));
+    if (!cost)
+      return cost.takeError();
+    return amongOthers(std::move(*cost), /*first=*/name.part == Stem,
+                       /*last=*/name.part == Head);
+  }
 
   /// Rows alone make other kernels, a constant of one value is no weight.
   bool isPlanned(const BlockName &name) const {

@@ -18,8 +18,9 @@ namespace attune::search {
 
 struct BuiltKernel {
   KernelOp op;
-  llvm::SmallVector<unsigned, 4> weights; ///< inputs that are constants of the model
-  llvm::StringRef emitter = {};           ///< where no other comes into question
+  llvm::SmallVector<unsigned, 4> weights;      ///< inputs that are constants of the model
+  llvm::StringRef emitter = {};                ///< where no other comes into question
+  llvm::SmallVector<unsigned, 1> distant = {}; ///< inputs, then results, of the model's caller
 };
 
 class KernelRegions {

@@ -34,22 +34,32 @@ const PlannedKernel *LayerPlan::product(unsigned number, bool varies, int64_t k,
 }
 
 BlockCost LayerPlan::stem(int64_t from) {
-  return planner.block({{product(0, false, from, d, Then::Table), {0}}}, {bytes(from)},
-                       from * d + d + rows * d);
+  const PlannedKernel *only = kernel(0, false, [&](KernelRegions &regions) {
+    BuiltKernel built = regions.product(rows, from, d, Then::Table);
+    built.distant = {1};
+    return built;
+  });
+  return planner.block({{only, {0}}}, {bytes(from)}, from * d + d + rows * d);
+}
+
+// What mixes ends with this.
+const PlannedKernel *LayerPlan::output(unsigned number) {
+  return product(number, /*varies=*/false, d, d, Then::Residual);
 }
 
 BlockCost LayerPlan::feedForward(int64_t inner) {
   return planner.block({{norm(0), {0}},
                         {product(1, true, d, inner, Then::Gelu), {1}},
                         {product(2, true, inner, d, Then::Residual), {2, 0}}},
-                       {bytes(d)}, 2 * d + 2 * d * inner + inner + d);
+                       {bytes(d)}, 2 * d + 2 * d * inner + inner + d, output(3));
 }
 
 BlockCost LayerPlan::head(int64_t to, bool mean) {
   const PlannedKernel *last = kernel(1, true, [&](KernelRegions &regions) {
     return regions.product(mean ? 0 : rows, d, to, Then::Bias);
   });
-  return planner.block({{norm(0, mean), {0}}, {last, {1}}}, {bytes(d)}, 2 * d + d * to + to);
+  return planner.block({{norm(0, mean), {0}}, {last, {1}}}, {bytes(d)}, 2 * d + d * to + to,
+                       output(3));
 }
 
 BlockCost LayerPlan::mix(const Mixing &mixing, int64_t heads) {
@@ -63,8 +73,8 @@ BlockCost LayerPlan::mix(const Mixing &mixing, int64_t heads) {
   return planner.block({{norm(0), {0}},
                         {product(1, false, d, 3 * d, Then::Bias), {1}},
                         {mix, {2}},
-                        {product(3, false, d, d, Then::Residual), {3, 0}}},
-                       {bytes(d)}, 2 * d + 4 * (d * d + d));
+                        {output(3), {3, 0}}},
+                       {bytes(d)}, 2 * d + 4 * (d * d + d), output(3));
 }
 
 BlockCost LayerPlan::cross(int64_t heads, int64_t sources, int64_t packed) {
@@ -74,11 +84,8 @@ BlockCost LayerPlan::cross(int64_t heads, int64_t sources, int64_t packed) {
   const PlannedKernel *mix = kernel(2, true, [&](KernelRegions &regions) {
     return regions.cross(rows, d, heads, sources, packed);
   });
-  return planner.block({{norm(0), {0}},
-                        {queries, {2}},
-                        {mix, {1, 3}},
-                        {product(3, false, d, d, Then::Residual), {4, 0}}},
-                       {bytes(d), 4.0 * sources * packed}, 2 * d + 2 * (d * d + d));
+  return planner.block({{norm(0), {0}}, {queries, {2}}, {mix, {1, 3}}, {output(3), {4, 0}}},
+                       {bytes(d), 4.0 * sources * packed}, 2 * d + 2 * (d * d + d), output(3));
 }
 
 } // namespace attune::search

@@ -53,6 +53,7 @@ private:
   /// part unless it varies.
   const PlannedKernel *kernel(unsigned number, bool varies,
                               llvm::function_ref<BuiltKernel(KernelRegions &)> build);
+  const PlannedKernel *output(unsigned number);
   const PlannedKernel *norm(unsigned number, bool mean = false);
   const PlannedKernel *product(unsigned number, bool varies, int64_t k, int64_t n, Then then);
   double bytes(int64_t columns) const { return 4.0 * rows * columns; }

@@ -8,6 +8,8 @@
 
 #include "llvm/Support/Threading.h"
 
+#include <numeric>
+
 using namespace mlir;
 
 namespace attune::search {
@@ -57,7 +59,8 @@ const PlannedKernel &BlockPlanner::kernel(uint64_t key,
                                               ? *backend.choose(op, /*reference=*/false).front()
                                               : *backend.named(built.emitter);
   auto isWeight = [&](unsigned input) { return llvm::is_contained(built.weights, input); };
-  planned.features = codegen::describe(op, emitter, target, {}, isWeight);
+  auto isDistant = [&](unsigned buffer) { return llvm::is_contained(built.distant, buffer); };
+  planned.features = codegen::describe(op, emitter, target, {}, isWeight, isDistant);
   for (const codegen::OpCount &count : planned.features.counts)
     planned.flops += count.count;
   // Constants of an artifact start at multiples of 64.
@@ -68,64 +71,121 @@ const PlannedKernel &BlockPlanner::kernel(uint64_t key,
   return planned;
 }
 
-BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double> inputBytes,
-                              int64_t params) const {
-  using codegen::Program;
-  BlockCost cost;
-  cost.params = params;
-  Program program;
-  auto scalar = [&](const char *op, std::vector<int64_t> operands) -> int64_t {
+namespace {
+
+/// The host program of blocks that follow each other, with its memory.
+class BlockProgram {
+public:
+  using Program = codegen::Program;
+  using Step = BlockPlanner::Step;
+
+  /// A buffer of these bytes; its number.
+  int64_t add(Program::Kind kind, double bytes) { return value(kind, constant(bytes)); }
+
+  /// Runs a block on buffers; the number of its result.
+  int64_t run(llvm::ArrayRef<Step> steps, llvm::SmallVector<int64_t, 8> buffers,
+              Program::Kind result) {
+    for (const Step &step : steps) {
+      bool last = &step == &steps.back();
+      buffers.push_back(add(last ? result : Program::Kind::Arena, step.kernel->resultBytes));
+      call(step, buffers);
+    }
+    return buffers.back();
+  }
+
+  /// Plans memory; how much of it is shared by buffers.
+  double plan() {
+    codegen::planMemory(program);
+    sizes = codegen::evaluateScalars(program, [](int64_t, int64_t) { return 1; }, /*threads=*/1);
+    double bytes = 0;
+    for (const std::vector<int64_t> &slot : program.slots) {
+      int64_t most = 0;
+      for (int64_t size : slot)
+        most = std::max(most, sizes[size]);
+      bytes += most;
+    }
+    return bytes;
+  }
+
+  /// Of all calls, in order; memory must be planned.
+  void setReuse(llvm::ArrayRef<codegen::KernelFeatures *> calls) const {
+    codegen::setReuse(program, sizes, calls);
+  }
+
+private:
+  int64_t scalar(const char *op, std::vector<int64_t> operands) {
     program.scalars.push_back({op, std::move(operands)});
     return program.scalars.size() - 1;
-  };
-  int64_t threads = scalar("threads", {});
-  auto constant = [&](double value) { return scalar("const", {static_cast<int64_t>(value)}); };
-  auto value = [&](Program::Kind kind, int64_t bytes) {
+  }
+  int64_t constant(double value) { return scalar("const", {static_cast<int64_t>(value)}); }
+  int64_t value(Program::Kind kind, int64_t bytes) {
     Program::Value &added = program.values.emplace_back();
     added.kind = kind;
     added.bytes = bytes;
-  };
-  cost.ioBytes = steps.back().kernel->resultBytes;
-  for (double bytes : inputBytes) {
-    value(Program::Kind::Input, constant(bytes));
-    cost.ioBytes += bytes;
+    return program.values.size() - 1;
   }
-  for (auto [number, step] : llvm::enumerate(steps)) {
-    bool last = number + 1 == steps.size();
-    value(last ? Program::Kind::Output : Program::Kind::Arena, constant(step.kernel->resultBytes));
-  }
-  for (auto [number, step] : llvm::enumerate(steps)) {
-    Program::Step &call = program.steps.emplace_back();
+  void call(const Step &step, llvm::ArrayRef<int64_t> buffers) {
+    const codegen::KernelFeatures &features = step.kernel->features;
+    llvm::SmallVector<int64_t> used;
     const unsigned *read = step.reads.begin();
-    for (const codegen::BufferUse &use : step.kernel->features.uses) {
-      if (use.kind != codegen::BufferUse::Kind::Weight) {
-        call.buffers.push_back(use.written ? number + inputBytes.size() : *read++);
-        continue;
-      }
-      call.buffers.push_back(program.values.size());
-      value(Program::Kind::Weight, 0);
+    for (const codegen::BufferUse &use : features.uses) {
+      if (use.kind == codegen::BufferUse::Kind::Weight)
+        used.push_back(value(Program::Kind::Weight, 0));
+      else
+        used.push_back(use.written ? buffers.back() : buffers[*read++]);
     }
-    for (const codegen::KernelPlan::Scratch &scratch : step.kernel->features.plan.scratch) {
+    for (const codegen::KernelPlan::Scratch &scratch : features.plan.scratch) {
       int64_t perThread = scalar("mul", {constant(scratch.perThread), threads});
-      call.buffers.push_back(program.values.size());
-      value(Program::Kind::Arena, scalar("add", {constant(scratch.shared), perThread}));
+      used.push_back(
+          value(Program::Kind::Arena, scalar("add", {constant(scratch.shared), perThread})));
     }
+    program.steps.emplace_back().buffers.assign(used.begin(), used.end());
+  }
+
+  Program program;
+  int64_t threads = scalar("threads", {});
+  std::vector<int64_t> sizes;
+};
+
+} // namespace
+
+BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double> inputBytes,
+                              int64_t params, const PlannedKernel *before) const {
+  using Kind = codegen::Program::Kind;
+  BlockCost cost;
+  cost.params = params;
+  llvm::SmallVector<codegen::KernelFeatures *> calls;
+  for (const Step &step : steps) {
     cost.kernels.push_back({step.kernel->features});
     cost.flops += step.kernel->flops;
     cost.storedBytes += step.kernel->storedBytes;
   }
-  codegen::planMemory(program);
-  std::vector<int64_t> sizes =
-      codegen::evaluateScalars(program, [](int64_t, int64_t) { return 1; }, /*threads=*/1);
-  for (const std::vector<int64_t> &slot : program.slots) {
-    int64_t most = 0;
-    for (int64_t size : slot)
-      most = std::max(most, sizes[size]);
-    cost.arenaBytes += most;
+  cost.ioBytes =
+      std::accumulate(inputBytes.begin(), inputBytes.end(), steps.back().kernel->resultBytes);
+
+  llvm::SmallVector<int64_t, 8> inputs;
+  BlockProgram alone;
+  for (double bytes : inputBytes)
+    inputs.push_back(alone.add(Kind::Input, bytes));
+  alone.run(steps, inputs, Kind::Output);
+  cost.arenaBytes = alone.plan();
+
+  // Memory was touched last by what comes before.
+  codegen::KernelFeatures first;
+  BlockProgram chain;
+  inputs.clear();
+  for (double bytes : inputBytes)
+    inputs.push_back(chain.add(Kind::Input, bytes));
+  if (before) {
+    first = before->features;
+    calls.push_back(&first);
+    inputs.front() = chain.run(Step{before, {0, 0}}, inputs, Kind::Arena);
   }
-  codegen::setReuse(program, sizes, llvm::map_to_vector(cost.kernels, [](auto &kernel) {
-                      return &kernel.features;
-                    }));
+  chain.run(steps, inputs, before ? Kind::Arena : Kind::Output);
+  chain.plan();
+  for (BlockCost::Kernel &kernel : cost.kernels)
+    calls.push_back(&kernel.features);
+  chain.setReuse(calls);
   return cost;
 }
 

@@ -43,9 +43,9 @@ public:
     const PlannedKernel *kernel;
     llvm::SmallVector<unsigned, 3> reads; ///< inputs of the block, then results of steps
   };
-  /// The last step's result is the block's.
-  BlockCost block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double> inputBytes,
-                  int64_t params) const;
+  /// The last step's result is the block's. `before` has written its first input; null: the caller.
+  BlockCost block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double> inputBytes, int64_t params,
+                  const PlannedKernel *before = nullptr) const;
 
 private:
   BlockPlanner(codegen::CpuTarget target, std::shared_ptr<codegen::MachineOracle> oracle,

@@ -57,6 +57,7 @@ private:
     return (name.part == EncoderMix ? encoder : decoder).mixings[name.a];
   }
   bool isPlanned(const BlockName &name) const;
+  llvm::Expected<BlockCost> compiled(const BlockName &name) const;
   static BlockName withWeights(BlockName name) {
     name.again = false;
     return name;
@@ -209,6 +210,15 @@ bool Transformer::isPlanned(const BlockName &name) const {
   }
 }
 
+llvm::Expected<BlockCost> Transformer::compiled(const BlockName &name) const {
+  auto cost = costOf(*block(name.key()));
+  if (!cost)
+    return cost.takeError();
+  return amongOthers(std::move(*cost),
+                     /*first=*/name.part == EncoderStem || name.part == DecoderStem,
+                     /*last=*/name.part == Head);
+}
+
 llvm::Expected<BlockCost> Transformer::cost(uint64_t key) {
   BlockName name = BlockName::of(key);
   if (name.again) {
@@ -220,12 +230,12 @@ llvm::Expected<BlockCost> Transformer::cost(uint64_t key) {
     return first;
   }
   if (!isPlanned(name))
-    return costOf(*block(key));
+    return compiled(name);
   auto made = planner.get();
   if (!made)
     return made.takeError();
   if ((*made)->isTuned)
-    return costOf(*block(key));
+    return compiled(name);
   LayerPlan plan(**made, name, rowsOf(name.part), d);
   switch (name.part) {
   case EncoderMix:
@@ -266,6 +276,8 @@ llvm::Error Transformer::read() {
   targetVocabulary = hasEncoder ? fixed.optional("target_vocab", vocabulary) : vocabulary;
   if (llvm::Error error = fixed.takeError())
     return error;
+  if (std::min(vocabulary, targetVocabulary) < 2)
+    return llvm::createStringError("a vocabulary has at least 2 tokens");
   if (hasEncoder) {
     auto found = Stack::read(space, "enc_", d, /*causal=*/false);
     if (!found)

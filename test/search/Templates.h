@@ -4,9 +4,11 @@
 
 #include "Spaces.h"
 #include "attune/codegen/Compiler.h"
+#include "attune/codegen/cost/Residency.h"
 #include "attune/search/templates/TemplateCost.h"
 
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace attune::search {
@@ -73,6 +75,28 @@ inline void expectSame(const BlockCost &planned, const BlockCost &compiled) {
     EXPECT_EQ(a.plan.columns, b.plan.columns);
     EXPECT_EQ(a.plan.instructions, b.plan.instructions);
   }
+}
+
+/// Blocks are not fused with each other: the sum is what the whole candidate is predicted to take.
+inline void expectSumIsTheWhole(const Space &space, CostModel &cost, const Genes &genes,
+                                double latencyError = 2e-3, double peakError = 0.12) {
+  SCOPED_TRACE(llvm::formatv("{0}", llvm::json::Value(space.toJson(genes))).str());
+  auto found = llvm::cantFail(cost.estimate(genes));
+  auto value = [&](const char *name) { return found.values[*findCost(cost, {name})]; };
+  Model whole = llvm::cantFail(makeTemplate(space))->whole(genes);
+  ModelCost predicted = predictWhole(whole);
+  EXPECT_EQ(value("params"), whole.params);
+  EXPECT_NEAR(value("flops") / predicted.flops, 1, 1e-6);
+  // Blocks do not know how wide the block before was, so what was touched since their input was
+  // written may differ a little, and with it the caches that hold it.
+  EXPECT_NEAR(value("latency_ms") / (predicted.seconds * 1e3), 1, latencyError);
+  // The plan of the whole keeps memory for what no block alone has at one time.
+  EXPECT_NEAR(value("peak_mb") / (predicted.peakBytes() / 1e6), 1, peakError);
+  // Prices know the memory that a call touches in steps: weights may come from farther away by one
+  // of the two, which matters most for energy.
+  bool sameStep =
+      codegen::residency(value("peak_mb") * 1e6) == codegen::residency(predicted.resident);
+  EXPECT_NEAR(value("energy_mj") / energyOf(predicted), 1, sameStep ? 0.012 : 0.1);
 }
 
 } // namespace attune::search
