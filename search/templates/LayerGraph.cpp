@@ -6,6 +6,7 @@
 
 namespace attune::search {
 
+using onnx::GraphBuilder;
 using Name = LayerGraph::Name;
 
 Name LayerGraph::weight(std::vector<int64_t> shape) {
@@ -56,10 +57,12 @@ Name LayerGraph::mix(const Name &x, const Mixing &mixing, int64_t rows, int64_t 
   case Mixing::Kind::Local:
     y = local(q, k, v, mixing, rows, heads);
     break;
-  default:
-    y = g.op(
-        "Attention", {q, k, v},
-        {{"q_num_heads", heads}, {"kv_num_heads", heads}, {"is_causal", int64_t(mixing.causal)}});
+  default: {
+    GraphBuilder::Attributes attributes{{"q_num_heads", heads}, {"kv_num_heads", heads}};
+    if (mixing.causal)
+      attributes.push_back({"is_causal", int64_t(1)});
+    y = g.op("Attention", {q, k, v}, attributes);
+  }
   }
   return g.op("Add", {x, linear(y, d, d)});
 }
