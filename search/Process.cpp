@@ -105,8 +105,9 @@ bool Process::receive(std::vector<std::string> &lines) {
       break;
     }
     buffer.append(block, count);
-    if (buffer.size() > kLongestLine && buffer.find('\n') == std::string::npos) {
-      open = false;
+    // The rest comes later; nobody may write so fast that this never ends.
+    if (buffer.size() > kLongestLine) {
+      open = buffer.find('\n') != std::string::npos;
       break;
     }
   }

@@ -87,6 +87,9 @@ llvm::Expected<Report> Report::read(llvm::StringRef folder) {
   if (content->lines.empty())
     return createStringError("the journal in " + folder + " is empty");
   const llvm::json::Object &header = content->lines.front();
+  if (header.getInteger("attune-study") != 1)
+    return createStringError("the journal in " + folder +
+                             " is not of an attune-study of version 1");
   auto space = Space::parse(header.getString("text").value_or(""), "the space of " + folder.str());
   if (!space)
     return space.takeError();

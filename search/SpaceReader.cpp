@@ -226,6 +226,10 @@ llvm::Expected<Space> SpaceReader::run() {
 }
 
 llvm::Expected<Space> Space::parse(llvm::StringRef text, llvm::StringRef file) {
+  size_t wrong;
+  if (!llvm::json::isUTF8(text, &wrong))
+    return llvm::createStringError(file + ": the file is not UTF-8 text (byte " +
+                                   llvm::Twine(wrong + 1) + ")");
   auto document = Document::parse(text, file);
   if (!document)
     return document.takeError();

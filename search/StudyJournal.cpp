@@ -26,7 +26,7 @@ llvm::json::Object toJson(const Outcome &outcome, double at) {
                           {"seconds", outcome.seconds},
                           {"at", at}};
   if (!outcome.reason.empty())
-    line["reason"] = outcome.reason;
+    line["reason"] = llvm::json::fixUTF8(outcome.reason);
   if (!outcome.rungs.empty())
     line["rungs"] = llvm::json::Array(outcome.rungs);
   return line;
@@ -85,7 +85,7 @@ llvm::json::Object Study::header() const {
                             {"costs", std::move(costs)},
                             {"cost_model", model.identity()},
                             {"objectives", std::move(objectives)},
-                            {"folder", std::string(folder)},
+                            {"folder", llvm::json::fixUTF8(folder)},
                             {"text", options.spaceText}};
 }
 

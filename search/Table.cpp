@@ -79,11 +79,14 @@ Error Table::readRow(const llvm::json::Object &line, const Space &space) {
   }
   for (const std::string &name : costs) {
     std::optional<double> value = line.getNumber(name);
-    if (!value)
-      return createStringError("the cost `" + name + "` is missing");
+    if (!value || !std::isfinite(*value))
+      return createStringError("the cost `" + name + "` is " +
+                               (value ? "not a finite number" : "missing"));
     row.costs.push_back(*value);
   }
   row.seconds = line.getNumber("seconds").value_or(0);
+  if (!std::isfinite(row.seconds))
+    return createStringError("`seconds` is not a finite number");
   if (find(row.genes))
     return createStringError("these genes are listed twice");
   add(std::move(row));

@@ -29,8 +29,12 @@ static std::string withoutNan(llvm::StringRef line) {
   std::string text;
   bool quoted = false;
   for (size_t i = 0; i < line.size();) {
-    if (line[i] == '"' && (i == 0 || line[i - 1] != '\\'))
-      quoted = !quoted;
+    if (quoted && line[i] == '\\') {
+      text += line.substr(i, 2);
+      i += 2;
+      continue;
+    }
+    quoted ^= line[i] == '"';
     llvm::StringRef rest = line.substr(i), word;
     for (llvm::StringRef candidate : {"NaN", "-Infinity", "Infinity"})
       if (!quoted && word.empty() && rest.starts_with(candidate))
@@ -62,9 +66,14 @@ public:
   Error read(std::vector<Outcome> &outcomes) {
     std::vector<std::string> lines;
     bool open = process.receive(lines);
-    for (const std::string &line : lines)
+    isConfused = false;
+    for (const std::string &line : lines) {
       if (Error error = take(line, outcomes))
         return error;
+      // What else the process said is of no interest: it is gone.
+      if (isConfused)
+        return Error::success();
+    }
     return open || !process.running() ? Error::success() : ended(process.kill(), outcomes);
   }
 
@@ -120,7 +129,7 @@ private:
 
   void finish(Outcome outcome, std::vector<Outcome> &outcomes) {
     outcome.id = request->id;
-    if (outcome.seconds == 0)
+    if (!(outcome.seconds > 0) || !std::isfinite(outcome.seconds))
       outcome.seconds = now() - started;
     request.reset();
     outcomes.push_back(std::move(outcome));
@@ -180,8 +189,9 @@ private:
   /// What is no message of the protocol: the process cannot be relied on.
   Error confused(llvm::StringRef line, std::vector<Outcome> &outcomes) {
     process.kill();
+    isConfused = true;
     constexpr size_t kShown = 80;
-    std::string shown = line.take_front(kShown).str();
+    std::string shown = llvm::json::fixUTF8(line.take_front(kShown));
     if (!greeted)
       return ended("said `" + shown + "` instead of hello (protocol 1)", outcomes);
     return ended("said what is no message of the protocol: `" + shown + "`", outcomes);
@@ -257,7 +267,8 @@ private:
   std::optional<Request> request;
   Outcome partial;
   bool greeted = false;
-  bool draining = false; ///< told to stop, has not ended yet
+  bool draining = false;   ///< told to stop, has not ended yet
+  bool isConfused = false; ///< said what is no message, and was ended
   unsigned attempts = 0, failedStarts = 0;
   double limit = kNever, started = 0;
 };

@@ -150,6 +150,13 @@ TEST_F(ReportTest, RunningAndDamagedStudies) {
   ASSERT_FALSE(bool(damaged));
   EXPECT_NE(llvm::toString(damaged.takeError()).find("candidate 13 has no genes of its space"),
             std::string::npos);
+  std::ofstream other(Journal::pathIn(folder.in("s")));
+  other << "{\"attune-study\": 2, \"text\": \"\"}\n";
+  other.flush();
+  auto newer = Report::read(folder.in("s"));
+  ASSERT_FALSE(bool(newer));
+  EXPECT_NE(llvm::toString(newer.takeError()).find("is not of an attune-study of version 1"),
+            std::string::npos);
   auto none = Report::read(folder.in("none"));
   ASSERT_FALSE(bool(none));
   EXPECT_NE(llvm::toString(none.takeError()).find("cannot read"), std::string::npos);

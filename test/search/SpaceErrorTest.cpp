@@ -82,6 +82,11 @@ std::string error(llvm::StringRef text) {
   return space ? "accepted" : llvm::toString(space.takeError());
 }
 
+TEST(SpaceErrors, FilesThatAreNoText) {
+  EXPECT_EQ(error("attune-space: 1\n# caf\xE9\n"),
+            "space.yaml: the file is not UTF-8 text (byte 22)");
+}
+
 TEST(SpaceErrors, TheFileItselfIsAccepted) { EXPECT_EQ(error(kValid), "accepted"); }
 
 TEST(SpaceErrors, EveryMistakeHasItsMessage) {

@@ -78,6 +78,8 @@ TEST(Table, Errors) {
             ":2: `acc` is a list with one number for each seed");
   EXPECT_EQ(error(head + R"({"genes": [0,0,0,0,0,0,0,0,0], "acc": [1]})"),
             ":2: the cost `p` is missing");
+  EXPECT_EQ(error(head + R"({"genes": [0,0,0,0,0,0,0,0,0], "acc": [1], "p": 1e999})"),
+            ":2: the cost `p` is not a finite number");
   EXPECT_NE(error(head + "{"), "accepted");
 }
 

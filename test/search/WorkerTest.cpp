@@ -95,6 +95,33 @@ TEST_F(WorkerTest, SaysWhatIsNoMessage) {
   EXPECT_EQ(reasons["the worker said what is no message of the protocol: `epoch 1 done`"], 3);
 }
 
+// However much it is: the candidate fails, not the study.
+TEST_F(WorkerTest, SaysTooMuch) {
+  StudyResult result = study(options("flood"));
+  EXPECT_EQ(result.ok, 6u);
+  EXPECT_EQ(reasons["the worker said what is no message of the protocol: `epoch`"], 3);
+}
+
+// The journal stays UTF-8 when a message is cut within a letter.
+TEST_F(WorkerTest, SaysLettersOfSeveralBytes) {
+  EXPECT_EQ(study(options("cut")).ok, 0u);
+  ASSERT_EQ(reasons.size(), 1u);
+  EXPECT_EQ(reasons.begin()->first, "the worker said what is no message of the protocol: `" +
+                                        std::string(79, 'x') + "\xEF\xBF\xBD`");
+}
+
+TEST_F(WorkerTest, QuotesAreReadAsJsonHasThem) {
+  EXPECT_EQ(study(options("quotes")).ok, 6u);
+  EXPECT_EQ(reasons["NaN"], 3);
+}
+
+// A time that is no number is that of the study's own clock: the journal can be read.
+TEST_F(WorkerTest, TakesForever) {
+  EXPECT_EQ(study(options("endless")).ok, 9u);
+  for (const llvm::json::Object &line : llvm::cantFail(Journal::read(folder.in("study"))).lines)
+    EXPECT_LT(line.getNumber("seconds").value_or(0), 100);
+}
+
 TEST_F(WorkerTest, GivesNoNumber) {
   StudyResult result = study(options("nan"));
   EXPECT_EQ(result.ok, 6u);

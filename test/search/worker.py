@@ -37,6 +37,21 @@ for line in sys.stdin:
         time.sleep(60)
     if manner == "memory" and first == 0:
         held = bytearray(1 << 31)
+    if manner == "flood" and first == 0:
+        os.write(1, b"epoch\n" * (1 << 20))
+    if manner == "quotes" and first == 0:
+        # A path that ends with a backslash, and a NaN in a text.
+        sys.stdout.write(f'{{"error": {{"id": {number}, "path": "C:\\\\", "message": "NaN"}}}}\n')
+        sys.stdout.flush()
+        continue
+    if manner == "cut":
+        os.write(1, ("x" * 79 + "ä" + "\n").encode())
+    if manner == "endless":
+        sys.stdout.write(
+            f'{{"result": {{"id": {number}, "seconds": 1e999, "metrics": {{"score": 1}}}}}}\n'
+        )
+        sys.stdout.flush()
+        continue
     if manner == "babble" and first == 0:
         print("epoch 1 done", flush=True)
     if manner == "nan" and first == 0:
