@@ -1,5 +1,6 @@
 #include "attune/codegen/CpuBackend.h"
 
+#include "attune/codegen/cpu/ConvChannels.h"
 #include "attune/codegen/halide/Emitter.h"
 #include "attune/dialect/Locations.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -124,6 +125,10 @@ StringRef CpuBackend::emitterFor(KernelOp kernel) const {
       (kind == BackendKind::Halide && !halide->matches(kernel, cpu)))
     return "";
   return emitter.name();
+}
+
+int64_t CpuBackend::filterPanel(const FilterUse &use) const {
+  return prefersChannels(use, cpu) ? kPanelColumns : kFilterPanel;
 }
 
 StringRef CpuBackend::backendOf(StringRef emitter) const {

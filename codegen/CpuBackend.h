@@ -30,6 +30,7 @@ public:
   unsigned rank(llvm::StringRef emitter) const override;
   bool prefersMerged(KernelOp merged, KernelOp producer, KernelOp consumer) const override;
   bool packsConstants() const override { return kind != BackendKind::Halide; }
+  int64_t filterPanel(const FilterUse &use) const override;
 
   llvm::StringRef machine() const override { return "cpu"; }
   const CpuTarget &target() const override { return cpu; }

@@ -90,7 +90,7 @@ void addFuseStage(OpPassManager &pm, const KernelBackend *backend, const FormPri
     pm.addNestedPass<func::FuncOp>(createShiftWeights(prices, backend->packsConstants()));
   }
   if (backend && backend->packsConstants()) {
-    pm.addNestedPass<func::FuncOp>(createPackFilters());
+    pm.addNestedPass<func::FuncOp>(createPackFiltersPass(*backend));
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }
   pm.addNestedPass<func::FuncOp>(createFusePass(backend));

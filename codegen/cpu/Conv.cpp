@@ -127,14 +127,9 @@ ConvCode::Value ConvCode::task(const KernelArgs &args) {
   t.filters = conv.packed ? t.scope.input(conv.filters) : t.scope.scratch(1);
   t.filters = kb.gep(t.filters, kb.mul(t.group, filterElements()), kb.f32());
 
-  Value channelStep = t.get(conv.channelStep);
   Value plane = kb.add(t.get(conv.offset), kb.mul(t.batch, t.get(conv.batchStep)));
-  plane = kb.add(plane, kb.mul(kb.mul(t.group, conv.channels), channelStep));
-  kb.forLoop(kb.idx(0), kb.idx(conv.channels), 1, [&](Value channel) {
-    Value source = kb.add(plane, kb.mul(channel, channelStep));
-    l.copy(module, t.block, kb.gep(t.scope.input(conv.input), source, kb.f32()),
-           kb.gep(memory, kb.mul(channel, t.block.channelStep), kb.f32()));
-  });
+  plane = kb.add(plane, kb.mul(kb.mul(t.group, conv.channels), t.get(conv.channelStep)));
+  l.copyChannels(module, t.block, kb.gep(t.scope.input(conv.input), plane, kb.f32()));
   kb.forLoop(kb.idx(0), t.block.segments, 1, [&](Value segment) {
     kb.forLoop(kb.idx(0), t.block.segment, tile.positions(),
                [&](Value position) { positionTile(t, segment, position); });

@@ -1,4 +1,6 @@
 #include "attune/codegen/cpu/Conv.h"
+#include "attune/codegen/cpu/ConvChannels.h"
+#include "attune/codegen/cpu/ConvPlaneChannels.h"
 #include "attune/codegen/cpu/ConvPlanes.h"
 
 using namespace mlir;
@@ -27,10 +29,22 @@ public:
 
   static bool isDense(const ConvMatch &conv) { return conv.kind == ConvMatch::Dense; }
 
+  /// `use` of the code that a convolution gets.
+  template <class Use>
+  static auto withCode(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb,
+                       ModuleOp module, Use use) {
+    if (conv.acrossChannels)
+      return use(ChannelCode(conv, sizes, kb, module));
+    if (isDense(conv))
+      return use(ConvCode(conv, sizes, kb, module));
+    if (prefersPlaneChannels(conv, kb.target))
+      return use(PlaneChannelCode(conv, sizes, kb, module));
+    return use(PlaneCode(conv, sizes, kb, module));
+  }
+
   static Value workerElements(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb,
                               const std::function<Value(const Size &)> &get) {
-    return isDense(conv) ? ConvCode(conv, sizes, kb, {}).scratchElements(get)
-                         : PlaneCode(conv, sizes, kb, {}).scratchElements(get);
+    return withCode(conv, sizes, kb, {}, [&](auto code) { return code.scratchElements(get); });
   }
 
   /// Elements of a group's filters, if each call packs them.
@@ -39,13 +53,6 @@ public:
     if (!isDense(conv) || conv.packed)
       return std::nullopt;
     return ConvCode(conv, sizes, kb, {}).filterElements();
-  }
-
-  template <class Code> static LogicalResult build(KernelOp op, Code code, StringRef symbol) {
-    code.build(symbol);
-    if (code.broken)
-      return op.emitError("internal: the body of an epilogue is not supported");
-    return success();
   }
 
   static SmallVector<KernelPlan::Scratch, 2> scratchOf(KernelOp op, const ConvMatch &conv,
@@ -71,9 +78,12 @@ public:
     if (!conv)
       return op.emitError("internal: not a kernel of the conv emitter");
     KernelBuilder kb(op.getLoc(), target);
-    if (failed(isDense(*conv) ? build(op, ConvCode(*conv, sizes, kb, module), symbol)
-                              : build(op, PlaneCode(*conv, sizes, kb, module), symbol)))
-      return failure();
+    bool broken = withCode(*conv, sizes, kb, module, [&](auto code) {
+      code.build(symbol);
+      return code.broken;
+    });
+    if (broken)
+      return op.emitError("internal: the body of an epilogue is not supported");
 
     EmittedKernel emitted;
     auto shared = std::make_shared<ConvMatch>(*conv);

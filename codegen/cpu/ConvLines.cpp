@@ -58,6 +58,14 @@ ConvLines::Block ConvLines::block(Value memory, Value firstRow, Value rows) {
   return b;
 }
 
+void ConvLines::copyChannels(ModuleOp module, const Block &b, Value source) {
+  Value step = get(conv.channelStep);
+  kb.forLoop(kb.idx(0), kb.idx(channels), 1, [&](Value channel) {
+    copy(module, b, kb.gep(source, kb.mul(channel, step), kb.f32()),
+         kb.gep(b.memory, kb.mul(channel, b.channelStep), kb.f32()));
+  });
+}
+
 void ConvLines::copy(ModuleOp module, const Block &b, Value plane, Value dst) {
   int64_t copies = wide ? 1 : conv.columns.taps, parts = conv.rows.stride == 1 ? 1 : conv.rows.taps;
   Value lines = conv.rows.stride == 1 ? linesOf(b.rows) : b.rows;

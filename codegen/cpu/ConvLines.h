@@ -37,6 +37,8 @@ public:
     Value segments, segment, segmentStep; ///< runs of contiguous positions: count, length, distance
   };
   Block block(Value memory, Value firstRow, Value rows);
+  /// Copies all channels of a group; `source` is the first one's first element.
+  void copyChannels(mlir::ModuleOp module, const Block &block, Value source);
   /// Copies one channel: `plane` is its first element in the image.
   void copy(mlir::ModuleOp module, const Block &block, Value plane, Value dst);
 

@@ -292,12 +292,14 @@ private:
       std::optional<int64_t> number = sizes.inputNumber(unpack.getSource());
       if (!number || !order[1] || c.kind != ConvMatch::Dense ||
           unpack.getInnerDimsPos() != ArrayRef<int64_t>{*order[1]} ||
-          unpack.getStaticInnerTiles() != ArrayRef<int64_t>{kFilterPanel} ||
+          (unpack.getStaticInnerTiles() != ArrayRef<int64_t>{kFilterPanel} &&
+           unpack.getStaticInnerTiles() != ArrayRef<int64_t>{kPanelColumns}) ||
           !llvm::equal(unpack.getOuterDimsPerm(),
                        llvm::seq<int64_t>(0, unpack.getOuterDimsPerm().size())))
         return false;
       c.filters = *number;
       c.packed = true;
+      c.acrossChannels = unpack.getStaticInnerTiles().front() == kPanelColumns;
       return true;
     }
     std::optional<View> view = readView(sizes, value);

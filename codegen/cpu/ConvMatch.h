@@ -14,7 +14,8 @@
 
 namespace attune::codegen {
 
-/// Output channels of a panel of packed filters, on every CPU: `[G,] [M / 4][C][taps...][4]`.
+/// Output channels of a panel of packed filters, on every CPU: `[G,] [M / 4][C][taps...][4]`, or
+/// panels of kPanelColumns where lanes are output channels (ConvChannels.h).
 constexpr int64_t kFilterPanel = 4;
 
 /// One spatial axis: position p reads elements `p * stride + tap * dilation - before`.
@@ -43,7 +44,7 @@ struct ConvMatch {
   int64_t input = 0;
   Size offset = 0, batchStep = 0, channelStep = 0;
   int64_t filters = 0;
-  bool packed = false;
+  bool packed = false, acrossChannels = false; ///< in panels; of kPanelColumns
   View filterView; ///< of filters that are not packed: axes group, map, channel, row, column
   Epilogue epilogue;
 };

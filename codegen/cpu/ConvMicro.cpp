@@ -14,32 +14,95 @@ ConvTile ConvTile::of(const CpuTarget &target) {
   return {1, target.vectorBits >= 256 ? 3 : 2, lanes};
 }
 
+func::FuncOp convFunction(KernelBuilder &kb, ModuleOp module, StringRef name,
+                          llvm::function_ref<void(const ConvMicroCall &)> body) {
+  Type p = kb.ptr(), i = kb.index();
+  SmallVector<Type> inputs{p, i, p, i, i, i, i, p, kb.b.getI1Type()};
+  return sharedFunction(kb, module, name, inputs, [&](ValueRange args) {
+    body({args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7], args[8]});
+  });
+}
+
+void callConv(KernelBuilder &kb, func::FuncOp micro, const ConvMicroCall &c) {
+  func::CallOp::create(kb.b, kb.loc, micro,
+                       ValueRange{c.filters, c.panelStep, c.image, c.channelStep, c.rowStep,
+                                  c.columnStep, c.channels, c.tile, c.add});
+}
+
+Values loadSums(KernelBuilder &kb, const ConvMicroCall &call, int64_t rows, int64_t vectors,
+                llvm::function_ref<Value(int64_t, int64_t)> at) {
+  return kb.ifElse(
+      call.add, SmallVector<Type>(rows * vectors, kb.vec()),
+      [&] {
+        Values loaded;
+        for (int64_t row = 0; row < rows; ++row)
+          for (int64_t v = 0; v < vectors; ++v)
+            loaded.push_back(kb.load(kb.vec(), call.tile, at(row, v)));
+        return loaded;
+      },
+      [&] { return Values(rows * vectors, kb.constF(0, kb.vec())); });
+}
+
+void storeSums(KernelBuilder &kb, const ConvMicroCall &call, ValueRange sums, int64_t rows,
+               int64_t vectors, llvm::function_ref<Value(int64_t, int64_t)> at) {
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t v = 0; v < vectors; ++v)
+      kb.store(sums[row * vectors + v], call.tile, at(row, v));
+}
+
+Values sumTaps(KernelBuilder &kb, int64_t tapRows, int64_t tapColumns, int64_t panel,
+               const ConvMicroCall &call, Values sums,
+               llvm::function_ref<Values(Value filter, Value image, Values sums)> tap) {
+  int64_t taps = tapRows * tapColumns;
+  // Small windows are unrolled; the loops of large ones are long enough.
+  bool unrollRows = taps <= 9, unrollColumns = tapColumns <= 4;
+  auto channel = [&](Value number, Values sums) {
+    Value filter = kb.mul(number, taps * panel), image = kb.mul(number, call.channelStep);
+    auto row = [&](Value tapRow, Values sums) {
+      Value filterRow = kb.add(filter, kb.mul(tapRow, tapColumns * panel));
+      Value imageRow = kb.add(image, kb.mul(tapRow, call.rowStep));
+      auto column = [&](Value tapColumn, Values sums) {
+        return tap(kb.add(filterRow, kb.mul(tapColumn, panel)),
+                   kb.add(imageRow, kb.mul(tapColumn, call.columnStep)), sums);
+      };
+      if (!unrollColumns)
+        return kb.forLoop(kb.idx(0), kb.idx(tapColumns), 1, sums,
+                          [&](Value q, ValueRange it) { return column(q, Values(it)); });
+      for (int64_t q = 0; q < tapColumns; ++q)
+        sums = column(kb.idx(q), sums);
+      return sums;
+    };
+    if (!unrollRows)
+      return kb.forLoop(kb.idx(0), kb.idx(tapRows), 1, sums,
+                        [&](Value q, ValueRange it) { return row(q, Values(it)); });
+    for (int64_t q = 0; q < tapRows; ++q)
+      sums = row(kb.idx(q), sums);
+    return sums;
+  };
+  int64_t unroll = std::max<int64_t>(1, 4 / taps);
+  Value bulk = kb.mul(kb.div(call.channels, unroll), unroll);
+  sums = kb.forLoop(kb.idx(0), bulk, unroll, sums, [&](Value number, ValueRange it) {
+    Values next(it);
+    for (int64_t n = 0; n < unroll; ++n)
+      next = channel(kb.add(number, n), next);
+    return next;
+  });
+  if (unroll > 1)
+    sums = kb.forLoop(bulk, call.channels, 1, sums,
+                      [&](Value number, ValueRange it) { return channel(number, Values(it)); });
+  return sums;
+}
+
 /// The micro-kernel for a number of vectors: all sums in registers, one filter element each.
 static func::FuncOp convMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows,
                               int64_t tapColumns, int64_t vectors) {
   ConvTile tile = ConvTile::of(kb.target);
-  int64_t taps = tapRows * tapColumns;
   std::string name = "attune_conv_" + std::to_string(tapRows) + "x" + std::to_string(tapColumns) +
                      "_" + std::to_string(vectors);
-  Type p = kb.ptr(), i = kb.index();
-  SmallVector<Type> inputs{p, i, p, i, i, i, i, p, kb.b.getI1Type()};
-  return sharedFunction(kb, module, name, inputs, [&](ValueRange args) {
-    ConvMicroCall c{args[0], args[1], args[2], args[3], args[4],
-                    args[5], args[6], args[7], args[8]};
-    auto tileOffset = [&](int64_t row, int64_t vector) {
+  return convFunction(kb, module, name, [&](const ConvMicroCall &c) {
+    auto at = [&](int64_t row, int64_t vector) {
       return kb.idx(row * tile.positions() + vector * tile.lanes);
     };
-    int64_t rows = tile.channels();
-    Values sums = kb.ifElse(
-        c.add, SmallVector<Type>(rows * vectors, kb.vec()),
-        [&] {
-          Values loaded;
-          for (int64_t row = 0; row < rows; ++row)
-            for (int64_t v = 0; v < vectors; ++v)
-              loaded.push_back(kb.load(kb.vec(), c.tile, tileOffset(row, v)));
-          return loaded;
-        },
-        [&] { return Values(rows * vectors, kb.constF(0, kb.vec())); });
     auto tap = [&](Value filter, Value image, Values sums) {
       Values x;
       for (int64_t v = 0; v < vectors; ++v)
@@ -55,54 +118,16 @@ static func::FuncOp convMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRow
         }
       return sums;
     };
-    // Small windows are unrolled; the loops of large ones are long enough.
-    bool unrollRows = taps <= 9, unrollColumns = tapColumns <= 4;
-    auto channel = [&](Value number, Values sums) {
-      Value filter = kb.mul(number, taps * kFilterPanel), image = kb.mul(number, c.channelStep);
-      auto row = [&](Value tapRow, Values sums) {
-        Value filterRow = kb.add(filter, kb.mul(tapRow, tapColumns * kFilterPanel));
-        Value imageRow = kb.add(image, kb.mul(tapRow, c.rowStep));
-        auto column = [&](Value tapColumn, Values sums) {
-          return tap(kb.add(filterRow, kb.mul(tapColumn, kFilterPanel)),
-                     kb.add(imageRow, kb.mul(tapColumn, c.columnStep)), sums);
-        };
-        if (!unrollColumns)
-          return kb.forLoop(kb.idx(0), kb.idx(tapColumns), 1, sums,
-                            [&](Value q, ValueRange it) { return column(q, Values(it)); });
-        for (int64_t q = 0; q < tapColumns; ++q)
-          sums = column(kb.idx(q), sums);
-        return sums;
-      };
-      if (!unrollRows)
-        return kb.forLoop(kb.idx(0), kb.idx(tapRows), 1, sums,
-                          [&](Value q, ValueRange it) { return row(q, Values(it)); });
-      for (int64_t q = 0; q < tapRows; ++q)
-        sums = row(kb.idx(q), sums);
-      return sums;
-    };
-    int64_t unroll = std::max<int64_t>(1, 4 / taps);
-    Value bulk = kb.mul(kb.div(c.channels, unroll), unroll);
-    sums = kb.forLoop(kb.idx(0), bulk, unroll, sums, [&](Value number, ValueRange it) {
-      Values next(it);
-      for (int64_t n = 0; n < unroll; ++n)
-        next = channel(kb.add(number, n), next);
-      return next;
-    });
-    if (unroll > 1)
-      sums = kb.forLoop(bulk, c.channels, 1, sums,
-                        [&](Value number, ValueRange it) { return channel(number, Values(it)); });
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t v = 0; v < vectors; ++v)
-        kb.store(sums[row * vectors + v], c.tile, tileOffset(row, v));
+    Values sums = loadSums(kb, c, tile.channels(), vectors, at);
+    sums = sumTaps(kb, tapRows, tapColumns, kFilterPanel, c, sums, tap);
+    storeSums(kb, c, sums, tile.channels(), vectors, at);
   });
 }
 
 void callConvMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows, int64_t tapColumns,
-                   Value vectors, const ConvMicroCall &c) {
+                   Value vectors, const ConvMicroCall &call) {
   kb.switchOn(vectors, ConvTile::of(kb.target).vectors, [&](int64_t count) {
-    func::CallOp::create(kb.b, kb.loc, convMicro(kb, module, tapRows, tapColumns, count),
-                         ValueRange{c.filters, c.panelStep, c.image, c.channelStep, c.rowStep,
-                                    c.columnStep, c.channels, c.tile, c.add});
+    callConv(kb, convMicro(kb, module, tapRows, tapColumns, count), call);
   });
 }
 

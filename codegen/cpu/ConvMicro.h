@@ -31,6 +31,21 @@ struct ConvMicroCall {
   mlir::Value tile;     ///< [4 * panels][positions] sums
   mlir::Value add;      ///< i1: to what the tile holds
 };
+/// A micro-kernel of that name, built by `body`.
+mlir::func::FuncOp convFunction(KernelBuilder &kb, mlir::ModuleOp module, llvm::StringRef name,
+                                llvm::function_ref<void(const ConvMicroCall &)> body);
+void callConv(KernelBuilder &kb, mlir::func::FuncOp micro, const ConvMicroCall &call);
+/// What the tile holds, if it is added to, else zeros; `at` gives offsets in the tile.
+Values loadSums(KernelBuilder &kb, const ConvMicroCall &call, int64_t rows, int64_t vectors,
+                llvm::function_ref<mlir::Value(int64_t row, int64_t vector)> at);
+void storeSums(KernelBuilder &kb, const ConvMicroCall &call, mlir::ValueRange sums, int64_t rows,
+               int64_t vectors, llvm::function_ref<mlir::Value(int64_t row, int64_t vector)> at);
+/// `sums` after `tap` for every channel, tap row and tap column, given the offsets of their
+/// filters, of which `panel` lie side by side, and image.
+Values sumTaps(KernelBuilder &kb, int64_t tapRows, int64_t tapColumns, int64_t panel,
+               const ConvMicroCall &call, Values sums,
+               llvm::function_ref<Values(mlir::Value filter, mlir::Value image, Values sums)> tap);
+
 /// tile (+)= filters * image for `vectors` (a value in [1, tile vectors]) vectors of positions;
 /// lanes that lie beyond the image's line are computed from what follows it.
 void callConvMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t tapRows, int64_t tapColumns,

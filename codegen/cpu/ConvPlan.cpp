@@ -1,4 +1,6 @@
 #include "attune/codegen/cpu/Conv.h"
+#include "attune/codegen/cpu/ConvChannels.h"
+#include "attune/codegen/cpu/ConvPlaneChannels.h"
 #include "attune/codegen/cpu/ConvPlanes.h"
 
 #include <cmath>
@@ -13,6 +15,11 @@ double pieces(double whole, double part) { return std::ceil(whole / part); }
 
 /// Operands and arithmetic of an epilogue, per vector.
 constexpr double kEpilogue = 6;
+/// A loop begun or a function called is worth so many instructions.
+constexpr double kStart = 10;
+
+/// Vectors loaded, shuffled and stored to transpose as many vectors as they have lanes.
+double turnOf(double lanes) { return lanes * (2 + std::log2(lanes)); }
 
 /// Copies of a number of lines, `length` long each.
 void addCopies(KernelPlan &plan, const ConvAxis &columns, double lines, double length,
@@ -36,6 +43,43 @@ public:
     length = outColumns + (wide ? (conv.columns.taps - 1) * conv.columns.dilation : 0);
     copies = wide ? 1 : conv.columns.taps;
     cut(kConvTaskElements);
+  }
+
+  /// Of ChannelCode.
+  KernelPlan channelPlan(const CpuTarget &target) {
+    ChannelTile across = ChannelTile::of(target);
+    KernelPlan plan;
+    bool inPlace = readsInPlace(conv);
+    double taps = conv.rows.taps * conv.columns.taps, positions = outRows * outColumns;
+    double panels = pieces(conv.maps, kPanelColumns), tiles = pieces(panels, across.panels);
+    double images = at(conv.batch) * at(conv.groups), wanted;
+    if (inPlace) {
+      segments = 1;
+      blocks = std::min(pieces(positions, across.group), pieces(kChannelTasks, tiles));
+      segment = positions / blocks;
+      wanted = pieces(kChannelTasks, blocks);
+    } else {
+      wanted = std::max(std::floor(4 / blocks), 1.0);
+    }
+    double parts = pieces(panels, pieces(tiles, wanted) * across.panels);
+    plan.tasks = images * blocks * parts;
+    if (!inPlace)
+      addCopies(plan, conv.columns, plan.tasks * channels * copies * linesOf(rows), length,
+                across.lanes);
+    double groups = images * blocks * segments * pieces(segment, across.group);
+    double count = positions * images / groups, vectors = pieces(count, across.lanes);
+    double passes =
+        pieces(channels, std::clamp<double>(std::floor(kChannelSteps / taps), 1, channels));
+    double perPanel = double(kPanelColumns) / across.lanes;
+    double sums = groups * panels * perPanel * count;
+    plan.instructions += sums * (channels * taps + 2 * passes);
+    // Transposed by rounds of shuffles.
+    plan.instructions += groups * panels * perPanel * vectors * turnOf(across.lanes);
+    plan.instructions += groups * conv.maps * vectors * kEpilogue;
+    plan.starts += groups * tiles * (passes * pieces(count, across.rows) + 1) + groups * conv.maps;
+    plan.rows = std::min<double>(count, across.rows);
+    plan.columns = std::min<double>(across.channels(), panels * kPanelColumns);
+    return plan;
   }
 
   KernelPlan plan() {
@@ -94,6 +138,33 @@ private:
   bool wide;
 };
 
+double price(const KernelPlan &plan) { return plan.instructions + kStart * plan.starts; }
+
+/// What PlaneChannelCode does.
+KernelPlan planeChannelsPlan(const ConvMatch &conv, const PlaneChannelShape &shape, double batch,
+                             int64_t lanes) {
+  KernelPlan plan;
+  double blocks = batch * shape.blocks, taps = conv.rows.taps * conv.columns.taps;
+  plan.tasks = batch * shape.tasks();
+  double vectors = pieces(shape.positions(), lanes);
+  double turns = pieces(shape.copied, lanes) + vectors;
+  if (!conv.combine)
+    turns += pieces(taps, lanes);
+  // Where an element of a plane goes takes about as long as its way there.
+  plan.instructions = blocks * (turns * turnOf(lanes) + shape.copied * 4.0);
+  plan.instructions += plan.tasks * shape.rows * shape.columns;
+  double tiles =
+      pieces(shape.outRows, shape.tileRows) * pieces(shape.outColumns, shape.tileColumns);
+  double columns = tileReads(conv.columns, shape.tileColumns).size();
+  double loads = conv.rows.taps * columns * shape.tileRows + taps;
+  double sums = shape.tileRows * shape.tileColumns;
+  plan.instructions += blocks * tiles * (taps * sums + loads + 2 * sums);
+  plan.instructions += batch * shape.channels * vectors * kEpilogue;
+  plan.copied = batch * shape.channels * 4.0 * (shape.copied + shape.positions());
+  plan.starts = blocks * (tiles + 2 * vectors) + batch * shape.channels * vectors;
+  return plan;
+}
+
 /// The cuts of PlaneCode at known sizes.
 KernelPlan planesPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf) {
   int64_t lanes = target.lanes(32);
@@ -125,11 +196,53 @@ KernelPlan planesPlan(const ConvMatch &conv, const CpuTarget &target, IndexValue
 
 } // namespace
 
+KernelPlan channelPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf) {
+  return Counter(conv, target, valueOf).channelPlan(target);
+}
+
+bool prefersChannels(const FilterUse &use, const CpuTarget &target) {
+  ConvMatch conv;
+  conv.maps = use.maps;
+  conv.channels = use.channels;
+  conv.packed = true;
+  auto axis = [](ConvAxis &axis, int64_t taps, int64_t out) {
+    axis.taps = taps;
+    axis.in = out + taps - 1;
+    axis.out = out;
+  };
+  axis(conv.rows, use.tapRows, use.rows);
+  axis(conv.columns, use.tapColumns, use.columns);
+  conv.columns.step = 1;
+  conv.rows.step = conv.columns.in;
+  auto priceOf = [&](bool across) {
+    conv.acrossChannels = across;
+    return price(convPlan(conv, target, [](Value) -> int64_t { return 1; }));
+  };
+  return use.rows * use.columns > 0 && priceOf(true) < priceOf(false);
+}
+
+bool prefersPlaneChannels(const ConvMatch &conv, const CpuTarget &target) {
+  int64_t lanes = target.lanes(32);
+  std::optional<PlaneChannelShape> shape = PlaneChannelShape::of(conv, lanes);
+  if (!shape)
+    return false;
+  auto none = [](Value) -> int64_t { return 1; };
+  ConvMatch one = conv;
+  one.batch = 1;
+  return price(planeChannelsPlan(one, *shape, 1, lanes)) < price(planesPlan(one, target, none));
+}
+
 KernelPlan convPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf) {
   if (conv.rows.out.at(valueOf) * conv.columns.out.at(valueOf) == 0)
     return {};
-  return conv.kind == ConvMatch::Dense ? Counter(conv, target, valueOf).plan()
-                                       : planesPlan(conv, target, valueOf);
+  if (conv.acrossChannels)
+    return channelPlan(conv, target, valueOf);
+  if (conv.kind == ConvMatch::Dense)
+    return Counter(conv, target, valueOf).plan();
+  if (prefersPlaneChannels(conv, target))
+    return planeChannelsPlan(conv, *PlaneChannelShape::of(conv, target.lanes(32)),
+                             conv.batch.at(valueOf), target.lanes(32));
+  return planesPlan(conv, target, valueOf);
 }
 
 } // namespace attune::codegen

@@ -153,8 +153,7 @@ void callGemmMicro(KernelBuilder &kb, ModuleOp module, Value rows, GemmTerm term
   });
 }
 
-/// Transposes lanes x lanes vectors by log2(lanes) rounds of two-vector shuffles.
-static Values transpose(KernelBuilder &kb, Values rows) {
+Values transposeVectors(KernelBuilder &kb, Values rows) {
   int64_t lanes = rows.size();
   for (int64_t half = 1; half < lanes; half *= 2) {
     // Exchange the elements whose row and column differ in bit `half`.
@@ -193,7 +192,7 @@ func::FuncOp gemmTranspose(KernelBuilder &kb, ModuleOp module) {
         kb.prefetch(row, kb.add(k, 8 * lanes), kb.f32());
         loaded.push_back(kb.load(kb.vec(), row, k));
       }
-      for (auto [i, column] : llvm::enumerate(transpose(kb, loaded)))
+      for (auto [i, column] : llvm::enumerate(transposeVectors(kb, loaded)))
         kb.store(column, dst, kb.mul(kb.add(k, i), stride));
     });
     kb.forLoop(bulk, count, 1, [&](Value k) {

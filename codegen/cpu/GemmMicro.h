@@ -32,6 +32,9 @@ mlir::func::FuncOp gemmMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t r
 void callGemmMicro(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value rows, GemmTerm term,
                    mlir::ValueRange arguments);
 
+/// Transposes as many vectors as they have lanes, by log2(lanes) rounds of two-vector shuffles.
+Values transposeVectors(KernelBuilder &kb, Values rows);
+
 /// dst[k * stride + i] = rows[i][first + k] for i below one vector's lanes, k in [0, count).
 /// Arguments: array of lanes() row pointers, first, count, dst, stride. Writes lanes() elements for
 /// every k in ascending order: with a stride below that, what follows the last one is overwritten.

@@ -1,4 +1,5 @@
-//===- Fuse.h - The fuse stage: every tensor operator into a kernel -------------------------------===//
+//===- Fuse.h - The fuse stage: every tensor operator into a kernel
+//-------------------------------===//
 #ifndef ATTUNE_PASSES_FUSE_FUSE_H
 #define ATTUNE_PASSES_FUSE_FUSE_H
 
@@ -12,6 +13,8 @@ namespace attune {
 /// `backend` has a special emitter for the merged kernel. Without a back end nothing is merged.
 /// `backend` must outlive the pass.
 std::unique_ptr<mlir::Pass> createFusePass(const KernelBackend *backend);
+/// PackFilters with the panels that `backend` asks for; it must outlive the pass.
+std::unique_ptr<mlir::Pass> createPackFiltersPass(const KernelBackend &backend);
 
 /// Stores weights that are powers of two as codes where `packs` and the prices (null: always) say
 /// so, and makes products of all other shifts of floats. `prices` must outlive the pass.

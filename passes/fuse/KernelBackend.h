@@ -6,6 +6,12 @@
 
 namespace attune {
 
+/// How filters of a convolution are used: `maps` output channels of windows of so many channels,
+/// tap rows and tap columns, at `rows` times `columns` positions of an image.
+struct FilterUse {
+  int64_t maps, channels, tapRows = 1, tapColumns = 1, rows = 1, columns = 1;
+};
+
 /// A code generator as the fuse and schedule stages see it: can it, and at what price class.
 class KernelBackend {
 public:
@@ -20,6 +26,8 @@ public:
   virtual unsigned rank(llvm::StringRef emitter) const = 0;
   /// Whether constant operands are to be stored in the panels that its emitters read.
   virtual bool packsConstants() const { return true; }
+  /// Output channels of a panel of constant filters.
+  virtual int64_t filterPanel(const FilterUse &use) const { return 4; }
   /// Whether its kernels work on buffers of the caller that hold more than a tensor
   /// (ShareCaches.h).
   virtual bool sharesCaches() const { return true; }

@@ -1,5 +1,7 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/fuse/ConstantData.h"
+#include "attune/passes/fuse/Fuse.h"
+#include "attune/passes/fuse/KernelBackend.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -13,7 +15,8 @@ namespace attune {
 
 namespace {
 
-/// Output channels of a panel, on every ISA.
+/// Output channels of a panel without a back end; convolutions of one input channel and fewer maps
+/// are computed plane by plane.
 constexpr int64_t kPanel = 4;
 
 /// The filters of a convolution and the axis of their output channels.
@@ -51,8 +54,36 @@ std::optional<Filters> matchFilters(linalg::GenericOp op) {
   return std::nullopt;
 }
 
+/// Positions of unknown number are nothing.
+std::optional<FilterUse> useOf(linalg::GenericOp op, const Filters &filters) {
+  AffineMap image =
+      op.getMatchingIndexingMap(op.getDpsInputOperand(1 - filters.operand->getOperandNumber()));
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(filters.operand->get().getType()).getShape();
+  SmallVector<int64_t> ranges = op.getStaticLoopRanges(), outs, taps;
+  auto iterators = op.getIteratorTypesArray();
+  for (AffineExpr expr : image.getResults()) {
+    if (isa<AffineDimExpr>(expr))
+      continue;
+    for (unsigned loop = 0; loop < ranges.size(); ++loop)
+      if (expr.isFunctionOfDim(loop))
+        (iterators[loop] == utils::IteratorType::reduction ? taps : outs).push_back(ranges[loop]);
+  }
+  if (outs.empty() || outs.size() > 2 || taps.size() != outs.size() ||
+      llvm::is_contained(outs, ShapedType::kDynamic))
+    return std::nullopt;
+  FilterUse use{shape[filters.maps], shape[filters.maps + 1]};
+  use.columns = outs.back();
+  use.tapColumns = taps.back();
+  if (outs.size() == 2) {
+    use.rows = outs.front();
+    use.tapRows = taps.front();
+  }
+  return use;
+}
+
 struct PackFilters : impl::PackFiltersBase<PackFilters> {
   using PackFiltersBase::PackFiltersBase;
+  explicit PackFilters(const KernelBackend &backend) : backend(&backend) {}
 
   void runOnOperation() override {
     SmallVector<linalg::GenericOp> ops;
@@ -63,7 +94,12 @@ struct PackFilters : impl::PackFiltersBase<PackFilters> {
   }
 
 private:
-  static bool pack(linalg::GenericOp op, const Filters &filters) {
+  int64_t panelOf(linalg::GenericOp op, const Filters &filters) const {
+    std::optional<FilterUse> use = backend ? useOf(op, filters) : std::nullopt;
+    return use ? backend->filterPanel(*use) : kPanel;
+  }
+
+  bool pack(linalg::GenericOp op, const Filters &filters) {
     Value stored = filters.operand->get();
     ConstantData data(stored);
     if (!data)
@@ -74,20 +110,20 @@ private:
     int64_t depth = 1;
     for (int64_t extent : shape.drop_front(filters.maps + 1))
       depth *= extent;
-    int64_t panels = llvm::divideCeil(maps, kPanel);
+    int64_t panel = panelOf(op, filters), panels = llvm::divideCeil(maps, panel);
     SmallVector<int64_t> packedShape(shape);
     packedShape[filters.maps] = panels;
-    packedShape.push_back(kPanel);
+    packedShape.push_back(panel);
     auto packedType = RankedTensorType::get(packedShape, type.getElementType());
     AsmResourceBlob blob =
         HeapAsmResourceBlob::allocate(packedType.getNumElements() * sizeof(float), 64);
     auto *out = reinterpret_cast<float *>(const_cast<char *>(blob.getData().data()));
     ArrayRef<float> in = data.as<float>();
     for (int64_t group = 0; group < groups; ++group)
-      for (int64_t panel = 0; panel < panels; ++panel)
+      for (int64_t first = 0; first < panels * panel; first += panel)
         for (int64_t at = 0; at < depth; ++at)
-          for (int64_t lane = 0; lane < kPanel; ++lane, ++out) {
-            int64_t map = panel * kPanel + lane;
+          for (int64_t lane = 0; lane < panel; ++lane, ++out) {
+            int64_t map = first + lane;
             *out = map < maps ? in[data.isSplat() ? 0 : (group * maps + map) * depth + at] : 0;
           }
     OpBuilder b(op);
@@ -97,11 +133,18 @@ private:
     Value empty = tensor::EmptyOp::create(b, loc, shape, type.getElementType());
     filters.operand->set(linalg::UnPackOp::create(b, loc, packed, empty,
                                                   ArrayRef<int64_t>{filters.maps},
-                                                  ArrayRef<OpFoldResult>{b.getIndexAttr(kPanel)})
+                                                  ArrayRef<OpFoldResult>{b.getIndexAttr(panel)})
                              ->getResult(0));
     return true;
   }
+
+  const KernelBackend *backend = nullptr;
 };
 
 } // namespace
+
+std::unique_ptr<Pass> createPackFiltersPass(const KernelBackend &backend) {
+  return std::make_unique<PackFilters>(backend);
+}
+
 } // namespace attune

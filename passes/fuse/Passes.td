@@ -78,7 +78,8 @@ def PackFilters : Pass<"attune-pack-filters", "::mlir::func::FuncOp"> {
   let description = [{
     Constant f32 filters `[G,] M, C, taps...` of a convolution (a `linalg.generic` that sums products
     of an image, read at sums of loops, and the filters) become `[G,] ceil(M/4), C, taps..., 4`, zero
-    padded, behind a `linalg.unpack`; 4 output channels on every ISA:
+    padded, behind a `linalg.unpack`; 4 output channels on every ISA, or as many as the back end asks
+    for (16 where the CPU's lanes are better filled with channels than with positions):
 
     ```mlir
     %p = arith.constant dense_resource<filters> : tensor<16x64x3x3x4xf32>

@@ -14,7 +14,8 @@ struct Problem {
   int64_t tapRows = 1, tapColumns = 1, strideRows = 1, strideColumns = 1;
   int64_t dilationRows = 1, dilationColumns = 1;
   int64_t top = 0, bottom = 0, left = 0, right = 0;
-  bool dynamic = false, packed = false;
+  bool dynamic = false;
+  int64_t panel = 0;             ///< output channels of a panel of packed filters
   const char *pooling = nullptr; ///< the operator that combines
 
   static int64_t out(int64_t in, int64_t before, int64_t after, int64_t taps, int64_t stride,
@@ -116,19 +117,21 @@ func.func @main(%x: XT, %w: WT, %bias: tensor<OCxf32>, %res: YT,
   text = replaceAll(text, "CONV", conv);
   auto n = [](int64_t v) { return std::to_string(v); };
   auto d = [&](int64_t v) { return dynamic ? std::string("?") : n(v); };
-  int64_t ph = height + top + bottom, pw = width + left + right, panels = (maps + 3) / 4;
+  int64_t ph = height + top + bottom, pw = width + left + right,
+          panels = panel ? (maps + panel - 1) / panel : 0;
   std::string b = d(batch), y = d(outRows()) + "x" + d(outColumns()) + "xf32>";
   std::string image = d(height) + "x" + d(width) + "xf32>", p = d(ph) + "x" + d(pw) + "xf32>";
   std::string taps = n(tapRows) + "x" + n(tapColumns);
   std::string filters =
       "tensor<" + n(groups) + "x" + n(maps) + "x" + n(channels) + "x" + taps + "xf32>";
   std::string unpack, stored = filters;
-  if (packed) {
-    stored = "tensor<" + n(groups) + "x" + n(panels) + "x" + n(channels) + "x" + taps + "x4xf32>";
+  if (panel) {
+    stored = "tensor<" + n(groups) + "x" + n(panels) + "x" + n(channels) + "x" + taps + "x" +
+             n(panel) + "xf32>";
     unpack = "%we = tensor.empty() : " + filters +
              "\n    %ff = linalg.unpack %f inner_dims_pos = [1] "
-             "inner_tiles = [4] into %we : " +
-             stored + " -> " + filters;
+             "inner_tiles = [" +
+             n(panel) + "] into %we : " + stored + " -> " + filters;
   } else {
     text = replaceAll(text, "%ff", "%f");
   }
@@ -174,13 +177,14 @@ std::vector<Array> Problem::inputs() const {
   Array w = Array::random("f32", {groups, maps, channels, tapRows, tapColumns}, 2, -1, 1);
   if (pooling)
     w = Array::random("f32", {tapRows, tapColumns}, 2);
-  if (packed) {
-    int64_t panels = (maps + 3) / 4, depth = channels * tapRows * tapColumns;
-    Array all = Array::zeros("f32", {groups, panels, channels, tapRows, tapColumns, 4});
+  if (panel) {
+    int64_t panels = (maps + panel - 1) / panel, depth = channels * tapRows * tapColumns;
+    Array all = Array::zeros("f32", {groups, panels, channels, tapRows, tapColumns, panel});
     for (int64_t g = 0; g < groups; ++g)
       for (int64_t m = 0; m < maps; ++m)
         for (int64_t k = 0; k < depth; ++k)
-          all.set(((g * panels + m / 4) * depth + k) * 4 + m % 4, w[(g * maps + m) * depth + k]);
+          all.set(((g * panels + m / panel) * depth + k) * panel + m % panel,
+                  w[(g * maps + m) * depth + k]);
     w = all;
   }
   return {Array::random("f32", {batch, groups * channels, height, width}, 1), w,
@@ -190,7 +194,8 @@ std::vector<Array> Problem::inputs() const {
 
 Array Problem::expected(const std::vector<Array> &in) const {
   Array want = in[3];
-  int64_t depth = channels * tapRows * tapColumns, panels = (maps + 3) / 4;
+  int64_t depth = channels * tapRows * tapColumns;
+  int64_t panels = panel ? (maps + panel - 1) / panel : 0;
   for (int64_t at = 0; at < want.size(); ++at) {
     int64_t column = at % outColumns(), row = at / outColumns() % outRows();
     int64_t map = at / outColumns() / outRows() % (groups * maps);
@@ -205,9 +210,9 @@ Array Problem::expected(const std::vector<Array> &in) const {
         continue;
       double value = in[0].at({image, group * channels + channel, y, x});
       double w = pooling ? 1
-                 : packed
-                     ? in[1][((group * panels + map % maps / 4) * depth + k) * 4 + map % maps % 4]
-                     : in[1][map * depth + k];
+                 : panel ? in[1][((group * panels + map % maps / panel) * depth + k) * panel +
+                                 map % maps % panel]
+                         : in[1][map * depth + k];
       sum = max ? std::max(sum, value) : sum + value * w;
     }
     want.set(at, std::max(sum + in[2][map], 0.0) + in[3][at]);
@@ -243,7 +248,7 @@ TEST(Conv, Windows) {
          .bottom = 1,
          .left = 1,
          .right = 1,
-         .packed = true});
+         .panel = 4});
   // Rows long enough for tiles of their own; several passes over the channels.
   check({.channels = 37,
          .maps = 9,
@@ -255,7 +260,7 @@ TEST(Conv, Windows) {
          .bottom = 1,
          .left = 1,
          .right = 1,
-         .packed = true});
+         .panel = 4});
 }
 
 TEST(Conv, StridesDilationsPadding) {
@@ -285,7 +290,7 @@ TEST(Conv, StridesDilationsPadding) {
          .bottom = 0,
          .left = 5,
          .right = 1,
-         .packed = true});
+         .panel = 4});
   check({.channels = 5, .maps = 3, .height = 8, .width = 50, .strideRows = 2, .strideColumns = 3});
   check({.channels = 2,
          .maps = 4,
@@ -312,7 +317,7 @@ TEST(Conv, Groups) {
          .tapColumns = 1,
          .top = 1,
          .bottom = 1,
-         .packed = true});
+         .panel = 4});
   // One input channel each; two maps of one channel.
   check({.groups = 5,
          .height = 9,
@@ -336,18 +341,64 @@ TEST(Conv, Groups) {
   check({.groups = 2, .height = 8, .width = 20, .tapRows = 6, .tapColumns = 5});
 }
 
-TEST(Conv, DynamicSizes) {
-  Problem p{.groups = 1,
-            .channels = 5,
-            .maps = 6,
-            .tapRows = 3,
-            .tapColumns = 3,
-            .top = 1,
-            .bottom = 1,
-            .left = 1,
-            .right = 1,
-            .dynamic = true,
-            .packed = true};
+// Lanes are output channels: images that are read where they are.
+TEST(Conv, ChannelsInPlace) {
+  // One position; tile - 1, tile and tile + 1 of AVX-512 and more than a group; one panel, several,
+  // an odd one; channels in several passes.
+  for (auto [height, width, maps, channels] : {std::array<int64_t, 4>{1, 1, 40, 7},
+                                               {1, 13, 5, 3},
+                                               {2, 7, 16, 161},
+                                               {3, 5, 33, 2},
+                                               {7, 8, 17, 5},
+                                               {3, 19, 48, 1},
+                                               {14, 14, 95, 340}})
+    check({.batch = height == 7 ? 2 : 1,
+           .channels = channels,
+           .maps = maps,
+           .height = height,
+           .width = width,
+           .panel = 16});
+  check({.batch = 2, .groups = 3, .channels = 4, .maps = 18, .height = 5, .width = 7, .panel = 16});
+}
+
+TEST(Conv, ChannelsOfCopiedLines) {
+  for (int64_t maps : {5, 33})
+    check({.batch = 2,
+           .groups = 2,
+           .channels = 19,
+           .maps = maps,
+           .height = 9,
+           .width = 7,
+           .tapRows = 3,
+           .tapColumns = 3,
+           .strideRows = maps == 5 ? 1 : 2,
+           .strideColumns = 2,
+           .dilationRows = maps == 5 ? 2 : 1,
+           .top = 1,
+           .bottom = 2,
+           .left = 0,
+           .right = 1,
+           .panel = 16});
+  // A window of one element with a stride; whole rows.
+  check({.channels = 5,
+         .maps = 20,
+         .height = 11,
+         .width = 13,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .panel = 16});
+  check({.channels = 3,
+         .maps = 17,
+         .height = 5,
+         .width = 101,
+         .tapRows = 2,
+         .tapColumns = 7,
+         .left = 3,
+         .right = 3,
+         .panel = 16});
+}
+
+void checkDynamic(Problem p) {
   for (CpuTarget target : runnableTargets()) {
     Kernel kernel(p.text(), *createConvEmitter(), target);
     ASSERT_TRUE(kernel.matched());
@@ -359,6 +410,22 @@ TEST(Conv, DynamicSizes) {
       EXPECT_TRUE(one.outputs[0] == two.outputs[0]) << target.cpu;
     }
   }
+}
+
+TEST(Conv, DynamicSizes) {
+  for (int64_t panel : {4, 16})
+    checkDynamic({.groups = 1,
+                  .channels = 5,
+                  .maps = 6,
+                  .tapRows = 3,
+                  .tapColumns = 3,
+                  .top = 1,
+                  .bottom = 1,
+                  .left = 1,
+                  .right = 1,
+                  .dynamic = true,
+                  .panel = panel});
+  checkDynamic({.groups = 1, .channels = 5, .maps = 6, .dynamic = true, .panel = 16});
 }
 
 TEST(Conv, Planes) {
@@ -407,6 +474,80 @@ TEST(Conv, Planes) {
          .strideRows = 2,
          .dilationColumns = 3,
          .top = 26});
+}
+
+// Small planes are turned around: lanes are channels, the last vector of which may be partial.
+TEST(Conv, PlanesTurned) {
+  for (int64_t groups : {1, 15, 16, 17, 35})
+    check({.batch = 2,
+           .groups = groups,
+           .height = 7,
+           .width = 7,
+           .tapRows = 5,
+           .tapColumns = 5,
+           .top = 2,
+           .bottom = 2,
+           .left = 2,
+           .right = 2});
+  // Strides, dilations, rows and columns that nothing reads, two maps of a channel.
+  check({.groups = 19,
+         .height = 14,
+         .width = 13,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .top = 1,
+         .left = 1});
+  check({.groups = 33,
+         .height = 11,
+         .width = 9,
+         .tapRows = 2,
+         .tapColumns = 3,
+         .strideRows = 3,
+         .strideColumns = 4,
+         .dilationRows = 4,
+         .dilationColumns = 2,
+         .top = 4,
+         .bottom = 1,
+         .left = 3,
+         .right = 2});
+  check({.batch = 2,
+         .groups = 20,
+         .maps = 2,
+         .height = 6,
+         .width = 5,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .left = 1});
+  // Loops over rows of taps; one position, one row.
+  check({.groups = 18,
+         .height = 14,
+         .width = 14,
+         .tapRows = 7,
+         .tapColumns = 7,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .top = 3,
+         .bottom = 3,
+         .left = 3,
+         .right = 3});
+  check({.groups = 40, .height = 4, .width = 4, .tapRows = 4, .tapColumns = 4});
+  check({.groups = 40, .width = 30, .tapColumns = 4, .strideColumns = 3, .left = 3});
+  for (const char *combine : {"maximumf", "addf"})
+    check({.batch = 2,
+           .groups = 21,
+           .height = 9,
+           .width = 9,
+           .tapRows = 3,
+           .tapColumns = 3,
+           .strideRows = 2,
+           .strideColumns = 2,
+           .top = 1,
+           .left = 1,
+           .pooling = combine});
 }
 
 TEST(Conv, DynamicPlanes) {
