@@ -8,12 +8,12 @@ using namespace mlir;
 namespace attune::codegen {
 
 static func::FuncOp channelMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows,
-                                 int64_t tapColumns, int64_t rows, int64_t panels) {
+                                 int64_t tapColumns, int64_t rows, int64_t step, int64_t panels) {
   ChannelTile tile = ChannelTile::of(kb.target);
   int64_t perPanel = kPanelColumns / tile.lanes, vectors = panels * perPanel;
   std::string name = "attune_conv_channels_" + std::to_string(tapRows) + "x" +
                      std::to_string(tapColumns) + "_" + std::to_string(rows) + "x" +
-                     std::to_string(panels);
+                     std::to_string(panels) + "_" + std::to_string(step);
   return convFunction(kb, module, name, [&](const ConvMicroCall &c) {
     auto at = [&](int64_t row, int64_t vector) {
       return kb.idx(row * tile.channels() + vector * tile.lanes);
@@ -28,7 +28,7 @@ static func::FuncOp channelMicro(KernelBuilder &kb, ModuleOp module, int64_t tap
                            kb.load(kb.vec(), c.filters, kb.add(panel, v % perPanel * tile.lanes)));
                      }
                      for (int64_t row = 0; row < rows; ++row) {
-                       Value x = kb.splat(kb.load(kb.f32(), c.image, kb.add(image, row)));
+                       Value x = kb.splat(kb.load(kb.f32(), c.image, kb.add(image, row * step)));
                        for (int64_t v = 0; v < vectors; ++v) {
                          Value &sum = sums[row * vectors + v];
                          sum = kb.fma(x, w[v], sum);
@@ -41,8 +41,8 @@ static func::FuncOp channelMicro(KernelBuilder &kb, ModuleOp module, int64_t tap
 }
 
 void callChannelMicro(KernelBuilder &kb, ModuleOp module, int64_t tapRows, int64_t tapColumns,
-                      int64_t rows, int64_t panels, const ConvMicroCall &call) {
-  callConv(kb, channelMicro(kb, module, tapRows, tapColumns, rows, panels), call);
+                      int64_t rows, int64_t step, int64_t panels, const ConvMicroCall &call) {
+  callConv(kb, channelMicro(kb, module, tapRows, tapColumns, rows, step, panels), call);
 }
 
 void turnChannels(KernelBuilder &kb, ModuleOp module, Value sums, Value positions, Value channels,

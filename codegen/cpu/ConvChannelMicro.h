@@ -12,10 +12,11 @@
 
 namespace attune::codegen {
 
-/// tile (+)= image * filters for `rows` positions and `panels` panels, with filters
-/// [channels][rows][columns][16]. Positions of the tile are ChannelTile's channels() apart.
+/// tile (+)= image * filters for `rows` positions, `step` elements apart in the image, and `panels`
+/// panels, with filters [channels][rows][columns][16]. Positions of the tile are ChannelTile's
+/// channels() apart.
 void callChannelMicro(KernelBuilder &kb, mlir::ModuleOp module, int64_t tapRows, int64_t tapColumns,
-                      int64_t rows, int64_t panels, const ConvMicroCall &call);
+                      int64_t rows, int64_t step, int64_t panels, const ConvMicroCall &call);
 
 /// turned[channel][position] = sums[position][channel]: positions of `sums` are ChannelTile's
 /// channels() apart, channels of `turned` its line(). Whole vectors are turned in both directions.

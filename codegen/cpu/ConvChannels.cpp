@@ -19,10 +19,20 @@ ChannelTile ChannelTile::of(const CpuTarget &target) {
 }
 
 bool readsInPlace(const ConvMatch &conv) {
-  auto whole = [](const ConvAxis &axis) {
-    return axis.taps == 1 && axis.stride == 1 && axis.before.is(0) && axis.in == axis.out;
+  auto inside = [](const ConvAxis &axis) {
+    if (!axis.before.is(0))
+      return false;
+    if (axis.taps == 1 && axis.stride == 1)
+      return axis.in == axis.out;
+    std::optional<int64_t> in = axis.in.constant(), out = axis.out.constant();
+    return in && out && linesBehind(axis, *out) <= *in;
   };
-  return whole(conv.rows) && whole(conv.columns) && conv.columns.step.is(1) &&
+  return inside(conv.rows) && inside(conv.columns) && conv.columns.step.is(1);
+}
+
+bool hasOneRow(const ConvMatch &conv) {
+  auto alone = [](const ConvAxis &axis) { return axis.taps == 1 && axis.stride == 1; };
+  return readsInPlace(conv) && alone(conv.rows) && alone(conv.columns) &&
          (conv.rows.out.is(1) || conv.rows.step == conv.columns.in);
 }
 
@@ -41,8 +51,7 @@ struct ChannelCode::Task {
   EpilogueCode epilogue;
   Get get;
   Range range;
-  ConvLines::Block block;
-  Value firstPosition; ///< of the block
+  Block block;
   Value batch, group, filters;
   Value sums, turned;          ///< [positions][channels] of a group, and turned around
   Value firstPanel, lastPanel; ///< of the group
@@ -51,27 +60,42 @@ struct ChannelCode::Task {
 ChannelCode::ChannelCode(const ConvMatch &conv, const Sizes &sizes, KernelBuilder &kb,
                          ModuleOp module)
     : conv(conv), sizes(sizes), kb(kb), module(module), tile(ChannelTile::of(kb.target)),
-      inPlace(readsInPlace(conv)), taps(conv.rows.taps * conv.columns.taps),
-      panels(llvm::divideCeil(conv.maps, kPanelColumns)),
+      inPlace(readsInPlace(conv)), oneRow(hasOneRow(conv)), step(conv.columns.stride),
+      taps(conv.rows.taps * conv.columns.taps), panels(llvm::divideCeil(conv.maps, kPanelColumns)),
       channelBlock(std::clamp<int64_t>(kChannelSteps / taps, 1, conv.channels)) {}
 
-ConvLines ChannelCode::lines(const Get &get) {
-  return ConvLines(kb, conv, get, conv.channels, kConvTaskElements);
+/// Of a copied line.
+ChannelCode::Value ChannelCode::lineElements(const Get &get) {
+  Value columns = kb.mul(kb.sub(get(conv.columns.out), kb.idx(1)), conv.columns.stride);
+  return kb.max(kb.add(columns, (conv.columns.taps - 1) * conv.columns.dilation + 1), kb.idx(0));
 }
 
-/// Images that are copied are cut as those of ConvCode.
+/// Output rows whose lines stay in the second level cache; several blocks of an image, unless that
+/// would copy most lines twice.
+ChannelCode::Value ChannelCode::rowsPerBlock(const Get &get) {
+  Value rows = get(conv.rows.out), one = kb.idx(1);
+  Value line = kb.max(kb.mul(lineElements(get), conv.channels), one);
+  Value lines = kb.sub(kb.div(kb.idx(kConvTaskElements), line), kb.idx(linesBehind(conv.rows, 1)));
+  Value fit = kb.add(kb.div(kb.max(lines, kb.idx(0)), conv.rows.stride), 1);
+  Value eighth = kb.max(kb.ceilDiv(rows, 8), kb.idx(4));
+  return kb.max(kb.min(kb.min(fit, eighth), rows), one);
+}
+
 ChannelCode::Split ChannelCode::split(const Get &get) {
-  Value one = kb.idx(1);
+  Value one = kb.idx(1), rows = get(conv.rows.out), columns = get(conv.columns.out);
   int64_t tiles = llvm::divideCeil(panels, tile.panels);
   Split s;
   Value wanted;
   auto share = [&](Value tasks, Value by) { return kb.div(kb.sub(kb.add(tasks, by), one), by); };
   if (inPlace) {
-    Value groups = kb.ceilDiv(kb.mul(get(conv.rows.out), get(conv.columns.out)), tile.group);
-    s.blocks = kb.max(kb.min(groups, kb.idx(llvm::divideCeil(kChannelTasks, tiles))), one);
+    Value groups = kb.ceilDiv(kb.mul(rows, columns), tile.group);
+    s.blocks = kb.min(groups, kb.idx(llvm::divideCeil(kChannelTasks, tiles)));
+    if (!oneRow)
+      s.blocks = kb.min(s.blocks, rows);
+    s.blocks = kb.max(s.blocks, one);
     wanted = share(kb.idx(kChannelTasks), s.blocks);
   } else {
-    s.blocks = kb.max(lines(get).blocks, one);
+    s.blocks = kb.max(share(rows, rowsPerBlock(get)), one);
     wanted = kb.max(kb.div(kb.idx(4), s.blocks), one);
   }
   s.panels = kb.mul(share(kb.idx(tiles), wanted), tile.panels);
@@ -81,28 +105,20 @@ ChannelCode::Split ChannelCode::split(const Get &get) {
 
 /// Of all blocks, so that only those micro-kernels are made which are called.
 ChannelCode::Range ChannelCode::tileRange(const Get &get) {
-  Value columns = get(conv.columns.out), rows = get(conv.rows.out);
-  SmallVector<std::optional<int64_t>> lengths;
-  if (inPlace) {
-    Value positions = kb.mul(rows, columns), blocks = split(get).blocks;
-    lengths.push_back(getConstantIntValue(kb.div(positions, blocks)));
-    lengths.push_back(
-        getConstantIntValue(kb.div(kb.sub(kb.add(positions, blocks), kb.idx(1)), blocks)));
-  } else if (hasWideLines(conv)) {
-    lengths.push_back(getConstantIntValue(columns));
-  } else {
-    Value most = lines(get).rowsPerTask;
-    lengths.push_back(getConstantIntValue(kb.mul(most, columns)));
-    lengths.push_back(getConstantIntValue(kb.mul(kb.rem(rows, most), columns)));
+  std::optional<int64_t> columns = conv.columns.out.constant(), rows = conv.rows.out.constant();
+  if (!columns || !rows)
+    return {1, tile.rows};
+  SmallVector<int64_t> lengths{*columns};
+  if (oneRow) {
+    int64_t blocks = getConstantIntValue(split(get).blocks).value_or(1);
+    lengths = {*rows * *columns / blocks, int64_t(llvm::divideCeil(*rows * *columns, blocks))};
   }
   Range range{tile.rows, 1};
-  for (std::optional<int64_t> length : lengths) {
-    if (!length)
-      return {1, tile.rows};
-    if (*length == 0)
+  for (int64_t length : lengths) {
+    if (length == 0)
       continue;
-    int64_t groups = llvm::divideCeil(*length, tile.group);
-    for (int64_t count : {*length / groups, int64_t(llvm::divideCeil(*length, groups))}) {
+    int64_t groups = llvm::divideCeil(length, tile.group);
+    for (int64_t count : {length / groups, int64_t(llvm::divideCeil(length, groups))}) {
       int64_t tiles = llvm::divideCeil(count, tile.rows);
       range.least = std::min(range.least, count / tiles);
       range.most = std::max<int64_t>(range.most, llvm::divideCeil(count, tiles));
@@ -114,8 +130,9 @@ ChannelCode::Range ChannelCode::tileRange(const Get &get) {
 ChannelCode::Value ChannelCode::scratchElements(const Get &get) {
   Value copied = kb.idx(0);
   if (!inPlace) {
-    ConvLines l = lines(get);
-    copied = l.elements(l.rowsPerTask);
+    Value lines = kb.add(kb.mul(kb.sub(rowsPerBlock(get), kb.idx(1)), conv.rows.stride),
+                         linesBehind(conv.rows, 1));
+    copied = kb.mul(kb.mul(lines, lineElements(get)), conv.channels);
   }
   return kb.add(copied, kSlack + 2 * tile.channels() * tile.line());
 }
@@ -156,85 +173,134 @@ ChannelCode::Value ChannelCode::task(const KernelArgs &args) {
   plane = kb.add(plane, kb.mul(kb.mul(t.group, conv.channels), t.get(conv.channelStep)));
   place(t, block, s.blocks, kb.gep(t.scope.input(conv.input), plane, kb.f32()),
         kb.gep(memory, kb.idx(2 * tile.channels() * tile.line()), kb.f32()));
-  const ConvLines::Block &b = t.block;
-  kb.forLoop(kb.idx(0), b.segments, 1, [&](Value segment) {
-    Value count = kb.ceilDiv(b.segment, tile.group);
+  // As many whole rows as there is room for, or an equal part of a row.
+  const Block &b = t.block;
+  Value rowsEach = kb.max(kb.div(kb.idx(tile.group), kb.max(b.columns, kb.idx(1))), kb.idx(1));
+  Value rowGroups = kb.div(kb.sub(kb.add(b.rows, rowsEach), kb.idx(1)), rowsEach);
+  Value columnGroups = kb.ceilDiv(b.columns, tile.group);
+  auto shares = [&](Value whole, Value count, llvm::function_ref<void(Value, Value)> body) {
     kb.forLoop(kb.idx(0), count, 1, [&](Value number) {
-      Value first = kb.div(kb.mul(number, b.segment), count);
-      Value last = kb.div(kb.mul(kb.add(number, 1), b.segment), count);
-      Value column = kb.add(kb.add(t.firstPosition, kb.mul(segment, b.segment)), first);
-      group(t, kb.add(kb.mul(segment, b.segmentStep), first), column, kb.sub(last, first));
+      Value first = kb.div(kb.mul(number, whole), count);
+      body(first, kb.sub(kb.div(kb.mul(kb.add(number, 1), whole), count), first));
     });
+  };
+  shares(b.rows, rowGroups, [&](Value row, Value rows) {
+    shares(b.columns, columnGroups,
+           [&](Value column, Value columns) { channels(t, {row, rows, column, columns}); });
   });
   broken |= t.epilogue.broken;
   return t.lanes.error();
 }
 
 /// Where the block's image is: at `source`, or copied from there to `memory`.
-void ChannelCode::place(Task &t, Value block, Value blocks, Value source, Value memory) {
-  Value rows = t.get(conv.rows.out), columns = t.get(conv.columns.out), zero = kb.idx(0);
-  if (inPlace) {
-    Value positions = kb.mul(rows, columns);
-    t.firstPosition = kb.div(kb.mul(block, positions), blocks);
-    Value end = kb.div(kb.mul(kb.add(block, 1), positions), blocks);
-    t.block.memory = kb.gep(source, t.firstPosition, kb.f32());
-    t.block.channelStep = t.get(conv.channelStep);
-    t.block.rowStep = t.block.columnStep = t.block.segmentStep = zero;
-    t.block.segments = kb.idx(1);
-    t.block.segment = kb.sub(end, t.firstPosition);
+void ChannelCode::place(Task &t, Value number, Value blocks, Value source, Value memory) {
+  Value rows = t.get(conv.rows.out), columns = t.get(conv.columns.out);
+  Value whole = oneRow ? kb.mul(rows, columns) : rows;
+  Value first = kb.div(kb.mul(number, whole), blocks);
+  Value count = kb.sub(kb.div(kb.mul(kb.add(number, 1), whole), blocks), first);
+  Block &b = t.block;
+  b.tapColumnStep = kb.idx(conv.columns.dilation);
+  if (oneRow) {
+    b.memory = kb.gep(source, first, kb.f32());
+    b.channelStep = t.get(conv.channelStep);
+    b.tapRowStep = b.rowStep = kb.idx(0);
+    b.firstPosition = first, b.rows = kb.idx(1), b.columns = count;
     return;
   }
-  ConvLines l = lines(t.get);
-  Value row = kb.mul(block, l.rowsPerTask);
-  t.firstPosition = kb.mul(row, columns);
-  t.block = l.block(memory, row, kb.min(l.rowsPerTask, kb.sub(rows, row)));
-  l.copyChannels(module, t.block, source);
+  b.firstPosition = kb.mul(first, columns), b.rows = count, b.columns = columns;
+  Value line = inPlace ? t.get(conv.rows.step) : lineElements(t.get);
+  b.tapRowStep = kb.mul(line, conv.rows.dilation);
+  b.rowStep = kb.mul(line, conv.rows.stride);
+  if (inPlace) {
+    b.memory = kb.gep(source, kb.mul(first, b.rowStep), kb.f32());
+    b.channelStep = t.get(conv.channelStep);
+    return;
+  }
+  Value lines =
+      kb.add(kb.mul(kb.sub(count, kb.idx(1)), conv.rows.stride), linesBehind(conv.rows, 1));
+  b.memory = memory;
+  b.channelStep = kb.mul(lines, line);
+  copy(t, first, source);
+}
+
+/// The lines behind the block's output rows, the first of which is `firstRow`.
+void ChannelCode::copy(Task &t, Value firstRow, Value source) {
+  const Block &b = t.block;
+  Value length = lineElements(t.get), lines = kb.div(b.channelStep, kb.max(length, kb.idx(1)));
+  Value inRows = t.get(conv.rows.in), zero = kb.idx(0), step = t.get(conv.columns.step);
+  Value first = kb.sub(zero, t.get(conv.columns.before));
+  LineBounds bounds = lineBounds(kb, first, 1, t.get(conv.columns.in), length);
+  Value origin = kb.sub(kb.mul(firstRow, conv.rows.stride), t.get(conv.rows.before));
+  kb.forLoop(zero, kb.idx(conv.channels), 1, [&](Value channel) {
+    Value plane = kb.gep(source, kb.mul(channel, t.get(conv.channelStep)), kb.f32());
+    Value dst = kb.gep(b.memory, kb.mul(channel, b.channelStep), kb.f32());
+    kb.forLoop(zero, lines, 1, [&](Value line) {
+      Value row = kb.add(origin, line);
+      Value inside = arith::AndIOp::create(
+          kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, row, zero), kb.lt(row, inRows));
+      Value from = kb.mul(kb.select(inside, row, zero), t.get(conv.rows.step));
+      LineBounds some{kb.select(inside, bounds.begin, zero), kb.select(inside, bounds.end, zero)};
+      copyLine(kb, module, kb.gep(plane, from, kb.f32()), step, first, 1, some, length,
+               kb.constF(conv.fill), kb.gep(dst, kb.mul(line, length), kb.f32()));
+    });
+  });
 }
 
 /// All channels of the task at one group of positions; the image stays cached.
-void ChannelCode::group(Task &t, Value image, Value column, Value positions) {
+void ChannelCode::channels(Task &t, const Group &group) {
   Value count = kb.sub(t.lastPanel, t.firstPanel);
   Value whole = kb.add(t.firstPanel, kb.mul(kb.div(count, tile.panels), tile.panels));
-  kb.forLoop(t.firstPanel, whole, tile.panels,
-             [&](Value at) { panel(t, at, tile.panels, image, column, positions); });
+  kb.forLoop(t.firstPanel, whole, tile.panels, [&](Value at) { panel(t, group, at, tile.panels); });
   if (panels % tile.panels)
-    kb.forLoop(whole, t.lastPanel, 1, [&](Value at) { panel(t, at, 1, image, column, positions); });
+    kb.forLoop(whole, t.lastPanel, 1, [&](Value at) { panel(t, group, at, 1); });
 }
 
-void ChannelCode::panel(Task &t, Value panel, int64_t count, Value image, Value column,
-                        Value positions) {
-  const ConvLines::Block &b = t.block;
+void ChannelCode::panel(Task &t, const Group &group, Value panel, int64_t count) {
+  const Block &b = t.block;
   int64_t depth = conv.channels * taps;
-  Value tiles = kb.ceilDiv(positions, tile.rows);
+  Value tiles = kb.ceilDiv(group.columns, tile.rows);
+  Value image = kb.add(kb.mul(group.row, b.rowStep), kb.mul(group.column, step));
   kb.forLoop(kb.idx(0), kb.idx(conv.channels), channelBlock, [&](Value first) {
     Value channels = kb.min(kb.sub(kb.idx(conv.channels), first), kb.idx(channelBlock));
     Value from = kb.add(image, kb.mul(first, b.channelStep));
     Value filters = kb.mul(kb.add(kb.mul(panel, depth), kb.mul(first, taps)), kPanelColumns);
     Value add = kb.cmp(arith::CmpIPredicate::sgt, first, kb.idx(0));
-    kb.forLoop(kb.idx(0), tiles, 1, [&](Value number) {
-      Value row = kb.div(kb.mul(number, positions), tiles);
-      Value rows = kb.sub(kb.div(kb.mul(kb.add(number, 1), positions), tiles), row);
-      Value memory = kb.gep(t.sums, kb.mul(row, tile.channels()), kb.f32());
+    auto tileAt = [&](Value row, Value column, Value columns) {
+      Value position = kb.add(kb.mul(row, group.columns), column);
+      Value at = kb.add(from, kb.add(kb.mul(row, b.rowStep), kb.mul(column, step)));
       ConvMicroCall call{kb.gep(t.filters, filters, kb.f32()),
                          kb.idx(depth * kPanelColumns),
-                         kb.gep(b.memory, kb.add(from, row), kb.f32()),
+                         kb.gep(b.memory, at, kb.f32()),
                          b.channelStep,
-                         b.rowStep,
-                         b.columnStep,
+                         b.tapRowStep,
+                         b.tapColumnStep,
                          channels,
-                         memory,
+                         kb.gep(t.sums, kb.mul(position, tile.channels()), kb.f32()),
                          add};
       int64_t before = t.range.least - 1;
-      kb.switchOn(kb.sub(rows, kb.idx(before)), t.range.most - before, [&](int64_t size) {
-        callChannelMicro(kb, module, conv.rows.taps, conv.columns.taps, size + before, count, call);
+      Value size = kb.sub(columns, kb.idx(before));
+      kb.switchOn(size, t.range.most - before, [&](int64_t size) {
+        callChannelMicro(kb, module, conv.rows.taps, conv.columns.taps, size + before, step, count,
+                         call);
+      });
+    };
+    kb.forLoop(kb.idx(0), group.rows, 1, [&](Value row) {
+      kb.forLoop(kb.idx(0), tiles, 1, [&](Value number) {
+        Value column = kb.div(kb.mul(number, group.columns), tiles);
+        Value end = kb.div(kb.mul(kb.add(number, 1), group.columns), tiles);
+        tileAt(row, column, kb.sub(end, column));
       });
     });
   });
+  Value positions = kb.mul(group.rows, group.columns);
   turnChannels(kb, module, t.sums, positions, kb.idx(count * kPanelColumns), t.turned);
-  finish(t, panel, count, column, positions);
+  finish(t, group, panel, count);
 }
 
-void ChannelCode::finish(Task &t, Value panel, int64_t count, Value column, Value positions) {
+void ChannelCode::finish(Task &t, const Group &group, Value panel, int64_t count) {
+  Value positions = kb.mul(group.rows, group.columns);
+  Value column =
+      kb.add(kb.add(t.block.firstPosition, kb.mul(group.row, t.block.columns)), group.column);
   Value firstMap = kb.mul(panel, kPanelColumns);
   Value maps = kb.min(kb.sub(kb.idx(conv.maps), firstMap), kb.idx(count * kPanelColumns));
   Value firstRow = kb.add(kb.mul(t.group, conv.maps), firstMap);

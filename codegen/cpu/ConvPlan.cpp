@@ -45,43 +45,6 @@ public:
     cut(kConvTaskElements);
   }
 
-  /// Of ChannelCode.
-  KernelPlan channelPlan(const CpuTarget &target) {
-    ChannelTile across = ChannelTile::of(target);
-    KernelPlan plan;
-    bool inPlace = readsInPlace(conv);
-    double taps = conv.rows.taps * conv.columns.taps, positions = outRows * outColumns;
-    double panels = pieces(conv.maps, kPanelColumns), tiles = pieces(panels, across.panels);
-    double images = at(conv.batch) * at(conv.groups), wanted;
-    if (inPlace) {
-      segments = 1;
-      blocks = std::min(pieces(positions, across.group), pieces(kChannelTasks, tiles));
-      segment = positions / blocks;
-      wanted = pieces(kChannelTasks, blocks);
-    } else {
-      wanted = std::max(std::floor(4 / blocks), 1.0);
-    }
-    double parts = pieces(panels, pieces(tiles, wanted) * across.panels);
-    plan.tasks = images * blocks * parts;
-    if (!inPlace)
-      addCopies(plan, conv.columns, plan.tasks * channels * copies * linesOf(rows), length,
-                across.lanes);
-    double groups = images * blocks * segments * pieces(segment, across.group);
-    double count = positions * images / groups, vectors = pieces(count, across.lanes);
-    double passes =
-        pieces(channels, std::clamp<double>(std::floor(kChannelSteps / taps), 1, channels));
-    double perPanel = double(kPanelColumns) / across.lanes;
-    double sums = groups * panels * perPanel * count;
-    plan.instructions += sums * (channels * taps + 2 * passes);
-    // Transposed by rounds of shuffles.
-    plan.instructions += groups * panels * perPanel * vectors * turnOf(across.lanes);
-    plan.instructions += groups * conv.maps * vectors * kEpilogue;
-    plan.starts += groups * tiles * (passes * pieces(count, across.rows) + 1) + groups * conv.maps;
-    plan.rows = std::min<double>(count, across.rows);
-    plan.columns = std::min<double>(across.channels(), panels * kPanelColumns);
-    return plan;
-  }
-
   KernelPlan plan() {
     KernelPlan plan;
     double taps = conv.rows.taps * conv.columns.taps;
@@ -197,7 +160,55 @@ KernelPlan planesPlan(const ConvMatch &conv, const CpuTarget &target, IndexValue
 } // namespace
 
 KernelPlan channelPlan(const ConvMatch &conv, const CpuTarget &target, IndexValues valueOf) {
-  return Counter(conv, target, valueOf).channelPlan(target);
+  ChannelTile tile = ChannelTile::of(target);
+  double taps = conv.rows.taps * conv.columns.taps, channels = conv.channels;
+  double rows = conv.rows.out.at(valueOf), columns = conv.columns.out.at(valueOf);
+  double panels = pieces(conv.maps, kPanelColumns), tiles = pieces(panels, tile.panels);
+  double images = conv.batch.at(valueOf) * conv.groups.at(valueOf);
+  bool inPlace = readsInPlace(conv), oneRow = hasOneRow(conv);
+  KernelPlan plan;
+  double blocks, wanted;
+  if (inPlace) {
+    blocks = std::min(pieces(rows * columns, tile.group), pieces(kChannelTasks, tiles));
+    blocks = oneRow ? blocks : std::min(blocks, rows);
+    wanted = pieces(kChannelTasks, blocks);
+  } else {
+    double length = linesBehind(conv.columns, columns), halo = linesBehind(conv.rows, 1);
+    double fit = std::max(std::floor(kConvTaskElements / (length * channels)) - halo, 0.0);
+    double eighth = std::max(std::ceil(rows / 8), 4.0);
+    double most = std::min({std::floor(fit / conv.rows.stride) + 1, eighth, rows});
+    blocks = pieces(rows, most);
+    wanted = std::max(std::floor(4 / blocks), 1.0);
+  }
+  double parts = pieces(panels, pieces(tiles, wanted) * tile.panels);
+  plan.tasks = images * blocks * parts;
+  if (!inPlace) {
+    ConvAxis line = conv.columns;
+    line.stride = 1;
+    double lines =
+        rows * conv.rows.stride + blocks * (linesBehind(conv.rows, 1) - conv.rows.stride);
+    addCopies(plan, line, images * parts * channels * lines, linesBehind(conv.columns, columns),
+              tile.lanes);
+  }
+  double segments = oneRow ? blocks : rows, segment = rows * columns / segments;
+  double rowsEach = std::max(std::floor(tile.group / segment), 1.0);
+  double groups =
+      images * pieces(segments / blocks, rowsEach) * blocks * pieces(segment, tile.group);
+  double vectors = pieces(images * rows * columns / groups, tile.lanes);
+  double passes =
+      pieces(channels, std::clamp<double>(std::floor(kChannelSteps / taps), 1, channels));
+  double perPanel = double(kPanelColumns) / tile.lanes,
+         calls = segments * images * passes * tiles * pieces(segment, tile.rows);
+  plan.instructions += images * rows * columns * panels * perPanel * (channels * taps + 2 * passes);
+  // Loads of filters, which few positions share badly.
+  plan.instructions +=
+      calls / passes * std::min(panels, double(tile.panels)) * perPanel * channels * taps / 2;
+  plan.instructions += groups * panels * perPanel * vectors * turnOf(tile.lanes);
+  plan.instructions += groups * conv.maps * vectors * kEpilogue;
+  plan.starts += calls + groups * (tiles + conv.maps);
+  plan.rows = std::min<double>(segment, tile.rows);
+  plan.columns = std::min<double>(tile.channels(), panels * kPanelColumns);
+  return plan;
 }
 
 bool prefersChannels(const FilterUse &use, const CpuTarget &target) {
@@ -205,20 +216,23 @@ bool prefersChannels(const FilterUse &use, const CpuTarget &target) {
   conv.maps = use.maps;
   conv.channels = use.channels;
   conv.packed = true;
-  auto axis = [](ConvAxis &axis, int64_t taps, int64_t out) {
-    axis.taps = taps;
-    axis.in = out + taps - 1;
-    axis.out = out;
+  auto axis = [](ConvAxis &axis, const FilterUse::Axis &use) {
+    axis.taps = use.taps, axis.stride = use.stride, axis.dilation = use.dilation;
+    axis.out = use.out;
+    // Windows of several elements that do not lie side by side mostly reach beyond the borders.
+    bool reaches = use.stride < use.taps;
+    axis.before = reaches ? 1 : 0;
+    axis.in = use.out == 0 ? 0 : linesBehind(axis, use.out) - (reaches ? 2 : 0);
   };
-  axis(conv.rows, use.tapRows, use.rows);
-  axis(conv.columns, use.tapColumns, use.columns);
+  axis(conv.rows, use.rows);
+  axis(conv.columns, use.columns);
   conv.columns.step = 1;
   conv.rows.step = conv.columns.in;
   auto priceOf = [&](bool across) {
     conv.acrossChannels = across;
     return price(convPlan(conv, target, [](Value) -> int64_t { return 1; }));
   };
-  return use.rows * use.columns > 0 && priceOf(true) < priceOf(false);
+  return use.rows.out * use.columns.out > 0 && priceOf(true) < priceOf(false);
 }
 
 bool prefersPlaneChannels(const ConvMatch &conv, const CpuTarget &target) {

@@ -6,10 +6,14 @@
 
 namespace attune {
 
-/// How filters of a convolution are used: `maps` output channels of windows of so many channels,
-/// tap rows and tap columns, at `rows` times `columns` positions of an image.
+/// How filters of a convolution are used: `maps` output channels, each a sum over so many channels
+/// and the taps of two axes with so many positions.
 struct FilterUse {
-  int64_t maps, channels, tapRows = 1, tapColumns = 1, rows = 1, columns = 1;
+  struct Axis {
+    int64_t taps = 1, stride = 1, dilation = 1, out = 1;
+  };
+  int64_t maps, channels;
+  Axis rows, columns;
 };
 
 /// A code generator as the fuse and schedule stages see it: can it, and at what price class.

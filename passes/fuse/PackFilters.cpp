@@ -59,25 +59,33 @@ std::optional<FilterUse> useOf(linalg::GenericOp op, const Filters &filters) {
   AffineMap image =
       op.getMatchingIndexingMap(op.getDpsInputOperand(1 - filters.operand->getOperandNumber()));
   ArrayRef<int64_t> shape = cast<RankedTensorType>(filters.operand->get().getType()).getShape();
-  SmallVector<int64_t> ranges = op.getStaticLoopRanges(), outs, taps;
+  SmallVector<int64_t> ranges = op.getStaticLoopRanges();
   auto iterators = op.getIteratorTypesArray();
+  SmallVector<FilterUse::Axis> axes;
   for (AffineExpr expr : image.getResults()) {
     if (isa<AffineDimExpr>(expr))
       continue;
-    for (unsigned loop = 0; loop < ranges.size(); ++loop)
-      if (expr.isFunctionOfDim(loop))
-        (iterators[loop] == utils::IteratorType::reduction ? taps : outs).push_back(ranges[loop]);
+    FilterUse::Axis axis;
+    for (auto [loop, extent] : llvm::enumerate(ranges)) {
+      if (!expr.isFunctionOfDim(loop))
+        continue;
+      // What the index grows by in one step of the loop.
+      SmallVector<AffineExpr> at(ranges.size(), getAffineConstantExpr(0, op.getContext()));
+      at[loop] = getAffineConstantExpr(1, op.getContext());
+      auto step = dyn_cast<AffineConstantExpr>(expr.replaceDims(at));
+      if (!step || extent == ShapedType::kDynamic)
+        return std::nullopt;
+      bool tap = iterators[loop] == utils::IteratorType::reduction;
+      (tap ? axis.taps : axis.out) = extent;
+      (tap ? axis.dilation : axis.stride) = step.getValue();
+    }
+    axes.push_back(axis);
   }
-  if (outs.empty() || outs.size() > 2 || taps.size() != outs.size() ||
-      llvm::is_contained(outs, ShapedType::kDynamic))
+  if (axes.empty() || axes.size() > 2)
     return std::nullopt;
-  FilterUse use{shape[filters.maps], shape[filters.maps + 1]};
-  use.columns = outs.back();
-  use.tapColumns = taps.back();
-  if (outs.size() == 2) {
-    use.rows = outs.front();
-    use.tapRows = taps.front();
-  }
+  FilterUse use{shape[filters.maps], shape[filters.maps + 1], {}, axes.back()};
+  if (axes.size() == 2)
+    use.rows = axes.front();
   return use;
 }
 

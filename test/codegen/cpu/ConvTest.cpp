@@ -379,6 +379,29 @@ TEST(Conv, ChannelsOfCopiedLines) {
            .left = 0,
            .right = 1,
            .panel = 16});
+  // Without borders: windows side by side, then overlapping and with holes; rows in several groups.
+  check({.batch = 2,
+         .groups = 2,
+         .channels = 3,
+         .maps = 18,
+         .height = 9,
+         .width = 12,
+         .tapRows = 2,
+         .tapColumns = 4,
+         .strideRows = 2,
+         .strideColumns = 4,
+         .panel = 16});
+  check({.channels = 2,
+         .maps = 20,
+         .height = 11,
+         .width = 131,
+         .tapRows = 3,
+         .tapColumns = 3,
+         .strideRows = 2,
+         .strideColumns = 2,
+         .dilationRows = 2,
+         .dilationColumns = 1,
+         .panel = 16});
   // A window of one element with a stride; whole rows.
   check({.channels = 5,
          .maps = 20,
