@@ -1,18 +1,21 @@
-// Operators that order or pick elements by their values: ranks are counted, never swapped, so that
-// every element is computed on its own.
+// Operators that order or pick elements by their values: ranks are counted or the greatest found
+// again and again, never swapped, so that every element is computed on its own.
 #include "attune/frontend/onnx/Build.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include <limits>
 
 using namespace mlir;
 
 namespace attune::onnx {
 namespace {
 
-/// For every loop of `shape`, folds `steps` values of `body` into an i64 that starts at `start`.
+/// For every loop of `shape`, folds `steps` values of `body` into an integer that starts at `start`.
 Tensor count(Node &node, const Shape &shape, const Extent &steps, int64_t start,
-             llvm::function_ref<Value(OpBuilder &, Location, ValueRange loops, Value)> body) {
+             llvm::function_ref<Value(OpBuilder &, Location, ValueRange loops, Value)> body,
+             DType dtype = kInt64) {
   MLIRContext *context = node.context();
   int64_t rank = shape.size();
   SmallVector<AffineMap> maps{
@@ -22,32 +25,163 @@ Tensor count(Node &node, const Shape &shape, const Extent &steps, int64_t start,
   iterators.push_back(utils::IteratorType::reduction);
   OpBuilder &b = node.builder();
   Location loc = node.loc();
-  Type i64 = b.getI64Type();
-  Value extent = empty(node, {steps}, i64), init = filled(node, shape, b.getI64IntegerAttr(start));
+  Type type = dtype.type(context);
+  Value extent = empty(node, {steps}, type);
+  Value init = filled(node, shape, b.getIntegerAttr(type, start));
   auto op = linalg::GenericOp::create(b, loc, init.getType(), ValueRange{extent}, ValueRange{init},
                                       maps, iterators);
   OpBuilder::InsertionGuard guard(b);
-  Block *block = b.createBlock(&op.getRegion(), {}, {i64, i64}, {loc, loc});
+  Block *block = b.createBlock(&op.getRegion(), {}, {type, type}, {loc, loc});
   SmallVector<Value> loops;
   for (int64_t i = 0; i <= rank; ++i)
     loops.push_back(linalg::IndexOp::create(b, loc, i));
   linalg::YieldOp::create(b, loc, body(b, loc, loops, block->getArgument(1)));
+  return node.tensor(op.getResult(0), dtype, shape);
+}
+
+/// Signed integers in the order of the elements; NaN is the greatest, and both zeros are equal.
+Value sortKeys(Node &node, const Tensor &x, bool largest) {
+  DType dtype = x.dtype();
+  bool wide = dtype.bits() > 32;
+  Type type = node.builder().getIntegerType(wide ? 64 : 32);
+  auto body = [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+    Value key = args[0];
+    auto constant = [&](const APInt &value) -> Value {
+      return arith::ConstantOp::create(b, loc, b.getIntegerAttr(type, value));
+    };
+    unsigned bits = type.getIntOrFloatBitWidth();
+    if (dtype.isFloat()) {
+      Type real = wide ? b.getF64Type() : b.getF32Type();
+      if (key.getType() != real)
+        key = arith::ExtFOp::create(b, loc, real, key);
+      Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, key, key);
+      // -0 + 0 is 0.
+      Value zero = arith::ConstantOp::create(b, loc, b.getFloatAttr(real, 0));
+      key = arith::BitcastOp::create(b, loc, type, arith::AddFOp::create(b, loc, key, zero));
+      // Of negative numbers, the one with the greater magnitude is less.
+      Value sign = arith::ShRSIOp::create(b, loc, key, constant(APInt(bits, bits - 1)));
+      Value greatest = constant(APInt::getSignedMaxValue(bits));
+      key = arith::XOrIOp::create(b, loc, key, arith::AndIOp::create(b, loc, sign, greatest));
+      key = arith::SelectOp::create(b, loc, isNaN, greatest, key);
+    } else {
+      bool isUnsigned = dtype.isUnsigned() || dtype.isBool();
+      if (dtype.bits() < bits)
+        key = isUnsigned ? arith::ExtUIOp::create(b, loc, type, key).getResult()
+                         : arith::ExtSIOp::create(b, loc, type, key).getResult();
+      else if (isUnsigned)
+        key = arith::XOrIOp::create(b, loc, key, constant(APInt::getSignMask(bits)));
+    }
+    return largest ? key : arith::XOrIOp::create(b, loc, key, constant(APInt::getAllOnes(bits)));
+  };
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(x.rank(), node.context());
+  return generic(node, {node.value(x)}, {identity}, x.shape(), type, body);
+}
+
+/// As many of the first elements are found one after the other: k n steps instead of n n.
+constexpr int64_t kMaxPasses = 32;
+
+/// The greatest number along the axis that is less than `previous` (absent: any), without the axis.
+Tensor greatestBelow(Node &node, const Tensor &numbers, int64_t axis,
+                     const std::optional<Tensor> &previous) {
+  MLIRContext *context = node.context();
+  OpBuilder &b = node.builder();
+  int64_t rank = numbers.rank();
+  SmallVector<AffineExpr> rows;
+  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  iterators[axis] = utils::IteratorType::reduction;
+  Shape shape = numbers.shape();
+  shape.erase(shape.begin() + axis);
+  for (int64_t i = 0; i < rank; ++i)
+    if (i != axis)
+      rows.push_back(getAffineDimExpr(i, context));
+  AffineMap row = AffineMap::get(rank, 0, rows, context);
+  SmallVector<AffineMap> maps{AffineMap::getMultiDimIdentityMap(rank, context)};
+  SmallVector<Value> inputs{node.value(numbers)};
+  if (previous) {
+    maps.push_back(row);
+    inputs.push_back(node.value(*previous));
+  }
+  maps.push_back(row);
+  int64_t least = std::numeric_limits<int64_t>::min();
+  Value init = filled(node, shape, b.getI64IntegerAttr(least));
+  auto body = [&](OpBuilder &b, Location loc, ValueRange args) {
+    Value own = args[0];
+    if (previous) {
+      Value none = arith::ConstantIntOp::create(b, loc, least, 64);
+      Value below = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, own, args[1]);
+      own = arith::SelectOp::create(b, loc, below, own, none);
+    }
+    linalg::YieldOp::create(b, loc, arith::MaxSIOp::create(b, loc, args.back(), own).getResult());
+  };
+  auto op = linalg::GenericOp::create(b, node.loc(), init.getType(), inputs, ValueRange{init}, maps,
+                                      iterators, body);
   return node.tensor(op.getResult(0), kInt64, shape);
 }
 
-/// Whether x comes before y: NaN is the greatest.
-Value precedes(OpBuilder &b, Location loc, DType dtype, bool largest, Value x, Value y) {
-  if (!largest)
-    std::swap(x, y);
-  if (!dtype.isFloat())
-    return arith::CmpIOp::create(b, loc,
-                                 dtype.isUnsigned() || dtype.isBool() ? arith::CmpIPredicate::ugt
-                                                                      : arith::CmpIPredicate::sgt,
-                                 x, y);
-  Value greater = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, y);
-  Value xNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x, x);
-  Value yNumber = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::ORD, y, y);
-  return arith::OrIOp::create(b, loc, greater, arith::AndIOp::create(b, loc, xNaN, yNumber));
+/// Places of the first `count` elements, by keys of 32 bits: key and place make one number.
+Tensor firstPlaces(Node &node, const Shape &shape, Value keys, int64_t axis, int64_t count) {
+  OpBuilder &b = node.builder();
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(shape.size(), node.context());
+  constexpr int64_t kLow = 0xffffffff;
+  auto number = [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+    Value key = arith::ExtSIOp::create(b, loc, b.getI64Type(), args[0]);
+    Value high = arith::ShLIOp::create(b, loc, key, arith::ConstantIntOp::create(b, loc, 32, 64));
+    // Of equal elements, the first is the greatest.
+    Value place = arith::IndexCastOp::create(b, loc, b.getI64Type(),
+                                             linalg::IndexOp::create(b, loc, axis).getResult());
+    Value low =
+        arith::XOrIOp::create(b, loc, place, arith::ConstantIntOp::create(b, loc, kLow, 64));
+    return arith::OrIOp::create(b, loc, high, low);
+  };
+  Tensor numbers = node.tensor(generic(node, {keys}, {identity}, shape, b.getI64Type(), number),
+                               kInt64, shape);
+  SmallVector<Tensor> places;
+  std::optional<Tensor> last;
+  for (int64_t n = 0; n < count; ++n) {
+    last = greatestBelow(node, numbers, axis, last);
+    Tensor place = elementwise(
+        node, {*last}, kInt64, [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+          Value low = arith::ConstantIntOp::create(b, loc, kLow, 64);
+          return arith::XOrIOp::create(b, loc, arith::AndIOp::create(b, loc, args[0], low), low);
+        });
+    places.push_back(keepDims(node, place, {axis}));
+  }
+  return concat(node, places, axis);
+}
+
+/// Places of the first elements, as many as `out` has along the axis: ranks are counted.
+Tensor countedPlaces(Node &node, const Shape &shape, const Shape &out, Value keys, int64_t axis) {
+  auto place = [](OpBuilder &b, Location loc, Value index) -> Value {
+    return arith::IndexCastOp::create(b, loc, b.getI32Type(), index);
+  };
+  // rank[i] = how many elements come before element i: equal ones in their order.
+  auto rank = [&](OpBuilder &b, Location loc, ValueRange loops, Value sum) -> Value {
+    SmallVector<Value> here(loops.drop_back()), there = here;
+    there[axis] = loops.back();
+    Value mine = tensor::ExtractOp::create(b, loc, keys, here);
+    Value other = tensor::ExtractOp::create(b, loc, keys, there);
+    using Predicate = arith::CmpIPredicate;
+    Value before = arith::CmpIOp::create(b, loc, Predicate::sgt, other, mine);
+    Value equal = arith::CmpIOp::create(b, loc, Predicate::eq, other, mine);
+    Value earlier = arith::CmpIOp::create(b, loc, Predicate::slt, place(b, loc, there[axis]),
+                                          place(b, loc, here[axis]));
+    Value counts =
+        arith::OrIOp::create(b, loc, before, arith::AndIOp::create(b, loc, equal, earlier));
+    return arith::AddIOp::create(b, loc, sum, arith::ExtUIOp::create(b, loc, sum.getType(), counts));
+  };
+  Value table = node.value(count(node, shape, shape[axis], 0, rank, kInt32));
+  // The element of each rank.
+  auto find = [&](OpBuilder &b, Location loc, ValueRange loops, Value found) -> Value {
+    SmallVector<Value> at(loops.drop_back());
+    Value wanted = place(b, loc, at[axis]);
+    at[axis] = loops.back();
+    Value rank = tensor::ExtractOp::create(b, loc, table, at);
+    Value hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rank, wanted);
+    Value none = arith::ConstantIntOp::create(b, loc, 0, 32);
+    Value mine = arith::SelectOp::create(b, loc, hit, place(b, loc, loops.back()), none);
+    return arith::MaxSIOp::create(b, loc, found, mine);
+  };
+  return castTo(node, count(node, out, shape[axis], 0, find, kInt32), kInt64);
 }
 
 void convertTopK(Node &node) {
@@ -64,42 +198,18 @@ void convertTopK(Node &node) {
   Extents &extents = node.extents();
   node.require(extents.less(k[0], x.dim(axis) + 1), "K is larger than the axis");
   node.require(extents.less(-1, k[0]), "K is negative");
+  // Places are counted in lanes of 32 bits.
+  node.require(extents.less(x.dim(axis), int64_t(1) << 31), "the axis has 2^31 elements or more");
   Value source = node.value(x), size = node.index(x.dim(axis));
   DType dtype = x.dtype();
-  // rank[i] = how many elements come before element i: equal ones in their order.
-  Tensor ranks = count(node, x.shape(), x.dim(axis), 0,
-                       [&](OpBuilder &b, Location loc, ValueRange loops, Value sum) -> Value {
-                         SmallVector<Value> here(loops.drop_back()), there = here;
-                         there[axis] = loops.back();
-                         Value v = tensor::ExtractOp::create(b, loc, source, here);
-                         Value other = tensor::ExtractOp::create(b, loc, source, there);
-                         Value before = precedes(b, loc, dtype, largest, other, v);
-                         Value after = precedes(b, loc, dtype, largest, v, other);
-                         Value earlier = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                                               there[axis], here[axis]);
-                         Value mine = arith::SelectOp::create(
-                             b, loc, after, arith::ConstantIntOp::create(b, loc, 0, 1), earlier);
-                         Value counts = arith::OrIOp::create(b, loc, before, mine);
-                         return arith::AddIOp::create(
-                             b, loc, sum, arith::ExtUIOp::create(b, loc, b.getI64Type(), counts));
-                       });
+  Value keys = sortKeys(node, x, largest);
   Shape out = x.shape();
   out[axis] = k[0];
-  Value table = node.value(ranks);
-  // The element of each rank.
-  Tensor places =
-      count(node, out, x.dim(axis), 0,
-            [&](OpBuilder &b, Location loc, ValueRange loops, Value found) -> Value {
-              SmallVector<Value> at(loops.drop_back());
-              Value wanted = arith::IndexCastOp::create(b, loc, b.getI64Type(), at[axis]);
-              at[axis] = loops.back();
-              Value rank = tensor::ExtractOp::create(b, loc, table, at);
-              Value hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rank, wanted);
-              Value i = arith::IndexCastOp::create(b, loc, b.getI64Type(), loops.back());
-              Value none = arith::ConstantIntOp::create(b, loc, 0, 64);
-              Value mine = arith::SelectOp::create(b, loc, hit, i, none);
-              return arith::MaxSIOp::create(b, loc, found, mine);
-            });
+  std::optional<int64_t> count = k[0].constant();
+  bool few = count && *count >= 1 && *count <= kMaxPasses;
+  Tensor places = few && getElementTypeOrSelf(keys.getType()).isInteger(32)
+                      ? firstPlaces(node, x.shape(), keys, axis, *count)
+                      : countedPlaces(node, x.shape(), out, keys, axis);
   AffineMap identity = AffineMap::getMultiDimIdentityMap(x.rank(), node.context());
   Value values =
       generic(node, {node.value(places)}, {identity}, out, dtype.type(node.context()),

@@ -49,6 +49,19 @@ def sorted_values():
         for largest in (0, 1):
             yield OpCase("TopK", [x, ints(4)], dict(axis=axis, largest=largest), outputs=2,
                          constants=(1,), label=f"{axis}-{largest}")  # fmt: skip
+    # More than are found one after the other, and types of every width; many elements are equal.
+    for kind in ("float32", "float64", "int32", "int64", "uint64", "int8"):
+        for count in (1, 40):
+            y = i64(2, 50, low=0, high=9).astype(kind)
+            if kind == "float32":
+                y[0, 3], y[0, 5], y[1, 4], y[1, 8] = -0.0, 0.0, np.inf, -np.inf
+            elif kind.startswith("int"):
+                y[0, 3], y[0, 5] = np.iinfo(kind).min, np.iinfo(kind).max
+            for largest in (0, 1):
+                yield OpCase("TopK", [y, ints(count)], dict(largest=largest), outputs=2,
+                             constants=(1,), static_only=True,
+                             label=f"{kind}-{count}-{largest}")  # fmt: skip
+    yield OpCase("TopK", [x, ints(3)], dict(axis=1), outputs=2, label="count")
     yield OpCase("NonZero", [i64(4, 6, low=0, high=2)])
     yield OpCase("Compress", [x, bools(11)], dict(axis=1))
     yield OpCase("Compress", [x, bools(20)], label="flat", static_only=True)
