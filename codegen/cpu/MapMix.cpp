@@ -238,9 +238,12 @@ void MapMixCode::finishTile(Task &t, unsigned number, Value group, Value panel, 
   Value outs = kb.min(kb.sub(kb.idx(stage.out), first), kb.idx(tile.channels()));
   kb.forLoop(kb.idx(0), outs, 1, [&](Value lane) {
     Value out = kb.add(kb.mul(group, stage.out), kb.add(first, lane));
-    const View &view = stage.bias.view;
-    Value bias = kb.splat(kb.load(kb.f32(), t.scope.input(stage.bias.input),
-                                  kb.add(t.get(view.offset), kb.mul(out, t.get(view.strides[0])))));
+    Value bias = kb.constF(stage.everyBias, kb.vec());
+    if (stage.bias) {
+      const View &view = stage.bias->view;
+      Value place = kb.add(t.get(view.offset), kb.mul(out, t.get(view.strides[0])));
+      bias = kb.splat(kb.load(kb.f32(), t.scope.input(stage.bias->input), place));
+    }
     Value to, kept;
     if (last) {
       to = kb.add(t.get(mix.result.offset), kb.mul(t.batch, t.get(mix.result.strides[0])));

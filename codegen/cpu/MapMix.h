@@ -21,7 +21,9 @@ struct MapMixMatch {
     View view;
   };
   struct Stage {
-    Operand weight, bias;
+    Operand weight;
+    std::optional<Operand> bias;
+    double everyBias = 0;                ///< without `bias`: that of all channels
     int64_t groups = 1, out = 1, in = 1; ///< channels of a group
     int64_t rows = 1, columns = 1, dilation = 1;
     MapAct act = MapAct::None;

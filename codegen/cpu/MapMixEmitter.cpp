@@ -1,5 +1,7 @@
 #include "attune/codegen/cpu/MapMix.h"
 
+#include "mlir/IR/Matchers.h"
+
 using namespace mlir;
 
 namespace attune::codegen {
@@ -12,6 +14,16 @@ static bool readOperand(const Sizes &sizes, Value tensor, MapMixMatch::Operand &
     return false;
   operand = {*input, *view};
   return true;
+}
+
+/// A bias that is the same for all channels lies in the kernel itself.
+static bool readBias(const Sizes &sizes, Value tensor, MapMixMatch::Stage &stage) {
+  DenseFPElementsAttr constant;
+  if (matchPattern(tensor, m_Constant(&constant)) && constant.isSplat()) {
+    stage.everyBias = constant.getSplatValue<APFloat>().convertToDouble();
+    return constant.getElementType().isF32();
+  }
+  return readOperand(sizes, tensor, stage.bias.emplace());
 }
 
 /// Stages that keep to one position need no rows: all positions are one long row, if they lie so.
@@ -65,7 +77,7 @@ std::optional<MapMixMatch> matchMapMix(KernelOp op, const Sizes &sizes) {
     auto type = cast<RankedTensorType>(found.getWeights()[n].getType());
     if (!type.hasStaticShape() || type.getNumElements() == 0 ||
         !readOperand(sizes, found.getWeights()[n], stage.weight) ||
-        !readOperand(sizes, found.getBiases()[n], stage.bias))
+        !readBias(sizes, found.getBiases()[n], stage))
       return std::nullopt;
     stage.groups = found.getGroups()[n];
     stage.out = type.getDimSize(0) / stage.groups;

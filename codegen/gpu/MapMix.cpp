@@ -196,8 +196,10 @@ private:
     });
     kb.forLoop(kb.thread(), kb.idx(stage.groups * wide), kThreads, [&](Value place) {
       Value channel = kb.rem(place, kb.idx(wide)), group = kb.div(place, wide);
-      Value x = orZero(kb.lt(channel, kb.idx(stage.out)), [&] {
-        return element(t, stage.bias, {kb.add(kb.mul(group, stage.out), channel)});
+      Value x = orZero(kb.lt(channel, kb.idx(stage.out)), [&]() -> Value {
+        if (!stage.bias)
+          return kb.constF(stage.everyBias);
+        return element(t, *stage.bias, {kb.add(kb.mul(group, stage.out), channel)});
       });
       store(t, x, kb.add(place, plan.weights[number] + all));
     });

@@ -13,11 +13,11 @@ namespace attune {
 static bool isNear(double a, double b) { return std::abs(a - b) <= 1e-6 * (1 + std::abs(b)); }
 
 MapMixMatch::Result MapMixMatch::match() {
-  auto type = cast<RankedTensorType>(softmax.getInput().getType());
-  if (type.getRank() != 4 || softmax.getDimension() != 3)
+  auto type = cast<RankedTensorType>(root.getType());
+  if (type.getRank() != 4)
     return Result::NoMix;
-  indices = elements.addIndices(softmax.getInput());
-  Value score = splitMask(elements, elements.at(softmax.getInput(), indices)).score;
+  indices = elements.addIndices(root);
+  Value score = splitMask(elements, elements.at(root, indices)).score;
   Result result = Result::NoMix;
   std::string refusal;
   // Masks and biases that are added stay behind the mix.
@@ -34,6 +34,11 @@ MapMixMatch::Result MapMixMatch::match() {
   }
   reason = refusal;
   return result;
+}
+
+bool MapMixMatch::mixesProbabilities() const {
+  auto softmax = maps.getDefiningOp<linalg::SoftmaxOp>();
+  return softmax && softmax.getDimension() == 3 && !previous;
 }
 
 /// The part of a choice or a sum that products of maps are in, or null.
@@ -355,7 +360,7 @@ std::optional<MapMixMatch::Product> MapMixMatch::matchHeadProduct(const ElementO
     for (AffineExpr expr : contraction->maps[1 - side].getResults())
       read.push_back(loops[cast<AffineDimExpr>(expr).getPosition()]);
     wanted[1] = channel;
-    SmallVector<int64_t> shape(cast<RankedTensorType>(softmax.getInput().getType()).getShape());
+    SmallVector<int64_t> shape(cast<RankedTensorType>(root.getType()).getShape());
     shape[1] = type.getDimSize(transposed ? 0 : 1);
     auto mapsType = RankedTensorType::get(shape, type.getElementType());
     Value maps = elements.tensorAt(elements.at(other, read), wanted, mapsType);

@@ -2,8 +2,8 @@
 //------------===//
 //
 // Finds (maps, blend with previous maps, convolutions or products over the map axis, biases,
-// activations, blend with the input) in front of a softmax, on the scalars of `Elements`.
-// Used by `--attune-raise-map-mix` only.
+// activations, blend with the input) in front of a softmax, or between a softmax and the values, on
+// the scalars of `Elements`. Used by `--attune-raise-map-mix` only.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_RAISE_MAPMIXMATCH_H
@@ -16,14 +16,17 @@ namespace attune {
 
 class MapMixMatch {
 public:
-  MapMixMatch(mlir::func::FuncOp func, mlir::linalg::SoftmaxOp softmax)
-      : sizes(func), elements(sizes), softmax(softmax) {}
+  /// `root` is the input of a softmax, or what is multiplied with the values.
+  MapMixMatch(mlir::func::FuncOp func, mlir::Value root)
+      : sizes(func), elements(sizes), root(root) {}
 
   enum class Result { NoMix, Refused, Matched };
   /// After Refused, `reason` is set.
   Result match();
   /// Replaces the mixed maps.
   MapMixOp build(mlir::OpBuilder &builder);
+  /// Whether the maps are the probabilities of a softmax over their last axis.
+  bool mixesProbabilities() const;
   std::string reason;
 
 private:
@@ -72,7 +75,7 @@ private:
 
   Sizes sizes;
   Elements elements;
-  mlir::linalg::SoftmaxOp softmax;
+  Value root;
   llvm::SmallVector<Value> indices; ///< b, h, n, m of the mixed maps
   llvm::SmallVector<Value> at;      ///< of the tensor that is being parsed
   Value mixed, maps, previous;

@@ -30,9 +30,9 @@ def convolution(x, w, bias, groups=1, dilation=1):
 
 
 class Stage:
-    def __init__(self, rng, out, inside, size=3, groups=1, dilation=1, slope=None):
+    def __init__(self, rng, out, inside, size=3, groups=1, dilation=1, slope=None, bias=True):
         self.w = rng.normal(size=(out, inside // groups, size, size)).astype(np.float32) / 4
-        self.bias = rng.normal(size=out).astype(np.float32)
+        self.bias = rng.normal(size=out).astype(np.float32) * bias
         self.groups, self.dilation, self.slope = groups, dilation, slope
 
     def node(self, g, x):
@@ -52,6 +52,7 @@ RNG = np.random.default_rng(3)
 CASES = {
     "evolving": ([Stage(RNG, 4, 4, slope=0.125)], 0.5, 0.25),
     "heads": ([Stage(RNG, 6, 4, size=1)], 0, 1),
+    "unbiased": ([Stage(RNG, 4, 4, size=1, bias=False)], 0, 1),
     "two": ([Stage(RNG, 5, 4, size=1, slope=0.125), Stage(RNG, 4, 5, dilation=2)], 0, 0.5),
     "groups": ([Stage(RNG, 6, 6, size=5, groups=2, slope=0.125)], 0.25, 1),
 }

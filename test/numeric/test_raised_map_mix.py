@@ -14,14 +14,14 @@ SIZES = [(1, 1, 1), (2, 5, 7), (1, 33, 40)]
 CASES = {}
 
 
-def case(raised=1, gone=()):
-    """A function of (graph, scores, previous scores, q, k) to mixed scores.
+def case(raised=1, gone=(), probabilities=False):
+    """A function of (graph, scores, previous scores, q, k) to mixed scores, or of probabilities.
 
     raised: map_mix ops after the raise stage; gone: what the rewritten module must not hold.
     """
 
     def register(function):
-        CASES[function.__name__] = (function, raised, gone)
+        CASES[function.__name__] = (function, raised, gone, probabilities)
         return function
 
     return register
@@ -137,6 +137,23 @@ def factor_inside(g, s, p, q, k):
     return g.op("Relu", g.op("Sub", np.float32(1), convolve(g, s)))
 
 
+@case(probabilities=True)
+def mixed_probabilities(g, p, previous, q, k):
+    return g.op("Einsum", p, g.weight(HEADS, HEADS), equation="bhnm,hg->bgnm")
+
+
+@case(probabilities=True)
+def re_attention(g, p, previous, q, k):
+    """DeepViT: a convolution of the probabilities, and a norm of the maps that folds into it."""
+    return g.op("Mul", convolve(g, p, size=1), np.float32(0.5))
+
+
+@case(raised=0, probabilities=True)
+def squared_probabilities(g, p, previous, q, k):
+    mixed = g.op("Einsum", p, g.weight(HEADS, HEADS), equation="bhnm,hg->bgnm")
+    return g.op("Mul", mixed, mixed)
+
+
 def build(name):
     g = Graph(name, 20)
     q, k, v = (
@@ -146,16 +163,20 @@ def build(name):
     keep = g.input("keep", "bool", ["b", 1, 1, "m"])
     s = g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2]))
     s = g.op("Mul", s, np.float32(DEPTH**-0.5))
-    mixed = CASES[name][0](g, s, p, q, k)
+    mix, _, _, probabilities = CASES[name]
+    mixed = s if probabilities else mix(g, s, p, q, k)
     # The mask stands behind the mixing.
     masked = g.op("Where", keep, mixed, np.float32(-1e9))
-    g.output(g.op("MatMul", g.op("Softmax", masked, axis=-1), v), "y")
+    weights = g.op("Softmax", masked, axis=-1)
+    if probabilities:
+        weights = mix(g, weights, p, q, k)
+    g.output(g.op("MatMul", weights, v), "y")
     return g.finish()
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_spelling(name, tmp_path):
-    _, raised, gone = CASES[name]
+    _, raised, gone, _ = CASES[name]
     model = build(name)
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
