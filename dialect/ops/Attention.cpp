@@ -156,8 +156,10 @@ static LogicalResult checkWeighting(AttentionOp op) {
     return only("eps", "sum");
   if (op.getEpsMode() != EpsMode::Add && !sum)
     return only("eps_mode", "sum");
-  if (sum && !(op.getEps() && op.getEps()->convertToDouble() > 0))
-    return op.emitOpError("weighting sum needs eps > 0");
+  if (op.getEps() && !(op.getEps()->convertToDouble() >= 0))
+    return op.emitOpError("eps must be at least 0, found ") << op.getEpsAttr().getValueAsDouble();
+  if (op.getEpsMode() == EpsMode::Clamp && !op.getEps())
+    return op.emitOpError("eps_mode clamp needs eps");
   return success();
 }
 

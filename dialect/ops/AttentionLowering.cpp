@@ -296,7 +296,7 @@ Value AttentionLowering::linearResult(ValueRange state) {
   if (attention.getWeighting() == Weighting::None)
     return finish(state[0], full, [&](ValueRange args) { return args[0]; });
   bool count = attention.getWeighting() == Weighting::Count;
-  double least = count ? 1 : attention.getEps()->convertToDouble();
+  double least = count ? 1 : attention.getEps() ? attention.getEps()->convertToDouble() : 0;
   bool add = !count && attention.getEpsMode() == EpsMode::Add;
   return finish(state, {full, perRow}, [&](ValueRange args) {
     Value guard = constant(accum, least);

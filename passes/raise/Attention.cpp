@@ -1,6 +1,7 @@
 #include "attune/passes/Passes.h"
 #include "attune/passes/raise/AttentionMatch.h"
 #include "attune/passes/raise/ConstantMasks.h"
+#include "attune/passes/raise/SplitProbabilities.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -36,6 +37,13 @@ private:
     for (unsigned operand : {0, 1}) {
       AttentionMatch match(getOperation(), output, operand);
       AttentionMatch::Result result = match.match();
+      if (match.combinesProbabilities) {
+        SmallVector<Operation *> parts = splitProbabilities(getOperation(), output, operand);
+        for (Operation *part : parts)
+          raise(*matchContraction(part));
+        if (!parts.empty())
+          return;
+      }
       if (result == AttentionMatch::Result::NoAttention)
         continue;
       if (result == AttentionMatch::Result::Matched)

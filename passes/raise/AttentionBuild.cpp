@@ -67,7 +67,7 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
                           FloatAttr(), epsMode, EmptyRow::Zero, TypeAttr(), TypeAttr());
   if (weighting == Weighting::Softmax)
     op.setEmptyRow(emptyRow);
-  if (weighting == Weighting::Sum)
+  if (weighting == Weighting::Sum && (eps > 0 || epsMode == EpsMode::Clamp))
     op.setEps(APFloat(eps));
   builder.setInsertionPoint(op);
   if (sink)
@@ -95,17 +95,6 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
   Value result = scaled(builder, loc, op.getResult(), heads, row, resultFactors, keptRows);
   replacedResult.replaceAllUsesWith(restoreLayout(builder, result));
   return op;
-}
-
-/// The column that the softmax adds, for every head.
-Value AttentionMatch::buildSink(OpBuilder &builder, Location loc, Value rows, Type type) {
-  if (sinkLayout)
-    return buildLayout(builder, loc, sizes, *sinkLayout, IndexGroups{heads},
-                       [&](Value index) { return extentOf(index); });
-  OpFoldResult count = sizes.get(builder, loc, sizes.of(rows, 1));
-  Value fill = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, *asFloat(sink)));
-  Value init = tensor::EmptyOp::create(builder, loc, count, type);
-  return linalg::FillOp::create(builder, loc, fill, init)->getResult(0);
 }
 
 /// Free indices from the arguments b, h, i, j of a region.

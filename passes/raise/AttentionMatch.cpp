@@ -22,11 +22,12 @@ AttentionMatch::Result AttentionMatch::match() {
     matched = matchGuard() && matchScores() && matchRoles() && matchOperands() && matchSink() &&
               matchFactors() && matchRegions() && onlyUsers();
   else if (!softmax && findWeights())
-    matched = matchRoles() && matchQuotient() && matchOperands() && matchWeightRegions() &&
-              matchRegions() && onlyUsers();
+    matched = matchRoles() && isWorthwhile() && matchQuotient() && matchOperands() &&
+              matchWeightRegions() && matchRegions() && onlyUsers();
   else
     return Result::NoAttention;
-  return matched ? Result::Matched : Result::Refused;
+  // Why multiples of the scores are no linear attention has been said.
+  return matched ? Result::Matched : multiple ? Result::NoAttention : Result::Refused;
 }
 
 Location AttentionMatch::getLoc() { return softmax ? softmax.getLoc() : scores->op.getLoc(); }
@@ -56,63 +57,14 @@ bool AttentionMatch::findSoftmax() {
     auto op = element->tensor.getDefiningOp<linalg::SoftmaxOp>();
     if (!op)
       continue;
-    if (softmax)
-      return refuse("the weights combine two softmaxes"), false;
+    if (softmax) {
+      combinesProbabilities = true;
+      return false;
+    }
     softmax = op;
     loaded = load;
   }
   return bool(softmax);
-}
-
-/// What stands between softmax and the values: factors, casts, the guard against rows of NaN, and
-/// the mask of the scores once more; or anything else, as a map.
-bool AttentionMatch::matchGuard() {
-  Value weight = stripWeightFactors(weights);
-  while (weight != loaded) {
-    Operation *op = weight.getDefiningOp();
-    if (op && isa<arith::ExtFOp, arith::TruncFOp>(op)) {
-      weight = op->getOperand(0);
-      continue;
-    }
-    auto select = dyn_cast_or_null<arith::SelectOp>(op);
-    if (!select)
-      return takeMap();
-    // select(p is NaN, 0, p), or the other way round.
-    auto compare = select.getCondition().getDefiningOp<arith::CmpFOp>();
-    Operation *isNan = select.getCondition().getDefiningOp();
-    bool ordered = compare && compare.getPredicate() == arith::CmpFPredicate::ORD;
-    Value kept = ordered ? select.getTrueValue() : select.getFalseValue();
-    Value filled = ordered ? select.getFalseValue() : select.getTrueValue();
-    bool guards = false;
-    if (compare)
-      guards = compare.getLhs() == kept && compare.getRhs() == kept &&
-               (ordered || compare.getPredicate() == arith::CmpFPredicate::UNO ||
-                compare.getPredicate() == arith::CmpFPredicate::UNE);
-    else if (auto nan = dyn_cast_or_null<math::IsNaNOp>(isNan))
-      guards = nan.getOperand() == kept;
-    if (guards) {
-      emptyRow = EmptyRow::Zero;
-    } else if (!keptAfter) {
-      // Disallowed weights set to 0: exact if the scores had the same mask.
-      bool negated = asFloat(select.getTrueValue()) == 0.0;
-      kept = negated ? select.getFalseValue() : select.getTrueValue();
-      filled = negated ? select.getTrueValue() : select.getFalseValue();
-      keptAfter = negated ? elements.negate(select.getCondition()) : select.getCondition();
-      guards = true;
-    }
-    if (!guards || asFloat(filled) != 0.0)
-      return takeMap();
-    weight = kept;
-  }
-  return true;
-}
-
-bool AttentionMatch::isRowMaximum(Value scalar) {
-  std::optional<ElementOf> element = elements.load(scalar);
-  if (!element || elements.depends(scalar, column))
-    return false;
-  std::optional<Elements::Reduced> reduced = elements.reduced(*element, column);
-  return reduced && !reduced->isSum;
 }
 
 bool AttentionMatch::matchScores() {
@@ -369,115 +321,6 @@ bool AttentionMatch::matchOperands() {
                           : "the keys are not a view with batch, head, position and channel axes");
 }
 
-bool AttentionMatch::matchSink() {
-  if (!hasSink)
-    return true;
-  ElementOf element = *elements.load(loaded);
-  element.indices[softmax.getDimension()] = elements.sizeValue(extentOf(column));
-  if (!element.indices[softmax.getDimension()])
-    return refuse("the softmax has a column that is not a sink");
-  sink = elements.at(softmax.getInput(), element.indices);
-  if (rowShift) {
-    auto shifted = sink.getDefiningOp<arith::SubFOp>();
-    if (!shifted || shifted.getRhs() != rowShift)
-      return refuse(
-          "the column that the softmax adds is shifted by another number than the scores");
-    sink = shifted.getLhs();
-  }
-  for (Value index : elements.freeIndices(sink))
-    if (!llvm::is_contained(heads, index))
-      return refuse("the column that the softmax adds varies with more than the head");
-  if (asFloat(sink))
-    return true;
-  sinkLayout = findLayout(elements, sizes, sink, IndexGroups{heads},
-                          [&](Value index) { return extentOf(index); });
-  return sinkLayout || refuse("the column that the softmax adds is not a vector over the heads");
-}
-
-/// True if some key j of every row has condition(j).
-bool AttentionMatch::alwaysKeepsKey(Value condition) {
-  Value first = substitute(elements, condition, column, elements.constantIndex(0));
-  if (matchPattern(first, m_One()))
-    return true;
-  return row && sizes.equal(extentOf(row), extentOf(column)) &&
-         matchPattern(substitute(elements, condition, column, row), m_One());
-}
-
-bool isOrdinary(Value scalar, Value dot) {
-  if (scalar == dot)
-    return true;
-  if (std::optional<double> constant = asFloat(scalar))
-    return std::abs(*constant) <= kOrdinary;
-  Operation *op = scalar.getDefiningOp();
-  if (!op)
-    return false;
-  if (isa<arith::SIToFPOp, arith::UIToFPOp, math::TanhOp>(op))
-    return true;
-  if (!isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp, arith::ExtFOp,
-           arith::TruncFOp>(op))
-    return false;
-  return llvm::all_of(op->getOperands(), [&](Value operand) { return isOrdinary(operand, dot); });
-}
-
-bool AttentionMatch::isNever(double constant, Value kept) {
-  return constant <= kNever && isOrdinary(kept, dot);
-}
-
-/// Moves a finite mask into `allowed` when that is exact: another key of the row has a weight, next
-/// to which exp underflows to 0. Returns the score without it, or null.
-Value AttentionMatch::finiteMask(Value masked) {
-  auto choice = [&](Value scalar, bool whole) -> std::pair<Value, Value> {
-    auto select = scalar.getDefiningOp<arith::SelectOp>();
-    if (!select)
-      return {};
-    std::optional<double> yes = asFloat(select.getTrueValue()),
-                          no = asFloat(select.getFalseValue());
-    auto usable = [&](std::optional<double> never, Value kept, Value condition) {
-      return never && alwaysKeepsKey(condition) &&
-             (whole ? isNever(*never, kept) : *never <= kNever && asFloat(kept) == 0.0);
-    };
-    if (usable(no, select.getTrueValue(), select.getCondition()))
-      return {select.getCondition(), select.getTrueValue()};
-    Value negated = elements.negate(select.getCondition());
-    if (usable(yes, select.getFalseValue(), negated))
-      return {negated, select.getFalseValue()};
-    return {};
-  };
-  if (auto [condition, kept] = choice(masked, true); condition) {
-    allowed = condition;
-    return kept;
-  }
-  if (auto sum = masked.getDefiningOp<arith::AddFOp>())
-    for (unsigned n : {0, 1})
-      if (auto [condition, zero] = choice(sum->getOperand(n), false);
-          condition && isOrdinary(sum->getOperand(1 - n), dot)) {
-        allowed = condition;
-        return sum->getOperand(1 - n);
-      }
-  return {};
-}
-
-/// The mask after the softmax: that of the scores once more, or one of whole rows.
-bool AttentionMatch::matchKept() {
-  if (allowed == keptAfter) {
-    emptyRow = EmptyRow::Zero;
-    return true;
-  }
-  if (!elements.depends(keptAfter, column)) {
-    keptRows = keptAfter;
-    return true;
-  }
-  auto select = score.getDefiningOp<arith::SelectOp>();
-  std::optional<double> never = select ? asFloat(select.getFalseValue()) : std::nullopt;
-  if (allowed || !never || *never > kNever || select.getCondition() != keptAfter ||
-      !isOrdinary(select.getTrueValue(), dot))
-    return false;
-  emptyRow = EmptyRow::Zero;
-  allowed = keptAfter;
-  score = select.getTrueValue();
-  return true;
-}
-
 bool AttentionMatch::matchRegions() {
   if (softmax) {
     MaskedScore parts = splitMask(elements, score);
@@ -493,7 +336,7 @@ bool AttentionMatch::matchRegions() {
   }
   if (keptAfter && !matchKept())
     takeMap();
-  if (softmax && !allowed)
+  if (weighting == Weighting::Softmax && !allowed)
     if (Value kept = finiteMask(score))
       score = kept;
   // A region gets b and h, and splits them where several axes were joined.

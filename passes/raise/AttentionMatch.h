@@ -3,8 +3,8 @@
 // Finds (contraction of queries and keys, factors, bias, masks, softmax, guard or any other map of
 // single probabilities, contraction with values) in front of a contraction, on the scalars of
 // `Elements`, so for any arrangement of transposes, reshapes, factors and masks. Without a softmax,
-// the weights are any function of the scores that is not linear in them, as they are or divided by
-// their sum (AttentionWeights.cpp). Used by `--attune-raise-attention` only.
+// the weights are any function of the scores, as they are or divided by their sum
+// (AttentionWeights.cpp). Used by `--attune-raise-attention` only.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_RAISE_ATTENTIONMATCH_H
@@ -34,6 +34,8 @@ public:
   std::string reason;
   /// It was refused only because others use the scores.
   bool scoresShared = false;
+  /// It is none, because the weights read several probabilities.
+  bool combinesProbabilities = false;
   mlir::linalg::SoftmaxOp softmax;
   /// Every operator that the raised op stands for.
   llvm::SetVector<mlir::Operation *> replaced;
@@ -49,6 +51,8 @@ private:
   bool findSoftmax();
   bool matchGuard();
   bool matchSink();
+  bool matchSinkLayout();
+  bool matchExponentials();
   bool isRowMaximum(Value scalar);
   bool matchScores();
   bool matchContractionRoles();
@@ -74,6 +78,7 @@ private:
 
   // Weights without a softmax.
   bool findWeights();
+  bool isWorthwhile();
   bool matchQuotient();
   bool matchTotal(Value quotient, Value weight);
   bool matchWeightRegions();
@@ -106,6 +111,8 @@ private:
   llvm::SmallVector<Value> outputLoops;
   Value rowShift, keptAfter;
   Value weights, loaded, score, dot, allowed, sink, query, key, value;
+  /// An exponential that is added to the sum of the weights, or null.
+  Value beside;
   /// Rows for which this does not hold are 0, whatever the attention gives; null: none.
   Value keptRows;
   /// A map of `loaded` that is more than factors, or null.
@@ -118,6 +125,8 @@ private:
   IndexGroups queryGroups, keyGroups, valueGroups, scoresGroups;
   double scale = 1, eps = 0;
   bool hasSink = false;
+  /// Without a softmax: whether the weights are a multiple of the scores.
+  bool multiple = false;
   Weighting weighting = Weighting::Softmax;
   EpsMode epsMode = EpsMode::Add;
   EmptyRow emptyRow = EmptyRow::NaN;

@@ -24,6 +24,49 @@ Value AttentionMatch::stripWeightFactors(Value weight) {
   return weight;
 }
 
+/// What stands between softmax and the values: factors, casts, the guard against rows of NaN, and
+/// the mask of the scores once more; or anything else, as a map.
+bool AttentionMatch::matchGuard() {
+  Value weight = stripWeightFactors(weights);
+  while (weight != loaded) {
+    Operation *op = weight.getDefiningOp();
+    if (op && isa<arith::ExtFOp, arith::TruncFOp>(op)) {
+      weight = op->getOperand(0);
+      continue;
+    }
+    auto select = dyn_cast_or_null<arith::SelectOp>(op);
+    if (!select)
+      return takeMap();
+    // select(p is NaN, 0, p), or the other way round.
+    auto compare = select.getCondition().getDefiningOp<arith::CmpFOp>();
+    Operation *isNan = select.getCondition().getDefiningOp();
+    bool ordered = compare && compare.getPredicate() == arith::CmpFPredicate::ORD;
+    Value kept = ordered ? select.getTrueValue() : select.getFalseValue();
+    Value filled = ordered ? select.getFalseValue() : select.getTrueValue();
+    bool guards = false;
+    if (compare)
+      guards = compare.getLhs() == kept && compare.getRhs() == kept &&
+               (ordered || compare.getPredicate() == arith::CmpFPredicate::UNO ||
+                compare.getPredicate() == arith::CmpFPredicate::UNE);
+    else if (auto nan = dyn_cast_or_null<math::IsNaNOp>(isNan))
+      guards = nan.getOperand() == kept;
+    if (guards) {
+      emptyRow = EmptyRow::Zero;
+    } else if (!keptAfter) {
+      // Disallowed weights set to 0: exact if the scores had the same mask.
+      bool negated = asFloat(select.getTrueValue()) == 0.0;
+      kept = negated ? select.getFalseValue() : select.getTrueValue();
+      filled = negated ? select.getTrueValue() : select.getFalseValue();
+      keptAfter = negated ? elements.negate(select.getCondition()) : select.getCondition();
+      guards = true;
+    }
+    if (!guards || asFloat(filled) != 0.0)
+      return takeMap();
+    weight = kept;
+  }
+  return true;
+}
+
 /// The weights as a map of single probabilities, whatever it is.
 bool AttentionMatch::takeMap() {
   probability = weights;

@@ -52,8 +52,7 @@ bool AttentionMatch::readsOtherScores(Value scalar) {
          });
 }
 
-/// True if the scalar is `dot` times something that does not depend on it. Such weights are a
-/// product of features: linear attention, which has cheaper forms.
+/// True if the scalar is `dot` times something that does not depend on it.
 static bool isMultiple(Elements &elements, Value scalar, Value dot) {
   if (scalar == dot || asFloat(scalar) == 0.0)
     return true;
@@ -73,8 +72,8 @@ static bool isMultiple(Elements &elements, Value scalar, Value dot) {
   return isa<arith::NegFOp, arith::ExtFOp, arith::TruncFOp>(op) && multiple(0);
 }
 
-/// A contraction of computed queries and keys whose result the weights are no multiple of; the
-/// values are computed too. Layers with learned matrices on either side of an activation are not.
+/// A contraction of computed queries and keys; the values are computed too. Layers with learned
+/// matrices on either side of an activation are not.
 bool AttentionMatch::findWeights() {
   if (!isComputed(output.operands[1 - side]))
     return false;
@@ -98,7 +97,18 @@ bool AttentionMatch::findWeights() {
     scores = *found;
     break;
   }
-  return dot && !isMultiple(elements, score, dot);
+  multiple = dot && isMultiple(elements, score, dot);
+  return bool(dot);
+}
+
+/// Multiples of the scores are linear attention, which has cheaper forms and was looked for before;
+/// what it did not take is worth an attention only if the factor is a whole map, like a decay.
+bool AttentionMatch::isWorthwhile() {
+  if (!multiple)
+    return true;
+  Value one = elements.constantFloat(dot.getType(), 1);
+  Value factor = substitute(elements, score, dot, one);
+  return row && elements.depends(factor, row) && elements.depends(factor, column);
 }
 
 /// quotient = weight / (sum of the row's weights + eps), or / max(sum, eps).
@@ -113,16 +123,22 @@ bool AttentionMatch::matchTotal(Value quotient, Value weight) {
   }
   double floor = 0;
   EpsMode mode = EpsMode::Add;
+  Value more;
   Operation *guard = total.getDefiningOp();
   bool adds = isa_and_nonnull<arith::AddFOp>(guard);
   if (adds || isa_and_nonnull<arith::MaximumFOp, arith::MaxNumFOp>(guard))
-    for (unsigned n : {0, 1})
-      if (std::optional<double> constant = asFloat(guard->getOperand(n))) {
-        floor = *constant;
-        mode = adds ? EpsMode::Add : EpsMode::Clamp;
-        total = guard->getOperand(1 - n);
-        break;
-      }
+    for (unsigned n : {0, 1}) {
+      Value other = guard->getOperand(n);
+      std::optional<double> constant = asFloat(other);
+      bool isExponential = adds && other.getDefiningOp<math::ExpOp>();
+      if (!constant && !isExponential)
+        continue;
+      floor = constant.value_or(0);
+      more = constant ? Value() : other;
+      mode = adds ? EpsMode::Add : EpsMode::Clamp;
+      total = guard->getOperand(1 - n);
+      break;
+    }
   std::optional<ElementOf> element = elements.load(total);
   if (!element || !element->tensor || elements.depends(total, column))
     return false;
@@ -135,6 +151,7 @@ bool AttentionMatch::matchTotal(Value quotient, Value weight) {
   weighting = Weighting::Sum;
   eps = floor;
   epsMode = mode;
+  beside = more;
   return true;
 }
 
@@ -160,8 +177,8 @@ bool AttentionMatch::matchQuotient() {
         end = quotient;
     }
   }
-  if (weighting == Weighting::Sum && !(eps > 0))
-    return refuse("nothing keeps the sum of the weights from 0");
+  if (weighting == Weighting::Sum && !(eps >= 0))
+    return refuse("the sum of the weights is guarded by a negative number");
   return true;
 }
 
@@ -232,6 +249,8 @@ bool AttentionMatch::matchWeightRegions() {
   while (splitWeightMask())
     if (!elements.depends(score, dot))
       return refuse("the mask hides the scores");
+  if (!matchExponentials())
+    return false;
   if (readsOtherScores(score))
     return refuse("the weights are no function of single scores");
   if (allowed && (elements.depends(allowed, dot) || readsOtherScores(allowed)))

@@ -241,17 +241,17 @@ func.func @eps_mode_without_sum(%q: tensor<1x4x3x8xf32>, %k: tensor<1x2x5x8xf32>
 
 // -----
 
-func.func @sum_without_eps(%q: tensor<1x4x3x8xf32>, %k: tensor<1x2x5x8xf32>, %v: tensor<1x2x5x6xf32>) {
-  // expected-error @below {{weighting sum needs eps > 0}}
-  %o = attune.attention ins(%q, %k, %v : tensor<1x4x3x8xf32>, tensor<1x2x5x8xf32>, tensor<1x2x5x6xf32>) {weighting = #attune.weighting<sum>} -> tensor<1x4x3x6xf32>
+func.func @sum_clamp_without_eps(%q: tensor<1x4x3x8xf32>, %k: tensor<1x2x5x8xf32>, %v: tensor<1x2x5x6xf32>) {
+  // expected-error @below {{eps_mode clamp needs eps}}
+  %o = attune.attention ins(%q, %k, %v : tensor<1x4x3x8xf32>, tensor<1x2x5x8xf32>, tensor<1x2x5x6xf32>) {weighting = #attune.weighting<sum>, eps_mode = #attune.eps_mode<clamp>} -> tensor<1x4x3x6xf32>
   return
 }
 
 // -----
 
-func.func @sum_with_zero_eps(%q: tensor<1x4x3x8xf32>, %k: tensor<1x2x5x8xf32>, %v: tensor<1x2x5x6xf32>) {
-  // expected-error @below {{weighting sum needs eps > 0}}
-  %o = attune.attention ins(%q, %k, %v : tensor<1x4x3x8xf32>, tensor<1x2x5x8xf32>, tensor<1x2x5x6xf32>) {weighting = #attune.weighting<sum>, eps = 0.0} -> tensor<1x4x3x6xf32>
+func.func @sum_with_negative_eps(%q: tensor<1x4x3x8xf32>, %k: tensor<1x2x5x8xf32>, %v: tensor<1x2x5x6xf32>) {
+  // expected-error @below {{eps must be at least 0, found -1.0}}
+  %o = attune.attention ins(%q, %k, %v : tensor<1x4x3x8xf32>, tensor<1x2x5x8xf32>, tensor<1x2x5x6xf32>) {weighting = #attune.weighting<sum>, eps = -1.0} -> tensor<1x4x3x6xf32>
   return
 }
 

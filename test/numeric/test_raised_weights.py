@@ -155,10 +155,49 @@ def row_statistic(g, q, k, v):
     return g.op("MatMul", g.op("Relu", g.op("Sub", x, mean)), v)
 
 
-@case(raised=0)
+@case()
 def sum_unguarded(g, q, k, v):
     w = g.op("Sigmoid", scores(g, q, k))
     return g.op("MatMul", g.op("Div", w, g.op("ReduceSum", w, np.array([-1]), keepdims=1)), v)
+
+
+@case(inputs=[PADDING])
+def exponentials_of_kept(g, q, k, v, keep):
+    """Without the shift by the maximum; rows without keys are 0 / 0."""
+    keep = g.op("Cast", g.op("Unsqueeze", keep, np.array([1, 2])), to=1)
+    w = g.op("Mul", g.op("Exp", g.op("Mul", scores(g, q, k), SCALE)), keep)
+    total = g.op("ReduceSum", w, np.array([-1]), keepdims=1)
+    return g.op("Div", g.op("MatMul", w, v), total)
+
+
+def beside_the_sum(g, q, k, v, sink):
+    """exp(x - t) / (exp(sink - t) + sum exp(x - t)), where t is the row's maximum."""
+    x = g.op("Where", causal(g, q, k), scores(g, q, k), np.float32(-np.inf))
+    greatest = g.op("ReduceMax", x, np.array([-1]), keepdims=1)
+    w = g.op("Exp", g.op("Sub", x, greatest))
+    more = g.op("Neg", greatest) if sink is None else g.op("Sub", sink, greatest)
+    total = g.op("ReduceSum", w, np.array([-1]), keepdims=1)
+    return g.op("MatMul", g.op("Div", w, g.op("Add", total, g.op("Exp", more))), v)
+
+
+@case()
+def softmax_and_one(g, q, k, v):
+    return beside_the_sum(g, q, k, v, None)
+
+
+@case()
+def softmax_and_sinks(g, q, k, v):
+    return beside_the_sum(g, q, k, v, g.weight(HEADS, 1, 1))
+
+
+@case()
+def decay_by_data(g, q, k, v):
+    """No features: the decay is a function of query and key (Mamba-2, written as a whole map)."""
+    ends = [g.op("ReduceSum", x, np.array([-1]), keepdims=1) for x in (q, k)]
+    between = g.op("Sub", ends[0], g.op("Transpose", ends[1], perm=[0, 1, 3, 2]))
+    decay = g.op("Exp", g.op("Min", between, np.float32(0)))
+    w = g.op("Mul", scores(g, q, k), decay)
+    return g.op("MatMul", g.op("Where", causal(g, q, k), w, np.float32(0)), v)
 
 
 @pytest.mark.parametrize("name", CASES)
