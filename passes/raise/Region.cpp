@@ -10,6 +10,25 @@ namespace attune {
 /// A computation on positions alone is repeated for every element up to this many operators.
 static constexpr unsigned kMaxPositionOps = 16;
 
+/// Whether a constant is read at a place that takes more than integers to find, like a logarithmic
+/// bucket of the distance.
+static bool isLookedUp(Elements &elements, const ElementOf &element) {
+  if (!matchPattern(element.tensor, m_Constant()))
+    return false;
+  SmallVector<Value> pending(element.indices);
+  llvm::SmallDenseSet<Value> seen;
+  while (!pending.empty()) {
+    Value value = pending.pop_back_val();
+    Operation *op = value.getDefiningOp();
+    if (!op || !seen.insert(value).second)
+      continue;
+    if (isa<FloatType>(value.getType()) && !matchPattern(value, m_Constant()))
+      return true;
+    llvm::append_range(pending, op->getOperands());
+  }
+  return false;
+}
+
 const ElementOf *RegionBuilder::loadInstead(Value scalar) {
   auto seen = loads.find(scalar);
   if (seen != loads.end())
@@ -21,13 +40,18 @@ const ElementOf *RegionBuilder::loadInstead(Value scalar) {
   SmallVector<ElementOf> candidates(elements.sources(scalar));
   if (std::optional<ElementOf> load = elements.load(scalar))
     candidates.insert(candidates.begin(), *load);
-  auto varies = [](const ElementOf &element) {
-    return llvm::count_if(element.indices,
-                          [](Value index) { return !matchPattern(index, m_Constant()); });
+  auto varies = [&](const ElementOf &element) {
+    unsigned own = llvm::count_if(element.indices,
+                                  [](Value index) { return !matchPattern(index, m_Constant()); });
+    // The look-up is done once for all batches and layers instead.
+    return isLookedUp(elements, element) ? 1 + elements.freeIndices(scalar).size() : own;
   };
+  // What was looked up is read in the order in which it was last arranged, that of its use.
+  bool lookedUp = llvm::any_of(
+      candidates, [&](const ElementOf &element) { return isLookedUp(elements, element); });
   const ElementOf *best = nullptr;
   for (const ElementOf &candidate : candidates)
-    if (!best || varies(candidate) < varies(*best))
+    if (!best || varies(candidate) < varies(*best) + lookedUp)
       best = &candidate;
   if (!best)
     return nullptr;
@@ -38,7 +62,7 @@ const ElementOf *RegionBuilder::loadInstead(Value scalar) {
     bool heldByInput =
         llvm::any_of(below, [&](Value load) { return elements.freeIndices(load).size() >= own; });
     if (below.empty() ? elements.cost(scalar) <= kMaxPositionOps
-                      : !heldByInput || size_t(varies(*best)) > own)
+                      : !heldByInput || varies(*best) > own)
       return nullptr;
   }
   return &(loads[scalar] = *best);

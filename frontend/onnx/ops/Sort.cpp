@@ -12,7 +12,8 @@ using namespace mlir;
 namespace attune::onnx {
 namespace {
 
-/// For every loop of `shape`, folds `steps` values of `body` into an integer that starts at `start`.
+/// For every loop of `shape`, folds `steps` values of `body` into an integer that starts at
+/// `start`.
 Tensor count(Node &node, const Shape &shape, const Extent &steps, int64_t start,
              llvm::function_ref<Value(OpBuilder &, Location, ValueRange loops, Value)> body,
              DType dtype = kInt64) {
@@ -133,8 +134,8 @@ Tensor firstPlaces(Node &node, const Shape &shape, Value keys, int64_t axis, int
         arith::XOrIOp::create(b, loc, place, arith::ConstantIntOp::create(b, loc, kLow, 64));
     return arith::OrIOp::create(b, loc, high, low);
   };
-  Tensor numbers = node.tensor(generic(node, {keys}, {identity}, shape, b.getI64Type(), number),
-                               kInt64, shape);
+  Tensor numbers =
+      node.tensor(generic(node, {keys}, {identity}, shape, b.getI64Type(), number), kInt64, shape);
   SmallVector<Tensor> places;
   std::optional<Tensor> last;
   for (int64_t n = 0; n < count; ++n) {
@@ -167,7 +168,8 @@ Tensor countedPlaces(Node &node, const Shape &shape, const Shape &out, Value key
                                           place(b, loc, here[axis]));
     Value counts =
         arith::OrIOp::create(b, loc, before, arith::AndIOp::create(b, loc, equal, earlier));
-    return arith::AddIOp::create(b, loc, sum, arith::ExtUIOp::create(b, loc, sum.getType(), counts));
+    return arith::AddIOp::create(b, loc, sum,
+                                 arith::ExtUIOp::create(b, loc, sum.getType(), counts));
   };
   Value table = node.value(count(node, shape, shape[axis], 0, rank, kInt32));
   // The element of each rank.
