@@ -15,6 +15,8 @@
 
 #include "attune/search/Cost.h"
 
+#include "llvm/ADT/STLExtras.h"
+
 namespace attune::search {
 
 struct CostTableOptions {
@@ -66,6 +68,21 @@ public:
 private:
   explicit CostTable(const Space &space) : space(space) {}
   friend class CostTableBuilder;
+  /// The variable's gene that an element has; one that is not repeated is its own element.
+  static unsigned geneOf(const Variable &variable, unsigned element) {
+    return variable.firstGene + (variable.repeated ? element : 0);
+  }
+  static void add(llvm::SmallVector<double, 6> &sum, llvm::ArrayRef<double> values,
+                  double factor = 1) {
+    for (auto [total, value] : llvm::zip_equal(sum, values))
+      total += factor * value;
+  }
+  /// What a term's coefficients are multiplied with.
+  double factorOf(const Term &term, llvm::ArrayRef<int32_t> genes,
+                  const llvm::BitVector &active) const;
+  /// Sets `terms` and `intercept` to what explains the costs of these candidates best.
+  void fitAffine(llvm::ArrayRef<Genes> candidates,
+                 llvm::ArrayRef<llvm::SmallVector<double, 6>> samples);
   const Space &space;
 };
 
