@@ -1,4 +1,5 @@
 #include "attune/codegen/cost/Features.h"
+#include "attune/codegen/cost/DescribeInPlace.h"
 
 #include "attune/codegen/cost/IndexValue.h"
 #include "attune/codegen/cost/Oracle.h"
@@ -131,7 +132,7 @@ bool resolveForms(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features
   return open;
 }
 
-/// Counting adds index arithmetic: `kernel` is a copy.
+/// Counting adds index arithmetic to the kernel.
 void addWork(KernelOp kernel, IndexValue &valueOf, KernelFeatures &features) {
   for (const WorkTerm &term : countWork(kernel)) {
     WorkSum sum;
@@ -167,22 +168,29 @@ KernelFeatures describe(KernelOp kernel, const KernelEmitter &emitter, const Cpu
                         ArrayRef<int64_t> dims, llvm::function_ref<bool(unsigned)> isWeight,
                         llvm::function_ref<bool(unsigned)> isDistant) {
   OwningOpRef<KernelOp> copy(kernel.clone());
-  IndexValue valueOf(*copy, dims);
+  return describeInPlace(*copy, emitter, target, dims, isWeight, isDistant);
+}
+
+KernelFeatures describeInPlace(KernelOp kernel, const KernelEmitter &emitter,
+                               const CpuTarget &target, ArrayRef<int64_t> dims,
+                               llvm::function_ref<bool(unsigned)> isWeight,
+                               llvm::function_ref<bool(unsigned)> isDistant) {
+  IndexValue valueOf(kernel, dims);
   KernelFeatures features;
   features.emitter = emitter.name().str();
   auto plan = [&] {
-    return emitter.plan(*copy, target, [&](Value value) { return valueOf(value); });
+    return emitter.plan(kernel, target, [&](Value value) { return valueOf(value); });
   };
   features.plan = plan();
-  if (resolveForms(*copy, valueOf, features)) {
+  if (resolveForms(kernel, valueOf, features)) {
     // Scratch is there for every form that the kernel can take.
     auto scratch = std::move(features.plan.scratch);
     features.plan = plan();
     features.plan.scratch = std::move(scratch);
   }
-  addWork(*copy, valueOf, features);
-  addBytes(*copy, valueOf, isWeight, isDistant, features);
-  features.stridedBytes = stridedBytes(*copy, valueOf);
+  addWork(kernel, valueOf, features);
+  addBytes(kernel, valueOf, isWeight, isDistant, features);
+  features.stridedBytes = stridedBytes(kernel, valueOf);
   features.buffers = kernel.getInputs().size() + kernel->getNumResults();
   return features;
 }

@@ -2,6 +2,7 @@
 
 #include "attune/codegen/Artifact.h"
 #include "attune/codegen/Program.h"
+#include "attune/codegen/cost/DescribeInPlace.h"
 #include "attune/codegen/cost/Reuse.h"
 #include "attune/codegen/cost/Tuning.h"
 #include "attune/passes/Passes.h"
@@ -60,7 +61,7 @@ const PlannedKernel &BlockPlanner::kernel(uint64_t key,
                                               : *backend.named(built.emitter);
   auto isWeight = [&](unsigned input) { return llvm::is_contained(built.weights, input); };
   auto isDistant = [&](unsigned buffer) { return llvm::is_contained(built.distant, buffer); };
-  planned.features = codegen::describe(op, emitter, target, {}, isWeight, isDistant);
+  planned.features = codegen::describeInPlace(op, emitter, target, {}, isWeight, isDistant);
   for (const codegen::OpCount &count : planned.features.counts)
     planned.flops += count.count;
   // Constants of an artifact start at multiples of 64.
@@ -154,6 +155,7 @@ BlockCost BlockPlanner::block(llvm::ArrayRef<Step> steps, llvm::ArrayRef<double>
   using Kind = codegen::Program::Kind;
   BlockCost cost;
   cost.params = params;
+  cost.kernels.reserve(steps.size());
   llvm::SmallVector<codegen::KernelFeatures *> calls;
   for (const Step &step : steps) {
     cost.kernels.push_back({step.kernel->features});
