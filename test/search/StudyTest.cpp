@@ -138,8 +138,9 @@ TEST_F(StudyTest, SurvivesKills) {
   std::string expected = describe(runStudy(space, table, undisturbed).archive);
   StudyOptions options{.folder = folder.in("s")};
   Rng rng(2, 0, Stage::Propose);
+  // Until it has been killed twenty times, unless it is done before.
   int killed = 0;
-  for (int round = 0; round < 20; ++round) {
+  for (bool isDone = false; killed < 20 && !isDone;) {
     options.resume = llvm::sys::fs::exists(Journal::pathIn(options.folder));
     pid_t child = ::fork();
     ASSERT_GE(child, 0);
@@ -148,12 +149,14 @@ TEST_F(StudyTest, SurvivesKills) {
       runStudy(space, table, evaluator, options);
       ::_exit(0);
     }
-    ::usleep(rng.below(20000));
+    ::usleep(rng.below(6000));
     ::kill(child, SIGKILL);
     int status;
     ::waitpid(child, &status, 0);
     killed += WIFSIGNALED(status);
+    isDone = !WIFSIGNALED(status);
   }
+  printf("killed %d times\n", killed);
   EXPECT_GT(killed, 0);
   options.resume = llvm::sys::fs::exists(Journal::pathIn(options.folder));
   CallbackEvaluator evaluator = slow();
