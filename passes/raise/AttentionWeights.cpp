@@ -4,11 +4,20 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Transforms/RegionUtils.h"
 #include <cmath>
 
 using namespace mlir;
 
 namespace attune {
+
+/// What the operator reads, as operands or in its regions.
+static void appendRead(Operation *op, SmallVectorImpl<Value> &values) {
+  llvm::append_range(values, op->getOperands());
+  llvm::SetVector<Value> captured;
+  getUsedValuesDefinedAbove(op->getRegions(), captured);
+  llvm::append_range(values, captured);
+}
 
 /// True if some argument of the function reaches the tensor.
 static bool isComputed(Value tensor) {
@@ -23,7 +32,7 @@ static bool isComputed(Value tensor) {
       return true;
     // Sizes of arguments are no data.
     if (!isa<tensor::DimOp, tensor::EmptyOp>(op))
-      llvm::append_range(pending, op->getOperands());
+      appendRead(op, pending);
   }
   return false;
 }
@@ -39,7 +48,7 @@ static bool comesFrom(Value tensor, Operation *op) {
     if (producer == op)
       return true;
     if (producer->getBlock() != op->getBlock() || !producer->isBeforeInBlock(op))
-      llvm::append_range(pending, producer->getOperands());
+      appendRead(producer, pending);
   }
   return false;
 }

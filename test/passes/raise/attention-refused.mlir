@@ -106,3 +106,51 @@ func.func @among_the_greatest(%q: tensor<3x4x8xf32>, %rank: tensor<3x4xindex>) -
   %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %q : tensor<3x4x4xf32>, tensor<3x4x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
   return %2 : tensor<3x4x8xf32>
 }
+
+// -----
+
+#q = affine_map<(h, n, m, d) -> (h, n, d)>
+#k = affine_map<(h, n, m, d) -> (h, m, d)>
+#s = affine_map<(h, n, m, d) -> (h, n, m)>
+#p = affine_map<(h, n, e, m) -> (h, n, m)>
+#v = affine_map<(h, n, e, m) -> (h, m, e)>
+#o = affine_map<(h, n, e, m) -> (h, n, e)>
+#id = affine_map<(h, n, m) -> (h, n, m)>
+#row = affine_map<(h, n, m) -> (h, n)>
+#table = affine_map<(h, n) -> (h, n)>
+
+// The same where the threshold was read from the scores before.
+// REMARK: score or mask depend on other scores of the row
+// CHECK-LABEL: func.func @among_the_greatest_read_before
+// CHECK-NOT: attune.attention
+func.func @among_the_greatest_read_before(%q: tensor<3x4x8xf32>, %rank: tensor<3x4xindex>) -> tensor<3x4x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %never = arith.constant 0xFF800000 : f32
+  %c4 = arith.constant 4 : index
+  %e = tensor.empty() : tensor<3x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
+  %0 = linalg.contract indexing_maps = [#q, #k, #s] ins(%q, %q : tensor<3x4x8xf32>, tensor<3x4x8xf32>) outs(%f : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
+  %et = tensor.empty() : tensor<3x4xf32>
+  %t = linalg.generic {indexing_maps = [#table, #table], iterator_types = ["parallel", "parallel"]}
+      ins(%rank : tensor<3x4xindex>) outs(%et : tensor<3x4xf32>) {
+  ^bb0(%at: index, %out: f32):
+    %h = linalg.index 0 : index
+    %n = linalg.index 1 : index
+    %inside = arith.cmpi ult, %at, %c4 : index
+    cf.assert %inside, "out of bounds"
+    %x = tensor.extract %0[%h, %n, %at] : tensor<3x4x4xf32>
+    linalg.yield %x : f32
+  } -> tensor<3x4xf32>
+  %m = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%0, %t : tensor<3x4x4xf32>, tensor<3x4xf32>) outs(%e : tensor<3x4x4xf32>) {
+  ^bb0(%x: f32, %least: f32, %out: f32):
+    %below = arith.cmpf olt, %x, %least : f32
+    %y = arith.select %below, %never, %x : f32
+    linalg.yield %y : f32
+  } -> tensor<3x4x4xf32>
+  %1 = linalg.softmax dimension(2) ins(%m : tensor<3x4x4xf32>) outs(%e : tensor<3x4x4xf32>) -> tensor<3x4x4xf32>
+  %e1 = tensor.empty() : tensor<3x4x8xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  %2 = linalg.contract indexing_maps = [#p, #v, #o] ins(%1, %q : tensor<3x4x4xf32>, tensor<3x4x8xf32>) outs(%f1 : tensor<3x4x8xf32>) -> tensor<3x4x8xf32>
+  return %2 : tensor<3x4x8xf32>
+}
