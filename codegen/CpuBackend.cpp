@@ -13,6 +13,8 @@ namespace attune::codegen {
 static constexpr int64_t kTypicalSize = 256;
 /// Kernels that are done sooner are not worth the time that Halide takes to compile them.
 static constexpr double kWorthTrying = 5e-5;
+/// Steps written one by one merge into kernels of hundreds of operators, each merge priced again.
+static constexpr size_t kMaxTried = 48;
 
 /// Two kernels as one, or as they are.
 
@@ -73,6 +75,7 @@ SmallVector<CpuBackend::Price> CpuBackend::prices(KernelOp kernel,
   bool tried =
       kind == BackendKind::Halide ||
       (kind == BackendKind::Auto && kernel.getDims().empty() && list[0].seconds > kWorthTrying &&
+       llvm::range_size(kernel.getBody().front()) <= kMaxTried &&
        (list[0].emitter == special.all().back()->name() || hasWindows(kernel)));
   if (tried && halide->matches(kernel, cpu))
     list.push_back({halide->backend(), halide->name(), seconds(kernel, *halide)});
