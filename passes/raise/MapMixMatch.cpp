@@ -206,6 +206,7 @@ int64_t MapMixMatch::channelsOf(const Product &product) {
 
 /// Takes the one term that depends on the channel alone.
 bool MapMixMatch::matchBias(Terms &terms, Value load, double factor, Stage &stage) {
+  llvm::erase_if(terms, [](const Term &term) { return asFloat(term.scalar) == 0.0; });
   for (auto *term = terms.begin(); term != terms.end(); ++term) {
     llvm::SetVector<Value> free = elements.freeIndices(term->scalar);
     bool byChannel = llvm::all_of(free, [&](Value index) { return index == at[1]; });

@@ -82,6 +82,14 @@ def talking_heads_transposed(g, s, p, q, k):
     return g.op("Transpose", y, perm=[0, 3, 1, 2])
 
 
+@case()
+def talking_heads_without_bias(g, s, p, q, k):
+    """A bias of zeros, as new layers have it."""
+    y = g.op("MatMul", g.op("Transpose", s, perm=[0, 2, 3, 1]), g.weight(HEADS, HEADS))
+    y = g.op("Add", y, np.zeros(HEADS, np.float32))
+    return g.op("Transpose", y, perm=[0, 3, 1, 2])
+
+
 def pairs(g, q, k):
     y = g.op("Einsum", q, k, equation="bgnd,bhmd->bghnm")
     batch, rest = g.op("Shape", q, start=0, end=1), g.op("Shape", q, start=2, end=3)
