@@ -36,19 +36,57 @@ struct RaiseMapMix : impl::RaiseMapMixBase<RaiseMapMix> {
 
 private:
   /// Talking heads also mix the probabilities. Values that are constant make it a layer.
-  void raiseWeights(const Contraction &product) {
+  void raiseWeights(Contraction product) {
     for (unsigned side : {0, 1}) {
       Value weights = product.operands[side];
       if (cast<RankedTensorType>(weights.getType()).getRank() != 4 ||
           matchPattern(product.operands[1 - side], m_Constant()))
         continue;
-      auto column = dyn_cast<AffineDimExpr>(product.maps[side].getResult(3));
-      if (column && !product.resultMap.isFunctionOfDim(column.getPosition()))
+      // Batch, heads, queries, keys: the values have no queries, and the result no keys.
+      SmallVector<int64_t> order, rows, columns;
+      for (auto [axis, loop] : llvm::enumerate(product.maps[side].getResults())) {
+        bool isColumn = !product.resultMap.isFunctionOfDim(cast<AffineDimExpr>(loop).getPosition());
+        bool isRow = !isColumn && !product.maps[1 - side].getResultPosition(loop);
+        (isColumn ? columns : isRow ? rows : order).push_back(axis);
+      }
+      if (rows.size() != 1 || columns.size() != 1)
+        continue;
+      order.append({rows[0], columns[0]});
+      if (llvm::is_sorted(order))
         raise(weights, /*probabilities=*/true);
+      else
+        raiseTransposed(product, side, order);
     }
   }
 
-  void raise(Value root, bool probabilities) {
+  /// Mixed with the heads as the last axis: the maps are raised in their usual order.
+  void raiseTransposed(Contraction product, unsigned side, ArrayRef<int64_t> order) {
+    OpBuilder builder(product.op);
+    Location loc = product.op.getLoc();
+    Value weights = product.operands[side];
+    auto type = cast<RankedTensorType>(weights.getType());
+    SmallVector<OpFoldResult> shape;
+    SmallVector<AffineExpr> loops;
+    SmallVector<OpFoldResult> own = tensor::getMixedSizes(builder, loc, weights);
+    for (int64_t axis : order) {
+      shape.push_back(own[axis]);
+      loops.push_back(product.maps[side].getResult(axis));
+    }
+    Value init = tensor::EmptyOp::create(builder, loc, shape, type.getElementType());
+    Value maps = linalg::TransposeOp::create(builder, loc, weights, init, order)->getResult(0);
+    Value operands[] = {product.operands[0], product.operands[1]};
+    AffineMap access[] = {product.maps[0], product.maps[1], product.resultMap};
+    operands[side] = maps;
+    access[side] = AffineMap::get(product.resultMap.getNumDims(), 0, loops, builder.getContext());
+    auto next =
+        linalg::ContractOp::create(builder, loc, product.op->getResultTypes(), operands,
+                                   product.op.getDpsInits(), builder.getAffineMapArrayAttr(access));
+    // Without a use, both go away again.
+    if (raise(maps, /*probabilities=*/true))
+      product.result().replaceAllUsesWith(next->getResult(0));
+  }
+
+  bool raise(Value root, bool probabilities) {
     MapMixMatch match(getOperation(), root);
     auto options = [&](StringRef name) {
       return remark::RemarkOpts::name(name)
@@ -58,15 +96,15 @@ private:
     MapMixMatch::Result result = match.match();
     // Of other contractions, nothing is to be said.
     if (probabilities && (result != MapMixMatch::Result::Matched || !match.mixesProbabilities()))
-      return;
+      return false;
     switch (result) {
     case MapMixMatch::Result::NoMix:
-      return;
+      return false;
     case MapMixMatch::Result::Refused:
       remark::missed(root.getLoc(), options("MapMixNotRaised"))
           << remark::reason("{0}", match.reason)
           << remark::add("nodes {0}", nodeNames(root.getLoc()));
-      return;
+      return false;
     case MapMixMatch::Result::Matched:
       OpBuilder builder(root.getContext());
       MapMixOp op = match.build(builder);
@@ -75,8 +113,9 @@ private:
           << remark::add("map mix of {0} stages{1}", op.getNumStages(),
                          op.getPrevious() ? " with previous maps" : "")
           << remark::add("nodes {0}", nodeNames(op.getLoc()));
-      return;
+      return true;
     }
+    return false;
   }
 };
 } // namespace

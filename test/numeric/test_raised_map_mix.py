@@ -151,6 +151,12 @@ def mixed_probabilities(g, p, previous, q, k):
 
 
 @case(probabilities=True)
+def mixed_as_the_last_axis(g, p, previous, q, k):
+    """CaiT: a linear layer over the heads, of which the transposes join the products."""
+    return talking_heads_transposed(g, p, previous, q, k)
+
+
+@case(probabilities=True)
 def re_attention(g, p, previous, q, k):
     """DeepViT: a convolution of the probabilities, and a norm of the maps that folds into it."""
     return g.op("Mul", convolve(g, p, size=1), np.float32(0.5))
