@@ -162,6 +162,10 @@ void ConvCode::positionTile(Task &t, Value segment, Value position) {
       if (panels % tile.panels)
         panelStep = kb.select(kb.lt(kb.add(panel, 1), kb.idx(panels)), panelStep, kb.idx(0));
       Value add = kb.cmp(arith::CmpIPredicate::sgt, first, kb.idx(0));
+      if (onePass)
+        fetchTile(t, panel, column);
+      else
+        kb.ifThen(last, [&] { fetchTile(t, panel, column); });
       callConvMicro(kb, module, conv.rows.taps, conv.columns.taps, kb.ceilDiv(valid, tile.lanes),
                     {kb.gep(t.filters, filters, kb.f32()), panelStep,
                      kb.gep(b.memory, from, kb.f32()), b.channelStep, b.rowStep, b.columnStep,
@@ -171,6 +175,18 @@ void ConvCode::positionTile(Task &t, Value segment, Value position) {
       else
         kb.ifThen(last, [&] { finishTile(t, memory, panel, valid, column); });
     });
+  });
+}
+
+/// Asks for the memory of the results: large images are not cached.
+void ConvCode::fetchTile(Task &t, Value panel, Value column) {
+  Value firstMap = kb.mul(panel, kFilterPanel);
+  Value maps = kb.min(kb.sub(kb.idx(conv.maps), firstMap), kb.idx(tile.channels()));
+  Value firstRow = kb.add(kb.mul(t.group, conv.maps), firstMap);
+  kb.forLoop(kb.idx(0), maps, 1, [&](Value map) {
+    for (int64_t v = 0; v < tile.vectors; ++v)
+      t.epilogue.fetch(
+          {{}, t.batch, kb.add(firstRow, map), kb.add(column, v * tile.lanes), tile.lanes, {}});
   });
 }
 

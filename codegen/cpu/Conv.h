@@ -48,6 +48,7 @@ private:
   Value workerScratch(Scope &scope);
   Value task(const KernelArgs &args);
   void positionTile(Task &task, Value segment, Value position);
+  void fetchTile(Task &task, Value panel, Value column);
   void finishTile(Task &task, Value memory, Value panel, Value valid, Value column);
 
   const ConvMatch &conv;

@@ -202,4 +202,62 @@ void copyLine(KernelBuilder &kb, ModuleOp module, Value source, Value step, Valu
       ValueRange{source, step, first, kb.idx(stride), bounds.begin, bounds.end, count, fill, dst});
 }
 
+/// Arguments as those of copyLinePair.
+static func::FuncOp linePairCopier(KernelBuilder &kb, ModuleOp module) {
+  Type p = kb.ptr(), i = kb.index();
+  SmallVector<Type> inputs{p, i, i, i, i, i, i, kb.f32(), p, p};
+  return sharedFunction(kb, module, "attune_conv_line_pair", inputs, [&](ValueRange args) {
+    Value source = args[0], first = args[1], count = args[6], fill = kb.splat(args[7]);
+    LineBounds bounds[] = {{args[2], args[3]}, {args[4], args[5]}};
+    Value dst[] = {args[8], args[9]}, zero = kb.idx(0);
+    int64_t lanes = kb.lanes();
+    auto fillFrom = [&](Value from, Value to) {
+      kb.forLoop(from, to, lanes, [&](Value at) {
+        for (Value line : dst)
+          kb.store(fill, line, at);
+      });
+    };
+    auto start = [&](Value at) { return kb.add(first, kb.mul(at, 2)); };
+    auto part = [&](Value at, Value low, Value high) {
+      for (int64_t phase = 0; phase < 2; ++phase) {
+        SmallVector<int64_t> mask;
+        for (int64_t lane = 0; lane < lanes; ++lane)
+          mask.push_back(2 * lane + phase);
+        kb.store(vector::ShuffleOp::create(kb.b, kb.loc, low, high, mask), dst[phase], at);
+      }
+    };
+    // Where both have elements; one of them may have one more at either end.
+    Value begin = kb.max(bounds[0].begin, bounds[1].begin);
+    Value end = kb.max(kb.min(bounds[0].end, bounds[1].end), begin);
+    fillFrom(zero, begin);
+    Value bulk = kb.add(begin, kb.mul(kb.div(kb.sub(end, begin), lanes), lanes));
+    kb.forLoop(begin, bulk, lanes, [&](Value at) {
+      part(at, kb.load(kb.vec(), source, start(at)),
+           kb.load(kb.vec(), source, kb.add(start(at), lanes)));
+    });
+    kb.forLoop(bulk, end, lanes, [&](Value at) {
+      Value left = kb.mul(kb.sub(end, at), 2);
+      Value more = kb.max(kb.sub(left, kb.idx(lanes)), zero);
+      part(at, kb.loadPartial(kb.vec(), source, start(at), kb.min(left, kb.idx(lanes))),
+           kb.loadPartial(kb.vec(), source, kb.add(start(at), lanes), more));
+    });
+    fillFrom(end, count);
+    for (int64_t phase = 0; phase < 2; ++phase) {
+      auto single = [&](Value at) {
+        kb.store(kb.load(kb.f32(), source, kb.add(start(at), phase)), dst[phase], at);
+      };
+      kb.forLoop(bounds[phase].begin, kb.min(begin, bounds[phase].end), 1, single);
+      kb.forLoop(kb.max(end, bounds[phase].begin), bounds[phase].end, 1, single);
+    }
+  });
+}
+
+void copyLinePair(KernelBuilder &kb, ModuleOp module, Value source, Value first,
+                  const LineBounds &even, const LineBounds &odd, Value count, Value fill,
+                  Value evenDst, Value oddDst) {
+  func::CallOp::create(kb.b, kb.loc, linePairCopier(kb, module),
+                       ValueRange{source, first, even.begin, even.end, odd.begin, odd.end, count,
+                                  fill, evenDst, oddDst});
+}
+
 } // namespace attune::codegen

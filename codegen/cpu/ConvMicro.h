@@ -65,5 +65,11 @@ void copyLine(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value source, mlir
               mlir::Value first, int64_t stride, const LineBounds &bounds, mlir::Value count,
               mlir::Value fill, mlir::Value dst);
 
+/// The same for neighbouring elements and a stride of 2, for the lines that start at `first` and at
+/// the element behind it, at once. What is written beyond the ends must not matter.
+void copyLinePair(KernelBuilder &kb, mlir::ModuleOp module, mlir::Value source, mlir::Value first,
+                  const LineBounds &even, const LineBounds &odd, mlir::Value count,
+                  mlir::Value fill, mlir::Value evenDst, mlir::Value oddDst);
+
 } // namespace attune::codegen
 #endif

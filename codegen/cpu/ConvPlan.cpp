@@ -145,7 +145,11 @@ KernelPlan planesPlan(const ConvMatch &conv, const CpuTarget &target, IndexValue
   double chunk = std::floor(kConvPlanePositions / (outRows * outColumns)) + 1;
   plan.tasks = batch * pieces(planes, chunk);
   planes *= batch;
-  addCopies(plan, conv.columns, planes * slots * (outRows + blocks * rowAxis.reach), length, lanes);
+  double lines = planes * slots * (outRows + blocks * rowAxis.reach);
+  addCopies(plan, conv.columns, lines, length, lanes);
+  // Both lines of a pair share loads.
+  if (columnAxis.hasPairs() && conv.columns.step.is(1))
+    plan.instructions -= lines * std::ceil(length / lanes);
   double tiles = planes * pieces(outRows, tile.rows) * pieces(outColumns, tile.vectors * lanes);
   // Of a column of taps: what the rows of a tile load between them, weights, sums.
   double phases = rowAxis.phases.size();

@@ -82,7 +82,9 @@ PlaneCode::Value PlaneCode::lines(Value rows) {
 PlaneCode::Value PlaneCode::scratchElements(const Get &get) {
   Blocks b = blocks(get);
   Value slots = kb.mul(b.length, rowAxis.phases.size() * columnAxis.phases.size());
-  return kb.add(kb.mul(slots, lines(b.rows)), kSlack + shape.rows * shape.vectors * lanes);
+  // Copies of a slot's last line may reach into a gap.
+  int64_t gaps = rowAxis.phases.size() * columnAxis.phases.size() * lanes;
+  return kb.add(kb.mul(slots, lines(b.rows)), kSlack + gaps + shape.rows * shape.vectors * lanes);
 }
 
 /// Channels of a task: small planes are taken together.
@@ -143,11 +145,12 @@ PlaneCode::Value PlaneCode::task(const KernelArgs &args) {
 
 void PlaneCode::block(Task &t, Value firstRow, Value rows) {
   t.lines = lines(rows);
-  t.steps = kb.mul(t.lines, t.length);
+  t.steps = kb.add(kb.mul(t.lines, t.length), lanes);
   copy(t, firstRow, rows);
   kb.forLoop(kb.idx(0), rows, shape.rows, [&](Value row) {
     Value some = kb.min(kb.sub(rows, row), kb.idx(shape.rows));
     kb.forLoop(kb.idx(0), t.get(conv.columns.out), shape.vectors * lanes, [&](Value column) {
+      fetch(t, kb.add(firstRow, row), some, column);
       tile(t, row, column);
       finish(t, kb.add(firstRow, row), some, column);
     });
@@ -160,18 +163,46 @@ void PlaneCode::copy(Task &t, Value firstRow, Value rows) {
   Value rowStep = t.get(conv.rows.step), step = t.get(conv.columns.step);
   Value fill = kb.constF(conv.fill), count = kb.add(rows, rowAxis.reach), dst = t.memory;
   Value origin = kb.sub(kb.mul(firstRow, rowAxis.stride), t.get(conv.rows.before));
+  // The lines of one slot; `copyOne` of the source's line, whether it exists, and where it goes.
+  auto slot = [&](int64_t rowPhase, Value dst,
+                  llvm::function_ref<void(Value source, Value inside, Value dst)> copyOne) {
+    kb.forLoop(zero, count, 1, [&](Value line) {
+      Value row = kb.add(kb.add(origin, rowPhase), kb.mul(line, rowAxis.stride));
+      Value inside = arith::AndIOp::create(
+          kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, row, zero), kb.lt(row, inRows));
+      Value source = kb.gep(t.source, kb.mul(kb.select(inside, row, zero), rowStep), kb.f32());
+      copyOne(source, inside, kb.gep(dst, kb.mul(line, t.length), kb.f32()));
+    });
+  };
+  auto boundsOf = [&](int64_t columnPhase) {
+    Value first = kb.sub(kb.idx(columnPhase), t.get(conv.columns.before));
+    return lineBounds(kb, first, columnAxis.stride, inColumns, t.length);
+  };
+  auto some = [&](const LineBounds &bounds, Value inside) {
+    return LineBounds{kb.select(inside, bounds.begin, zero), kb.select(inside, bounds.end, zero)};
+  };
+  if (columnAxis.hasPairs() && conv.columns.step.is(1)) {
+    LineBounds even = boundsOf(0), odd = boundsOf(1);
+    Value first = kb.sub(zero, t.get(conv.columns.before));
+    // Of the slots of a column phase.
+    Value apart = kb.mul(t.steps, rowAxis.phases.size());
+    for (int64_t rowPhase : rowAxis.phases) {
+      slot(rowPhase, dst, [&](Value source, Value inside, Value to) {
+        // The phase of tap 0 comes first.
+        copyLinePair(kb, module, source, first, some(even, inside), some(odd, inside), t.length,
+                     fill, to, kb.gep(to, apart, kb.f32()));
+      });
+      dst = kb.gep(dst, t.steps, kb.f32());
+    }
+    return;
+  }
   for (int64_t columnPhase : columnAxis.phases) {
     Value first = kb.sub(kb.idx(columnPhase), t.get(conv.columns.before));
-    LineBounds bounds = lineBounds(kb, first, columnAxis.stride, inColumns, t.length);
+    LineBounds bounds = boundsOf(columnPhase);
     for (int64_t rowPhase : rowAxis.phases) {
-      kb.forLoop(zero, count, 1, [&](Value line) {
-        Value row = kb.add(kb.add(origin, rowPhase), kb.mul(line, rowAxis.stride));
-        Value inside = arith::AndIOp::create(
-            kb.b, kb.loc, kb.cmp(arith::CmpIPredicate::sge, row, zero), kb.lt(row, inRows));
-        Value source = kb.gep(t.source, kb.mul(kb.select(inside, row, zero), rowStep), kb.f32());
-        LineBounds some{kb.select(inside, bounds.begin, zero), kb.select(inside, bounds.end, zero)};
-        copyLine(kb, module, source, step, first, columnAxis.stride, some, t.length, fill,
-                 kb.gep(dst, kb.mul(line, t.length), kb.f32()));
+      slot(rowPhase, dst, [&](Value source, Value inside, Value to) {
+        copyLine(kb, module, source, step, first, columnAxis.stride, some(bounds, inside), t.length,
+                 fill, to);
       });
       dst = kb.gep(dst, t.steps, kb.f32());
     }
@@ -253,6 +284,15 @@ void PlaneCode::tile(Task &t, Value row, Value first) {
   }
   for (auto [i, sum] : llvm::enumerate(sums))
     kb.store(sum, t.sums, kb.idx(i * lanes));
+}
+
+/// Asks for the memory of a tile's results: large planes are not cached.
+void PlaneCode::fetch(Task &t, Value firstRow, Value rows, Value first) {
+  kb.forLoop(kb.idx(0), rows, 1, [&](Value row) {
+    Value position = kb.add(kb.mul(kb.add(firstRow, row), t.get(conv.columns.out)), first);
+    for (int64_t v = 0; v < shape.vectors; ++v)
+      t.epilogue.fetch({{}, t.batch, t.channel, kb.add(position, v * lanes), lanes, {}});
+  });
 }
 
 /// The epilogue of a tile's output rows, of which there are `rows`.

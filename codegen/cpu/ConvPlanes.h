@@ -26,6 +26,8 @@ struct PlaneAxis {
   int64_t taps, stride, dilation;
   llvm::SmallVector<int64_t> phases; ///< those that a tap reads
   int64_t reach;                     ///< the largest shift
+  /// Whether lines of neighbouring elements give two phases at once.
+  bool hasPairs() const { return stride == 2 && phases.size() == 2; }
 };
 
 /// Output rows times vectors of positions whose sums are in registers.
@@ -66,6 +68,7 @@ private:
   void copy(Task &task, Value firstRow, Value rows);
   void tile(Task &task, Value row, Value column);
   mlir::SmallVector<Value> column(Task &task, Value at, Value tap, mlir::SmallVector<Value> sums);
+  void fetch(Task &task, Value row, Value rows, Value column);
   void finish(Task &task, Value row, Value rows, Value column);
 
   const ConvMatch &conv;

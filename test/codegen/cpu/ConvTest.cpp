@@ -477,6 +477,28 @@ TEST(Conv, Planes) {
   check(
       {.groups = 3, .height = 19, .width = 23, .tapRows = 2, .strideRows = 5, .strideColumns = 4});
   check({.groups = 2, .width = 150, .tapColumns = 7, .left = 6});
+  // Even and odd elements at once; either may have one more, at either end.
+  for (int64_t left : {0, 1, 2})
+    for (int64_t width : {129, 130})
+      check({.groups = 2,
+             .height = 23,
+             .width = width,
+             .tapRows = 2,
+             .tapColumns = 3,
+             .strideRows = 2,
+             .strideColumns = 2,
+             .top = 1,
+             .left = left,
+             .right = 2 - left});
+  check({.groups = 2,
+         .height = 9,
+         .width = 141,
+         .tapRows = 5,
+         .tapColumns = 4,
+         .strideColumns = 2,
+         .dilationColumns = 3,
+         .left = 5,
+         .right = 40});
   // Loops over taps: columns, then rows as well.
   check({.groups = 2,
          .height = 19,
