@@ -102,6 +102,16 @@ def float_bias(g, q, k, v, bias):
     return finish(g, g.op("Add", g.op("Mul", scores(g, q, k), np.float32(0.3)), bias), v)
 
 
+@case()
+def bucketed_distance(g, q, k, v):
+    """A bias of the logarithm of the distance (T5): looked up once, not for every batch."""
+    far = g.op("Abs", g.op("Sub", ramp(g, q, 2, 1), ramp(g, k, 2, 0)))
+    far = g.op("Log", g.op("Cast", g.op("Add", far, I64(1)), to=1))
+    bucket = g.op("Min", g.op("Cast", g.op("Mul", far, np.float32(2)), to=7), I64(6))
+    bias = g.op("Transpose", g.op("Gather", g.weight(7, HEADS), bucket), perm=[2, 0, 1])
+    return finish(g, g.op("Add", scores(g, q, k), bias), v)
+
+
 @case(inputs=[INFINITE])
 def infinite_bias(g, q, k, v, bias):
     return finish(g, g.op("Add", bias, scores(g, q, k)), v)
