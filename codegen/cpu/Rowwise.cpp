@@ -1,5 +1,6 @@
 #include "attune/codegen/cost/IndexValue.h"
 #include "attune/codegen/cpu/RowwiseCode.h"
+#include "attune/codegen/cpu/RowwiseCount.h"
 
 #include <cmath>
 
@@ -30,36 +31,14 @@ public:
     double blocks = 1, rows = at(rowwise->rowCount());
     if (rowwise->laneBlock)
       blocks = std::ceil(at(rowwise->extents.at(rowwise->lane)) / rowwise->laneBlock);
-    auto extent = [&](int axisClass) {
-      double whole = at(rowwise->extents.at(axisClass));
-      return axisClass == rowwise->lane ? whole / std::max(blocks, 1.0) : whole;
-    };
+    RowwiseCount count = countRow(*rowwise, at);
     KernelPlan plan;
-    double instructions = 0, starts = 2; // of a row
-    for (Stage &stage : rowwise->stages) {
-      double outer = 1, reduced = 1;
-      for (int axisClass : stage.parallel)
-        outer *= extent(axisClass);
-      for (int axisClass : stage.reduction)
-        reduced *= extent(axisClass);
-      double vectors = stage.scalar() ? 1 : std::ceil(extent(stage.lane) / rowwise->lanes);
-      // Operands and the loop itself count four.
-      instructions += outer * reduced * vectors * (stage.cost + 4);
-      double sums = llvm::count_if(stage.roots, [](Root &r) { return r.kind == Root::Reduce; });
-      if (stage.scalar())
-        continue;
-      // Sums of lanes are merged once per loop; loops over what is reduced are inside of the lanes
-      // or outside.
-      starts += outer * (stage.laneReduced         ? 1 + reduced + 2 * sums
-                         : stage.reduction.empty() ? 1
-                                                   : 1 + vectors / 4);
-    }
     rows *= blocks;
     double perTask = std::floor(16 * RowwisePlan::kTaskCycles / at(rowwise->rowCost())) + 1;
     plan.tasks = std::ceil(rows / perTask);
-    plan.instructions = rows * instructions;
-    plan.starts = rows * starts;
-    plan.strided = at(rowwise->stridedElements());
+    plan.instructions = rows * count.instructions;
+    plan.starts = rows * count.starts;
+    plan.strided = rows * count.strided;
     KernelBuilder kb(op.getLoc(), target);
     if (double bytes = at(RowwiseCode(*rowwise, kb).scratchBytes()))
       plan.scratch.push_back({0, bytes});

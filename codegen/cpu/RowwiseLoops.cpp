@@ -25,7 +25,6 @@ namespace {
 struct Access {
   std::map<int, Size> strides;
   int64_t weight;
-  SmallVector<int> loops; ///< classes that it is walked by
 };
 } // namespace
 
@@ -38,9 +37,9 @@ static Size strideOf(const Access &access, int axisClass) {
 static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *> live,
                                         std::set<int> &pinned) {
   SmallVector<Access> accesses;
-  auto addView = [&](const View &view, int64_t weight, ArrayRef<int> loops,
+  auto addView = [&](const View &view, int64_t weight,
                      llvm::function_ref<int(int64_t)> classOfAxis) {
-    Access access{{}, weight, SmallVector<int>(loops)};
+    Access access{{}, weight};
     for (auto [axis, stride] : llvm::enumerate(view.strides))
       if (int axisClass = classOfAxis(axis); axisClass >= 0)
         access.strides[axisClass] = strideOf(access, axisClass) + stride;
@@ -49,13 +48,10 @@ static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *>
   for (auto &[number, place] : plan.placements) {
     auto classOfAxis = [&](int64_t axis) { return plan.classOf(place.value, axis); };
     int64_t rank = place.strides.size();
-    SmallVector<int> loops;
-    for (int64_t axis = 0; axis < rank; ++axis)
-      loops.push_back(classOfAxis(axis));
-    addView({place.value, place.offset, place.strides}, 2 * rank + 1, loops, classOfAxis);
+    addView({place.value, place.offset, place.strides}, 2 * rank + 1, classOfAxis);
     std::optional<View> view = readView(*plan.sizes, place.value);
     if (view && plan.sizes->inputNumber(view->root))
-      addView(*view, 2 * rank, loops, classOfAxis);
+      addView(*view, 2 * rank, classOfAxis);
   }
   for (Operation *op : live) {
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
@@ -80,7 +76,7 @@ static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *>
         }
       std::optional<View> view = readView(*plan.sizes, operand->get());
       if (view && plan.sizes->inputNumber(view->root))
-        addView(*view, 2 * linalgOp.getNumLoops(), loops, [&](int64_t axis) {
+        addView(*view, 2 * linalgOp.getNumLoops(), [&](int64_t axis) {
           auto dim = dyn_cast<AffineDimExpr>(map.getResult(axis));
           return dim ? plan.classes.of(op, dim.getPosition()) : -1;
         });
@@ -196,21 +192,6 @@ Size RowwisePlan::rowCount() const {
   Size count(1);
   for (int axisClass : rows)
     count = count * extents.at(axisClass);
-  return count;
-}
-
-Size RowwisePlan::stridedElements() {
-  std::set<int> pinned;
-  Size count(0);
-  for (const Access &access : findAccesses(*this, live.getArrayRef(), pinned)) {
-    Size stride = strideOf(access, lane);
-    if (stride.is(0) || stride.is(1) || !llvm::is_contained(access.loops, lane))
-      continue;
-    Size elements(1);
-    for (int axisClass : access.loops)
-      elements = elements * extents.at(axisClass);
-    count = count + elements;
-  }
   return count;
 }
 

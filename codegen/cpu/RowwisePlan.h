@@ -80,9 +80,7 @@ public:
   /// Classes of a value's axes that are loops within a row, outermost first.
   llvm::SmallVector<int> innerClasses(mlir::Value value);
   Size rowCount() const; ///< with lane blocks left out
-  /// Elements of inputs and results that are moved one by one, because the lanes run across them.
-  Size stridedElements();
-  Size rowCost() const; ///< of one row (or lane block), in 1/16 cycles
+  Size rowCost() const;  ///< of one row (or lane block), in 1/16 cycles
   /// Rows of a task: far more work than handing it to a worker is.
   static constexpr int64_t kTaskCycles = 32000;
   Size keptElements(mlir::Value value) const;

@@ -117,6 +117,24 @@ TEST(Features, WorkAndBytesAtKnownSizes) {
   EXPECT_EQ(workOf(ir.kernel(), {7}).fma, 2 * 7 * 64 * 32);
 }
 
+/// The columns of `width` floats become rows.
+std::string transpose(int64_t width) {
+  return llvm::formatv(R"(
+func.func @main(%x: tensor<?x{0}xf32>, %n: index) -> tensor<{0}x?xf32> {{
+  %0 = attune.kernel ins(%x : tensor<?x{0}xf32>) dims(%n) result_dims(%n)
+      attributes {{input_dims = array<i64: 0>} -> tensor<{0}x?xf32> {{
+  ^bb0(%a: tensor<?x{0}xf32>, %m: index):
+    %e = tensor.empty(%m) : tensor<{0}x?xf32>
+    %y = linalg.transpose ins(%a : tensor<?x{0}xf32>) outs(%e : tensor<{0}x?xf32>)
+        permutation = [1, 0]
+    attune.yield %y : tensor<{0}x?xf32>
+  }
+  return %0 : tensor<{0}x?xf32>
+})",
+                       width)
+      .str();
+}
+
 TEST(Features, TilesOfAProduct) {
   Parsed ir(kProduct);
   auto plan = [&](int64_t rows) { return ir.describe(*createGemmEmitter(), {rows}).plan; };
@@ -148,6 +166,26 @@ TEST(Features, AGatherReadsWhatItTakes) {
   EXPECT_EQ(features.buffers, 3);
   EXPECT_GT(ir.describe(*createRowwiseEmitter(), {500}).plan.instructions,
             features.plan.instructions);
+}
+
+TEST(Features, RowsOfATableLieAlongTheLanes) {
+  Parsed ir(kGather);
+  KernelPlan plan = ir.describe(*createRowwiseEmitter(), {5}).plan;
+  EXPECT_EQ(plan.strided, 0);
+  // A row: its number and address, and a vector of 8 floats that is loaded and stored.
+  EXPECT_GE(plan.instructions, 5 * 2);
+  EXPECT_LE(plan.instructions, 5 * 16);
+}
+
+TEST(Features, LinesThatLieAPowerOfTwoApartPushEachOtherOut) {
+  Parsed odd(transpose(480)), even(transpose(512));
+  auto perElement = [](Parsed &ir, int64_t rows, int64_t width) {
+    double strided = ir.describe(*createRowwiseEmitter(), {rows}).plan.strided;
+    return strided / static_cast<double>(rows * width);
+  };
+  EXPECT_EQ(perElement(odd, 120, 480), 1);
+  EXPECT_EQ(perElement(even, 12, 512), 1);
+  EXPECT_GT(perElement(even, 120, 512), 2);
 }
 
 TEST(IndexValue, FoldsArithmeticOfTheRegion) {
