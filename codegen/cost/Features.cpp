@@ -96,8 +96,10 @@ void addBytes(KernelOp kernel, IndexValue &valueOf, llvm::function_ref<bool(unsi
   for (auto [number, result] : llvm::enumerate(kernel.getYield().getOperands()))
     add(isDistant(kernel.getInputs().size() + number) ? Kind::Distant : Kind::Exchanged,
         /*written=*/true, bytesOf(result, valueOf.elements(result)));
+  // Until the program is known (Reuse.h).
+  constexpr double kFar = 1e12;
   for (BufferUse &use : features.uses)
-    use.distance = features.work.bytes;
+    use.distance = use.kind == Kind::Exchanged ? features.work.bytes : kFar;
 }
 
 /// Bytes of operands whose lines lie across those of the result.

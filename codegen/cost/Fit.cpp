@@ -13,7 +13,7 @@ using Kernels = std::vector<const MeasuredKernel *>;
 
 /// The clock, and what the kernel before left in the caches, say little of the shortest ones.
 double weightOf(const MeasuredKernel &kernel) {
-  constexpr double kShort = 3e-7;
+  constexpr double kShort = 5e-8;
   return kernel.seconds / (kernel.seconds + kShort);
 }
 

@@ -116,8 +116,10 @@ static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, d
   traffic[1] = moved + panels;
   auto add = [&](const BufferUse &use) {
     bool exchanged = use.kind == BufferUse::Kind::Exchanged;
-    // Nobody has touched the others since the call before.
-    double distance = exchanged ? use.distance : resident;
+    // Weights are touched once in a call; several kernels may read an input.
+    double distance = use.kind == BufferUse::Kind::Weight ? resident
+                      : exchanged                         ? use.distance
+                                                          : std::min(use.distance, resident);
     // What other cores have written comes from their caches.
     double others = exchanged ? 1 - 1.0 / threads : 0;
     double beyondSecond = use.bytes * std::max(others, beyond(distance, 1));
@@ -131,7 +133,7 @@ static Traffic trafficOf(const KernelFeatures &kernel, const Machine &machine, d
     add(use);
   if (kernel.uses.empty()) {
     double old = kernel.weightBytes + kernel.distantBytes, rest = kernel.work.bytes - old;
-    add({BufferUse::Kind::Weight, /*written=*/false, old, 0});
+    add({BufferUse::Kind::Weight, /*written=*/false, old, resident});
     add({BufferUse::Kind::Exchanged, /*written=*/false, rest, rest});
   }
   return traffic;
@@ -227,7 +229,16 @@ KernelCost MachineOracle::analytic(const KernelFeatures &kernel, double touched,
              std::min(1.0, kernel.gatheredBytes / (1 + cost.bytes)),
              std::log2(1 + resident),
              static_cast<double>(estimate.used),
-             static_cast<double>(threads)};
+             static_cast<double>(threads),
+             std::log2(1 + plan.instructions / (1 + plan.starts)),
+             std::log2(1 + plan.instructions / (1 + cost.bytes)),
+             std::log2(1 + plan.strided / (1 + plan.starts)),
+             kernel.weightBytes / (1 + cost.bytes),
+             kernel.distantBytes / (1 + cost.bytes),
+             std::log2(1 + cost.bytes),
+             plan.padding,
+             plan.columns,
+             kernel.buffers};
   for (auto [share, part] : llvm::zip(shares, estimate.parts))
     inputs->push_back(share * part / cost.seconds);
   return cost;

@@ -5,11 +5,19 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <random>
 
 namespace attune::codegen {
 
-/// Measurements below which a fit is not tried.
-static constexpr size_t kForConstant = 3, kForInputs = 12, kForProducts = 30, kForTrees = 300;
+/// Measurements below which a fit is not tried. Trees take the place of products of inputs.
+static constexpr size_t kForConstant = 3, kForInputs = 12, kForProducts = 30, kForTrees = 90;
+/// Deviations count with their square up to here, then in proportion: some measurements are wrong.
+static constexpr double kLarge = 0.2;
+
+static double lossOf(double deviation) {
+  double size = std::abs(deviation);
+  return size <= kLarge ? size * size : kLarge * (2 * size - kLarge);
+}
 
 std::vector<double> solveRidge(std::vector<double> a, std::vector<double> b, double lambda) {
   size_t n = b.size();
@@ -117,31 +125,44 @@ void Residual::findEdges(llvm::ArrayRef<Sample> samples) {
 void Residual::growTrees(llvm::ArrayRef<Sample> samples, unsigned count,
                          llvm::function_ref<void()> grown) {
   constexpr double kRate = 0.1;
-  constexpr unsigned kLeastRows = 6;
+  constexpr unsigned kLeastRows = 3;
   std::vector<BoostedTree::Row> rows;
-  std::vector<double> left, weight, gradient(samples.size());
+  std::vector<double> left;
   for (const Sample &sample : samples) {
     rows.push_back(row(sample.inputs));
     left.push_back(sample.value - smooth(sample.inputs));
-    weight.push_back(sample.weight);
   }
   trees.clear();
+  // Every tree sees another half: no single measurement shapes all of them.
+  std::mt19937 random(7);
   while (trees.size() < count) {
+    std::vector<BoostedTree::Row> some;
+    std::vector<double> gradient, weight;
     for (size_t i = 0; i < samples.size(); ++i)
-      gradient[i] = left[i] * weight[i];
-    trees.push_back(BoostedTree::grow(rows, gradient, weight, kRate, kLeastRows));
+      if (random() % 2) {
+        some.push_back(rows[i]);
+        gradient.push_back(std::clamp(left[i], -kLarge, kLarge) * samples[i].weight);
+        weight.push_back(samples[i].weight);
+      }
+    if (some.empty())
+      continue;
+    trees.push_back(BoostedTree::grow(some, gradient, weight, kRate, kLeastRows));
     for (size_t i = 0; i < samples.size(); ++i)
       left[i] -= trees.back().value(rows[i]);
     grown();
   }
 }
 
-/// Makes the inputs comparable.
-void Residual::standardise(llvm::ArrayRef<Sample> samples) {
-  size_t count = samples.front().inputs.size();
+void Residual::setRange(llvm::ArrayRef<Sample> samples) {
   range = {INFINITY, -INFINITY};
   for (const Sample &sample : samples)
     range = {std::min(range[0], sample.value), std::max(range[1], sample.value)};
+}
+
+/// Makes the inputs comparable.
+void Residual::standardise(llvm::ArrayRef<Sample> samples) {
+  size_t count = samples.front().inputs.size();
+  setRange(samples);
   least.assign(count, INFINITY), most.assign(count, -INFINITY);
   mean.assign(count, 0), scale.assign(count, 0);
   for (const Sample &sample : samples)
@@ -194,21 +215,28 @@ Residual Residual::fit(llvm::ArrayRef<Sample> samples) {
     for (const Sample &sample : samples)
       if (sample.group != group || groups.size() == 1)
         others[group].push_back(sample);
-  auto errorOf = [](const Residual &residual, llvm::ArrayRef<Sample> own) {
-    double error = 0;
-    for (const Sample &sample : own)
-      error += sample.weight * std::pow(residual.value(sample.inputs) - sample.value, 2);
-    return error;
+  struct Error {
+    double loss = 0, squares = 0;
+    bool operator<(const Error &other) const { return loss < other.loss; }
   };
-  double bestError = 0, bestLambda = 0;
+  auto addError = [](Error &error, const Residual &residual, llvm::ArrayRef<Sample> own) {
+    for (const Sample &sample : own) {
+      double deviation = residual.value(sample.inputs) - sample.value;
+      error.loss += sample.weight * lossOf(deviation);
+      error.squares += sample.weight * deviation * deviation;
+    }
+  };
+  Error bestError;
   for (auto &[group, own] : groups) {
     best.weights = {median(others[group])};
-    bestError += errorOf(best, own);
+    addError(bestError, best, own);
   }
   best.weights = {median(samples)};
+  const Residual constant = best;
 
   for (unsigned order : {1u, 2u}) {
-    if (samples.size() < (order == 1 ? kForInputs : kForProducts))
+    if (samples.size() < (order == 1 ? kForInputs : kForProducts) ||
+        (order == 2 && samples.size() >= kForTrees))
       break;
     Residual candidate;
     candidate.order = order;
@@ -221,16 +249,15 @@ Residual Residual::fit(llvm::ArrayRef<Sample> samples) {
         rest -= candidate.normalOf(own);
     }
     for (double lambda : {1.0, 10.0, 100.0, 1000.0}) {
-      double error = 0;
+      Error error;
       for (auto &[group, own] : groups) {
         const Normal &rest = without.at(group);
         candidate.weights = solveRidge(rest.a, rest.b, lambda);
-        error += errorOf(candidate, own);
+        addError(error, candidate, own);
       }
-      if (error >= bestError)
+      if (!(error < bestError))
         continue;
       bestError = error;
-      bestLambda = lambda;
       candidate.weights = solveRidge(all.a, all.b, lambda);
       best = candidate;
     }
@@ -238,30 +265,27 @@ Residual Residual::fit(llvm::ArrayRef<Sample> samples) {
 
   if (samples.size() >= kForTrees) {
     constexpr unsigned kMost = 150, kStep = 10;
-    std::vector<double> errors(kMost / kStep, 0);
+    std::vector<Error> errors(kMost / kStep);
+    Residual candidate = constant;
+    candidate.setRange(samples);
+    candidate.findEdges(samples);
     for (auto &[group, own] : groups) {
-      Residual candidate = best;
-      llvm::ArrayRef<Sample> rest = others[group];
-      if (best.order == 0) {
-        candidate.weights = {median(rest)};
-      } else {
-        Normal normal = candidate.normalOf(rest);
-        candidate.weights = solveRidge(std::move(normal.a), std::move(normal.b), bestLambda);
-      }
-      candidate.findEdges(samples);
-      candidate.growTrees(rest, kMost, [&] {
+      candidate.weights = {median(others[group])};
+      candidate.growTrees(others[group], kMost, [&] {
         if (candidate.trees.size() % kStep == 0)
-          errors[candidate.trees.size() / kStep - 1] += errorOf(candidate, own);
+          addError(errors[candidate.trees.size() / kStep - 1], candidate, own);
       });
     }
     auto least = llvm::min_element(errors);
     if (*least < bestError) {
       bestError = *least;
+      best = constant;
+      best.range = candidate.range;
       best.findEdges(samples);
       best.growTrees(samples, (least - errors.begin() + 1) * kStep);
     }
   }
-  best.deviation = std::max(0.03, std::sqrt(bestError / weight));
+  best.deviation = std::max(0.03, std::sqrt(bestError.squares / weight));
   return best;
 }
 

@@ -1,9 +1,9 @@
 //===- Residual.h - What measured kernels add to the analytic model ---------------------------===//
 //
 // log(measured / analytic) of the kernels of one emitter as a function of a few numbers: a constant
-// where there are few measurements, then a ridge regression on the numbers, then on their products
-// as well, then boosted trees on what these leave; by leave-one-group-out, each only if it predicts
-// better than the one before.
+// where there are few measurements, a ridge regression on the numbers, one on their products as
+// well, boosted trees where there are many; by leave-one-group-out, each only if it predicts better
+// than those before. Measurements that deviate much count little.
 //
 //   Residual residual = Residual::fit(samples);
 //   double seconds = analytic * std::exp(residual.value(inputs));
@@ -56,6 +56,7 @@ private:
   std::vector<double> terms(llvm::ArrayRef<double> inputs) const;
   double smooth(llvm::ArrayRef<double> inputs) const;
   BoostedTree::Row row(llvm::ArrayRef<double> inputs) const;
+  void setRange(llvm::ArrayRef<Sample> samples);
   void standardise(llvm::ArrayRef<Sample> samples);
   Normal normalOf(llvm::ArrayRef<Sample> samples) const;
   void findEdges(llvm::ArrayRef<Sample> samples);

@@ -134,6 +134,11 @@ TEST(Oracle, ResultsAreWhereWhatWasTouchedSinceLeftThem) {
   KernelCost far = oracle.price(kernel, 1e8, 1);
   EXPECT_EQ(far.traffic[2], 2e5);
   EXPECT_EQ(far.traffic[3], 1e5);
+  // An input that several kernels read is where the one before has left it.
+  kernel.uses[0] = {BufferUse::Kind::Distant, /*written=*/false, 1e5, 2e5};
+  kernel.uses[1].distance = 2e5;
+  EXPECT_EQ(oracle.price(kernel, 1e8, 1).traffic[2], 0);
+  kernel.uses[0].kind = BufferUse::Kind::Exchanged;
   // Threads exchange half of what the kernel before wrote, wherever that was.
   kernel.uses[0].distance = kernel.uses[1].distance = 2e5;
   kernel.plan.tasks = 2;

@@ -50,7 +50,7 @@ TEST(Residual, BeyondTheMeasurementsTheNearestCounts) {
 TEST(Residual, TreesFindStepsWhereThereAreManyMeasurements) {
   // What a kernel takes jumps where another path of it begins.
   auto jump = [](int i, int j) { return (i >= 7) != (j >= 11) ? 0.5 : 0.0; };
-  Residual many = Residual::fit(grid(18, jump)), few = Residual::fit(grid(17, jump));
+  Residual many = Residual::fit(grid(18, jump)), few = Residual::fit(grid(9, jump));
   for (auto [i, j] : {std::pair{3, 4}, {3, 14}, {12, 4}, {12, 14}})
     EXPECT_NEAR(many.value({double(i), double(j)}), jump(i, j), 0.06);
   EXPECT_LT(many.sigma(), 0.5 * few.sigma());
