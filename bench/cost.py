@@ -4,11 +4,13 @@ Models that calibration has not seen (cost_models.json), at several sizes, on 1 
 kernel call and every whole model, predicted by `attune cost` and measured through the runtime's
 profile. Two baselines predict the same: time in proportion to operations, and a roofline of the
 measured peak and memory bandwidth; each gets the factor that suits it best on these very models,
-and so do our predictions in a row of their own.
+and so do our predictions in a row of their own. Another row has them at the speed of the
+calibration: each times what `attune calibrate --check` said around the measurement of its model.
 """
 
 import argparse
 import ctypes
+import itertools
 import json
 import statistics
 import subprocess
@@ -78,30 +80,51 @@ def kernel_seconds(bound, count):
     return profile.total_ns * 1e-9, calls
 
 
+def reference_ms():
+    """What the reference of the calibration takes now, by threads; nothing if there is none."""
+    check = subprocess.run(
+        [ATTUNE, "calibrate", "--check", "--json"], capture_output=True, text=True
+    )
+    if check.returncode:
+        return {}
+    reference = json.loads(check.stdout)["reference"]
+    return {r["threads"]: r["ms"] for r in reference}
+
+
 def measure(rows, options):
-    """Adds `measured` (seconds) and `calls`: medians. Rounds go over all cases, so that a slow phase
-    of the machine hits all of them alike."""
+    """Adds `measured` (seconds) and `calls`: medians, and `reference_ms` around them. Rounds go
+    over all cases, so that a slow phase of the machine hits all of them alike."""
     feeds = {name: make for name, _, make, _ in heldout.models(options.work, options.names)}
     bounds = []
     for row in rows:
         session = attune_ctypes.Session(row["artifact"], threads=row["threads"])
         bounds.append(session.bind(feeds[row["name"]](np.random.default_rng(0), **row["dims"])))
-    samples = [[] for _ in rows]
+    cases = [(row, bound, [], []) for row, bound in zip(rows, bounds)]
     stop = time.monotonic() + options.seconds
     for round_ in range(options.rounds):
-        for bound, sample, row in zip(bounds, samples, rows):
-            many = len(row["predicted"]["kernels"]) * 4 + 64
-            kernel_seconds(bound, many)  # caches hold what the case before left
-            begin = time.monotonic()
-            while True:
-                sample.append(kernel_seconds(bound, many))
-                if time.monotonic() - begin > 0.02:
-                    break
+        before = reference_ms()
+        for _, model in itertools.groupby(cases, key=lambda case: case[0]["name"]):
+            model = list(model)
+            for row, bound, sample, _ in model:
+                many = len(row["predicted"]["kernels"]) * 4 + 64
+                kernel_seconds(bound, many)  # caches hold what the case before left
+                begin = time.monotonic()
+                while True:
+                    sample.append(kernel_seconds(bound, many))
+                    if time.monotonic() - begin > 0.04:
+                        break
+            after = reference_ms()
+            for row, _, _, references in model:
+                around = [r[row["threads"]] for r in (before, after) if row["threads"] in r]
+                if around:
+                    references.append(statistics.fmean(around))
+            before = after
         if time.monotonic() > stop and round_ >= 2:
             break
-    for row, sample in zip(rows, samples):
+    for row, _, sample, references in cases:
         row["measured"] = statistics.median(total for total, _ in sample)
         row["calls"] = [statistics.median(times) for times in zip(*(calls for _, calls in sample))]
+        row["reference_ms"] = statistics.median(references) if references else None
 
 
 def covered(rows, confidence):
@@ -152,12 +175,54 @@ def predictions(rows, calibration):
         flops.append((cost["flops"] / threads, row["measured"]))
         times = (max(k["flops"] / rates / threads, k["bytes"] / bandwidth) for k in cost["kernels"])
         roofline.append((sum(times), row["measured"]))
-    return {
-        "attune": ours,
-        "attune, scaled": scaled(ours),
-        "operations": scaled(flops),
-        "roofline": scaled(roofline),
-    }
+    methods = {"attune": ours, "attune, scaled": scaled(ours)}
+    if all(row["speed"] for row in rows):
+        methods["attune, at the speed of the calibration"] = [
+            (p * row["speed"], m) for (p, m), row in zip(ours, rows)
+        ]
+    return {**methods, "operations": scaled(flops), "roofline": scaled(roofline)}
+
+
+def kernels(rows, at_speed=False):
+    """Pairs (predicted, measured) of kernel calls, by emitter."""
+    pairs = {}
+    for row in rows:
+        factor = row["speed"] if at_speed else 1
+        for kernel, seconds in zip(row["predicted"]["kernels"], row["calls"]):
+            pair = (kernel["latency_ms"] / 1e3 * factor, max(seconds, 1e-9))
+            pairs.setdefault(kernel["emitter"], []).append(pair)
+    return pairs
+
+
+def report_kernels(rows):
+    by_emitter = kernels(rows)
+    every = [pair for pairs in by_emitter.values() for pair in pairs]
+    print(f"  kernels: {within(every, 0.2):.0f} % of {len(every)} within 20 %", end="")
+    long = [pair for pair in every if pair[1] >= 2e-5]
+    if long:
+        print(f", of those of 20 us and more {within(long, 0.2):.0f} % of {len(long)}", end="")
+    print()
+    if all(row["speed"] for row in rows):
+        speeds = sorted(row["speed"] for row in rows)
+        same = [pair for pairs in kernels(rows, at_speed=True).values() for pair in pairs]
+        print(
+            f"    at the speed of the calibration {within(same, 0.2):.0f} %; the machine took"
+            f" {speeds[0]:.2f} to {speeds[-1]:.2f} times as long as when it was calibrated,"
+            f" median {statistics.median(speeds):.2f}"
+        )
+    for emitter, pairs in sorted(by_emitter.items()):
+        print(
+            f"    {emitter:18}{len(pairs):5}  within 20 % {within(pairs, 0.2):4.0f} %,"
+            f" median ratio {statistics.median(p / m for p, m in pairs):.2f}"
+        )
+
+
+def add_speed(rows, calibration):
+    """`speed`: how many times as long as when it was calibrated the machine took for a row."""
+    usual = {r["threads"]: r["seconds"] * 1e3 for r in calibration.get("reference", [])}
+    for row in rows:
+        now, before = row["reference_ms"], usual.get(row["threads"])
+        row["speed"] = now / before if now and before else None
 
 
 def report(rows, calibration):
@@ -172,28 +237,14 @@ def report(rows, calibration):
     verdicts = {}
     for threads in sorted({r["threads"] for r in rows}):
         some = [r for r in rows if r["threads"] == threads]
-        print(f"\n{threads} thread(s)     MAPE   Kendall tau   within 20 %")
+        print(f"\n{f'{threads} thread(s)':41}  MAPE   Kendall tau   within 20 %")
         for method, pairs in predictions(some, calibration).items():
             print(
-                f"  {method:15}{mape(pairs):6.1f} %{kendall(pairs):10.3f}{within(pairs, 0.2):13.0f} %"
+                f"  {method:39}{mape(pairs):6.1f} %{kendall(pairs):10.3f}{within(pairs, 0.2):13.0f} %"
             )
             verdicts[method, threads] = mape(pairs)
         print(f"  within the bound of 90 % confidence: {covered(some, 0.9):.0f} %")
-        by_emitter = {}
-        for row in some:
-            for kernel, seconds in zip(row["predicted"]["kernels"], row["calls"]):
-                pair = (kernel["latency_ms"] / 1e3, max(seconds, 1e-9))
-                by_emitter.setdefault(kernel["emitter"], []).append(pair)
-        every = [pair for pairs in by_emitter.values() for pair in pairs]
-        print(f"  kernels: {within(every, 0.2):.0f} % of {len(every)} within 20 %,", end=" ")
-        long = [pair for pair in every if pair[1] >= 2e-5]
-        if long:
-            print(f"of those of 20 us and more {within(long, 0.2):.0f} % of {len(long)}")
-        for emitter, pairs in sorted(by_emitter.items()):
-            print(
-                f"    {emitter:18}{len(pairs):5}  within 20 % {within(pairs, 0.2):4.0f} %,"
-                f" median ratio {statistics.median(p / m for p, m in pairs):.2f}"
-            )
+        report_kernels(some)
     for (method, threads), error in verdicts.items():
         if method.startswith("attune"):
             continue
@@ -208,7 +259,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="parts of the names of models (default: all)")
     parser.add_argument("--threads", type=lambda s: [int(x) for x in s.split(",")], default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=60, help="to measure, about")
+    parser.add_argument("--seconds", type=float, default=150, help="to measure, about")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--work", type=Path, default=FOLDER.parent / "build" / "bench" / "cost")
     parser.add_argument("--prepare", action="store_true", help="only predict and compile")
@@ -229,12 +280,18 @@ def main():
         }
         for row in rows:
             old = known[row["name"], str(row["dims"]), row["threads"]]
-            row |= {"measured": old["measured"], "calls": old["calls"]}
+            row |= {
+                "measured": old["measured"],
+                "calls": old["calls"],
+                "reference_ms": old.get("reference_ms"),
+            }
     else:
         measure(rows, options)
     if options.json:
         options.json.write_text(json.dumps(rows))
-    report(rows, json.loads(Path(source).read_text()))
+    calibration = json.loads(Path(source).read_text())
+    add_speed(rows, calibration)
+    report(rows, calibration)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,9 @@ static json::Array numbers(llvm::ArrayRef<double> values) {
 
 json::Value Machine::toJson() const {
   json::Object rates, parts, kernels;
+  json::Array speeds;
+  for (auto [count, seconds] : reference)
+    speeds.push_back(json::Object{{"threads", count}, {"seconds", seconds}});
   for (auto [name, value] : llvm::zip(kRates, rate))
     rates[name] = value;
   json::Array caches;
@@ -110,11 +113,17 @@ json::Value Machine::toJson() const {
     parts[emitter] = numbers(list);
   for (const auto &[emitter, residual] : residuals)
     kernels[emitter] = residual.toJson();
-  return json::Object{{"format", kFormat},           {"cpu", cpu},
-                      {"vector_bits", vectorBits},   {"threads", threads},
-                      {"version", version},          {"operations_per_second", std::move(rates)},
-                      {"levels", std::move(caches)}, {"launch_seconds", numbers(launch)},
-                      {"shares", std::move(parts)},  {"residuals", std::move(kernels)}};
+  return json::Object{{"format", kFormat},
+                      {"cpu", cpu},
+                      {"vector_bits", vectorBits},
+                      {"threads", threads},
+                      {"version", version},
+                      {"operations_per_second", std::move(rates)},
+                      {"levels", std::move(caches)},
+                      {"launch_seconds", numbers(launch)},
+                      {"reference", std::move(speeds)},
+                      {"shares", std::move(parts)},
+                      {"residuals", std::move(kernels)}};
 }
 
 /// All of them positive, at least one.
@@ -157,6 +166,17 @@ static llvm::Error parse(const json::Value &value, Machine &machine) {
     if (list.size() != kTimeParts || !llvm::all_of(list, [](double x) { return x >= 0; }))
       return llvm::createStringError("the shares of `" + emitter + "` are not " +
                                      llvm::Twine(kTimeParts) + " numbers from 0 on");
+  if (const json::Array *speeds = object.getArray("reference"))
+    for (const json::Value &entry : *speeds) {
+      unsigned count = 0;
+      double seconds = 0;
+      json::ObjectMapper fields(entry, root);
+      if (!fields || !fields.map("threads", count) || !fields.map("seconds", seconds))
+        return root.getError();
+      if (!(seconds > 0))
+        return llvm::createStringError("a time of the reference is not positive");
+      machine.reference[count] = seconds;
+    }
   if (const json::Object *residuals = object.getObject("residuals"))
     for (const auto &[emitter, entry] : *residuals) {
       auto residual = Residual::fromJson(entry);

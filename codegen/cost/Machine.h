@@ -39,6 +39,9 @@ struct Machine {
   std::array<double, WorkTerm::kClasses> rate{};
   std::vector<Level> levels;  ///< L1, L2, L3, DRAM
   std::vector<double> launch; ///< seconds to start a kernel by 1, 2, ... threads
+  /// Seconds of the calibration's reference products by threads
+  /// (tools/attune/calibrate/Reference.h): how fast the machine was. Empty: not known.
+  std::map<unsigned, double> reference;
   /// How much each part of a kernel's time counts, by emitter; where there is none, the roofline
   /// and the start do.
   std::map<std::string, std::vector<double>> shares;

@@ -178,6 +178,29 @@ def test_a_calibration_is_used_and_named(model, tmp_path, monkeypatch):
     assert failed.returncode == 1 and "attune calibrate" in failed.stderr
 
 
+def test_the_speed_of_the_machine_is_checked_against_its_calibration(tmp_path, monkeypatch):
+    def check(content, *flags):
+        path = tmp_path / "calibration.json"
+        path.write_text(json.dumps({**MACHINE, **content}))
+        monkeypatch.setenv("ATTUNE_CALIBRATION", str(path))
+        return cli.attune("calibrate", "--check", *flags, check=False)
+
+    unknown = check({})
+    assert unknown.returncode == 1 and "does not say how fast" in unknown.stderr
+    # No machine takes a second for what takes less than a millisecond.
+    slow = check({"reference": [{"threads": 1, "seconds": 1.0}]})
+    assert slow.returncode == 0 and "1 thread(s)" in slow.stdout
+    assert "warning" in slow.stderr and "faster" in slow.stderr
+    told = json.loads(check({"reference": [{"threads": 2, "seconds": 1e-9}]}, "--json").stdout)
+    assert told["calibration"].endswith("calibration.json")
+    (entry,) = told["reference"]
+    assert entry["threads"] == 2 and entry["calibrated_ms"] == pytest.approx(1e-6)
+    assert entry["ms"] > entry["calibrated_ms"]
+    monkeypatch.setenv("ATTUNE_CALIBRATION", "none")
+    absent = cli.attune("calibrate", "--check", check=False)
+    assert absent.returncode == 1 and "not calibrated" in absent.stderr
+
+
 def constant(factor):
     """The residual of an emitter whose kernels take `factor` times what their work says."""
     nothing = {"least": [], "most": [], "mean": [], "scale": []}

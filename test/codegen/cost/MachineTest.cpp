@@ -58,9 +58,11 @@ std::string errorOf(const std::string &content) {
 
 TEST(Machine, SurvivesItsFile) {
   Machine typical = Machine::typical(target());
+  typical.reference = {{1, 3e-4}, {2, 1.7e-4}};
   CalibrationFile file(text(typical.toJson()));
   auto read = Machine::read(file.path);
   ASSERT_TRUE(bool(read));
+  EXPECT_EQ(read->reference, typical.reference);
   EXPECT_TRUE(read->isCalibrated());
   EXPECT_EQ(text(read->toJson()), text(typical.toJson()));
   KernelFeatures kernel = product(128, 384, 384);
@@ -81,6 +83,9 @@ TEST(Machine, DamagedFilesAreRefused) {
   llvm::json::Object slow = json;
   slow["launch_seconds"] = llvm::json::Array{0.0};
   EXPECT_NE(errorOf(text(std::move(slow))), "");
+  llvm::json::Object stopped = json;
+  stopped["reference"] = llvm::json::Array{llvm::json::Object{{"threads", 1}, {"seconds", 0}}};
+  EXPECT_NE(errorOf(text(std::move(stopped))).find("reference"), std::string::npos);
   json["levels"] = llvm::json::Array{};
   EXPECT_NE(errorOf(text(std::move(json))), "");
 }

@@ -4,6 +4,7 @@
 #include "attune/tools/attune/Roof.h"
 #include "attune/tools/attune/StepTimes.h"
 #include "attune/tools/attune/calibrate/Probes.h"
+#include "attune/tools/attune/calibrate/Speed.h"
 #include "attune/tools/attune/calibrate/Sweep.h"
 
 #include "llvm/Support/Format.h"
@@ -261,6 +262,8 @@ llvm::Error Calibration::measureKernels() {
   });
   if (llvm::Error error = measure(sweeps, *reference, 0))
     return error;
+  for (unsigned threads : threadCounts(machine.threads))
+    machine.reference[threads] = reference->usual(threads);
   // Of every kernel the measurement that was disturbed least.
   auto distance = [&](const SweptKernel &one) {
     return reference->distance(one.kernel.threads, one.reference);
@@ -322,6 +325,7 @@ void Calibration::print(const Machine &fitted, llvm::raw_ostream &os) const {
 
 int calibrateCommand(Args args) {
   std::string output, keep, given;
+  bool check = false, json = false;
   int64_t seconds = 60, threads = llvm::hardware_concurrency().compute_thread_count();
   std::vector<std::string> positional;
   Options parser("calibrate", "[options]");
@@ -331,6 +335,9 @@ int calibrateCommand(Args args) {
   parser.addString("from-points", "FILE", "measure nothing: use what --points wrote", given);
   parser.addInteger("seconds", "N", "time to take, at most about (default 60)", 1, seconds);
   parser.addInteger("threads", "N", "threads to measure, up to (default: all)", 1, threads);
+  parser.addSwitch(
+      "check", "measure only how fast the machine is now, against when it was calibrated", check);
+  parser.addSwitch("json", "with --check: print one JSON object", json);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
   if (!positional.empty()) {
@@ -340,6 +347,8 @@ int calibrateCommand(Args args) {
   auto target = codegen::CpuTarget::parse("host");
   if (!target)
     return report(target.takeError());
+  if (check)
+    return checkSpeed(*target, json);
   if (output.empty())
     output = Machine::defaultPath(*target);
   if (output.empty())

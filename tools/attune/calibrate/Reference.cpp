@@ -42,9 +42,11 @@ double Reference::now(unsigned threads) {
   return of.taken.back();
 }
 
+double Reference::usual(unsigned threads) const { return medianOf(runs.at(threads).taken); }
+
 double Reference::distance(unsigned threads, double seconds) const {
-  double usual = medianOf(runs.at(threads).taken);
-  return std::max(seconds / usual, usual / seconds);
+  double expected = usual(threads);
+  return std::max(seconds / expected, expected / seconds);
 }
 
 } // namespace attune::tools

@@ -27,6 +27,8 @@ public:
   static llvm::Expected<Reference> open(llvm::ArrayRef<unsigned> threads);
   /// What the products take now on so many threads, seconds.
   double now(unsigned threads);
+  /// The median of what they took.
+  double usual(unsigned threads) const;
   /// How far this is from what they usually take: a factor from 1 on, infinite for infinity.
   double distance(unsigned threads, double seconds) const;
   bool isSteady(unsigned threads, double seconds) const {
