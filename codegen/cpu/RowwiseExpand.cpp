@@ -226,6 +226,29 @@ LogicalResult expandGroups(NormOp op) {
   return expand(layer);
 }
 
+/// Puts `value`, of rows, in place of a norm's mean or 1 / deviation, whose normalised axes are 1.
+LogicalResult replaceMoment(Space &space, int64_t normalised, Value old, Value value,
+                            AffineMap row) {
+  if (!old || old.use_empty())
+    return success();
+  auto type = cast<RankedTensorType>(old.getType());
+  if (!value || llvm::any_of(llvm::drop_begin(type.getShape(), normalised),
+                             [](int64_t extent) { return extent != 1; }))
+    return failure();
+  SmallVector<Value> dynamic;
+  for (int64_t axis = 0; axis < type.getRank(); ++axis)
+    if (type.isDynamicDim(axis))
+      dynamic.push_back(tensor::DimOp::create(space.b, space.loc, space.input, axis));
+  Value init =
+      tensor::EmptyOp::create(space.b, space.loc, type.getShape(), type.getElementType(), dynamic);
+  Value unit =
+      space.generic(value, row, init, space.identity(), [&](OpBuilder &n, ValueRange args) {
+        return castFloat(n, space.loc, args[0], type.getElementType());
+      });
+  old.replaceAllUsesWith(unit);
+  return success();
+}
+
 LogicalResult expand(NormOp op) {
   if (op.getKind() == NormKind::Group)
     return expandGroups(op);
@@ -299,25 +322,9 @@ LogicalResult expand(NormOp op) {
         return castFloat(n, loc, y, element);
       });
   op.getResult().replaceAllUsesWith(result);
-  for (auto [old, value] : {std::pair(op.getMean(), mean), std::pair(op.getInvStd(), invStd)}) {
-    if (!old || old.use_empty())
-      continue;
-    if (!value)
-      return failure();
-    auto type = cast<RankedTensorType>(old.getType());
-    SmallVector<Value> dynamic;
-    for (int64_t axis = 0; axis < type.getRank(); ++axis)
-      if (type.isDynamicDim(axis))
-        dynamic.push_back(tensor::DimOp::create(b, loc, op.getInput(), axis));
-    if (llvm::any_of(llvm::drop_begin(type.getShape(), op.getAxis()),
-                     [](int64_t extent) { return extent != 1; }))
-      return failure();
-    Value init = tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType(), dynamic);
-    Value unit = space.generic(value, row, init, full, [&](OpBuilder &n, ValueRange args) -> Value {
-      return castFloat(n, loc, args[0], type.getElementType());
-    });
-    old.replaceAllUsesWith(unit);
-  }
+  if (failed(replaceMoment(space, op.getAxis(), op.getMean(), mean, row)) ||
+      failed(replaceMoment(space, op.getAxis(), op.getInvStd(), invStd, row)))
+    return failure();
   op->erase();
   return success();
 }
