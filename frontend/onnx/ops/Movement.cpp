@@ -120,31 +120,34 @@ static void readPads(Node &node, const Shape &axes, ArrayRef<Extent> pads, Shape
   }
 }
 
-static void convertPad(Node &node) {
-  Tensor input = node.input(0);
-  Extents &extents = node.extents();
-  std::string mode = node.stringAttr("mode", "constant");
-  node.check(mode == "constant" || mode == "reflect" || mode == "edge" || mode == "wrap",
-             "attribute 'mode' is '" + mode + "'; accepted: constant, reflect, edge, wrap");
+namespace {
+struct Padding {
+  Shape before, after; ///< of every axis
+  TypedAttr fill;
+  Value fillValue; ///< in place of `fill`, where it is computed
+};
+} // namespace
+
+/// Attributes until version 10, inputs since.
+static Padding readPadding(Node &node, const Tensor &input) {
+  Padding padding;
+  Shape pads, axes;
   int64_t rank = input.rank();
-  Shape pads;
-  Shape axes;
-  TypedAttr fill = scalarAttr(node.context(), input.dtype(), 0);
-  Value fillValue;
+  padding.fill = scalarAttr(node.context(), input.dtype(), 0);
   if (node.version() < 11) {
     for (int64_t v : node.intsAttr("pads"))
       pads.push_back(v);
-    fill = scalarAttr(node.context(), input.dtype(), node.floatAttr("value", 0.0));
+    padding.fill = scalarAttr(node.context(), input.dtype(), node.floatAttr("value", 0.0));
   } else {
     pads = node.extentsOf(1);
     if (node.has(2)) {
       Tensor value = node.input(2);
       node.check(value.size().is(1), "the padding value is not a scalar");
       if (value.splat())
-        fill = value.splat();
+        padding.fill = value.splat();
       else
-        fillValue = tensor::ExtractOp::create(node.builder(), node.loc(),
-                                              node.value(reshape(node, value, {})), ValueRange());
+        padding.fillValue = tensor::ExtractOp::create(
+            node.builder(), node.loc(), node.value(reshape(node, value, {})), ValueRange());
     }
     if (node.has(3))
       axes = node.extentsOf(3);
@@ -154,15 +157,50 @@ static void convertPad(Node &node) {
   node.check(pads.size() == 2 * axes.size(), "there are " + llvm::Twine(pads.size()) +
                                                  " paddings for " + llvm::Twine(axes.size()) +
                                                  " axes");
+  padding.before.assign(rank, Extent(0));
+  padding.after.assign(rank, Extent(0));
+  readPads(node, axes, pads, padding.before, padding.after);
+  return padding;
+}
+
+/// Padding by elements of the input itself.
+static Tensor padByElements(Node &node, const Tensor &input, const std::string &mode,
+                            const Shape &shape, ArrayRef<Extent> low, ArrayRef<Extent> high) {
+  SmallVector<Value> before, sizes; // null where nothing is padded
+  for (int64_t axis = 0; axis < input.rank(); ++axis) {
+    if (low[axis].is(0) && high[axis].is(0)) {
+      before.push_back(Value());
+      sizes.push_back(Value());
+      continue;
+    }
+    node.require(node.extents().less(0, input.dim(axis)), "an empty axis cannot be padded");
+    before.push_back(node.index(low[axis]));
+    sizes.push_back(node.index(input.dim(axis)));
+  }
+  return remap(node, input, shape, [&](OpBuilder &b, Location loc, ValueRange i) {
+    SmallVector<Value> at(i);
+    for (auto [index, first, size] : llvm::zip_equal(at, before, sizes))
+      if (first)
+        index = padSource(b, loc, mode, arith::SubIOp::create(b, loc, index, first), size);
+    return at;
+  });
+}
+
+static void convertPad(Node &node) {
+  Tensor input = node.input(0);
+  Extents &extents = node.extents();
+  std::string mode = node.stringAttr("mode", "constant");
+  node.check(mode == "constant" || mode == "reflect" || mode == "edge" || mode == "wrap",
+             "attribute 'mode' is '" + mode + "'; accepted: constant, reflect, edge, wrap");
+  int64_t rank = input.rank();
+  Padding padding = readPadding(node, input);
   // Negative padding crops first.
   SmallVector<Extent> low(rank, Extent(0)), high(rank, Extent(0));
   SmallVector<SliceRange> ranges;
   for (const Extent &e : input.shape())
     ranges.push_back({0, e, 1});
-  Shape befores(rank, Extent(0)), afters(rank, Extent(0));
-  readPads(node, axes, pads, befores, afters);
   for (int64_t axis = 0; axis < rank; ++axis) {
-    const Extent &before = befores[axis], &after = afters[axis];
+    const Extent &before = padding.before[axis], &after = padding.after[axis];
     if (before.is(0) && after.is(0))
       continue;
     low[axis] = extents.max(before, 0);
@@ -180,33 +218,14 @@ static void convertPad(Node &node) {
   if (!any)
     return node.setOutput(0, cropped);
 
-  if (mode != "constant") {
-    SmallVector<Value> before, sizes;
-    for (int64_t axis = 0; axis < rank; ++axis) {
-      if (low[axis].is(0) && high[axis].is(0)) {
-        before.push_back(Value());
-        sizes.push_back(Value());
-        continue;
-      }
-      node.require(extents.less(0, cropped.dim(axis)), "an empty axis cannot be padded");
-      before.push_back(node.index(low[axis]));
-      sizes.push_back(node.index(cropped.dim(axis)));
-    }
-    return node.setOutput(
-        0, remap(node, cropped, shape, [&](OpBuilder &b, Location loc, ValueRange i) {
-          SmallVector<Value> at(i);
-          for (int64_t axis = 0; axis < rank; ++axis)
-            if (before[axis])
-              at[axis] = padSource(
-                  b, loc, mode, arith::SubIOp::create(b, loc, i[axis], before[axis]), sizes[axis]);
-          return at;
-        }));
-  }
-  if (!fillValue)
-    fillValue = arith::ConstantOp::create(node.builder(), node.loc(), fill);
+  if (mode != "constant")
+    return node.setOutput(0, padByElements(node, cropped, mode, shape, low, high));
+  Value fill = padding.fillValue;
+  if (!fill)
+    fill = arith::ConstantOp::create(node.builder(), node.loc(), padding.fill);
   auto type = RankedTensorType::get(staticShape(shape), input.dtype().type(node.context()));
   Value padded = tensor::PadOp::create(node.builder(), node.loc(), type, node.value(cropped),
-                                       node.ofrs(low), node.ofrs(high), fillValue);
+                                       node.ofrs(low), node.ofrs(high), fill);
   node.setOutput(0, node.tensor(padded, input.dtype(), shape));
 }
 
