@@ -1,4 +1,4 @@
-//===- Artifact.h - Writes the file that the runtime loads ----------------------------------------===//
+//===- Artifact.h - Writes the file that the runtime loads ------------------------------------===//
 //
 // Links the kernels' object code, appends metadata and weights, and fills the ELF note
 // (docs/artifact.md). The file appears under its name only when it is complete.

@@ -1,5 +1,4 @@
-//===- Compilation.h - The steps from a model to an artifact
-//--------------------------------------===//
+//===- Compilation.h - The steps from a model to an artifact ----------------------------------===//
 //
 // Behind compileModel: the state that the steps share. After `lower` there are kernels and a host
 // program, which can be priced for any call; `generate` makes machine code of them.

@@ -1,5 +1,4 @@
-//===- CompileDiagnostics.h - What a compilation says
-//--------------------------------------------===//
+//===- CompileDiagnostics.h - What a compilation says -----------------------------------------===//
 //
 // Errors of passes become one error of the compilation; remarks are kept for its report.
 //

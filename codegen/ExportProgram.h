@@ -1,4 +1,4 @@
-//===- ExportProgram.h - From a fused function to the host program --------------------------------===//
+//===- ExportProgram.h - From a fused function to the host program ----------------------------===//
 #ifndef ATTUNE_CODEGEN_EXPORTPROGRAM_H
 #define ATTUNE_CODEGEN_EXPORTPROGRAM_H
 

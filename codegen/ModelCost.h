@@ -1,5 +1,4 @@
-//===- ModelCost.h - What a compiled model will take, without running it
-//-------------------------===//
+//===- ModelCost.h - What a compiled model will take, without running it ----------------------===//
 //
 // The steps of a host program priced one by one at the sizes of one call, and the memory of its
 // plan. `attune cost`, `attune profile` and calibration read it from the report of a compilation.

@@ -1,5 +1,4 @@
-//===- Program.h - The host program of an artifact
-//-----------------------------------------------===//
+//===- Program.h - The host program of an artifact --------------------------------------------===//
 //
 // What the runtime executes: scalar instructions, a list of kernel calls, and where every tensor
 // lives (docs/artifact.md). Built from a function in which only constants, index arithmetic,

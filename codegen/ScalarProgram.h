@@ -1,4 +1,4 @@
-//===- ScalarProgram.h - Index arithmetic as scalar instructions ----------------------------------===//
+//===- ScalarProgram.h - Index arithmetic as scalar instructions ------------------------------===//
 //
 // Turns the index values of the host function into the `scalars` of a Program: hash-consed,
 // constants folded, in an order in which every operand precedes its user.

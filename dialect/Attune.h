@@ -1,4 +1,4 @@
-//===- Attune.h - The attune dialect ------------------------------------------------------------===//
+//===- Attune.h - The attune dialect ----------------------------------------------------------===//
 //
 // The dialect of attention variants, helper operators and fused kernels. Every component of the
 // compiler includes this header; `registerAllDialects` gives a context everything that Attune's

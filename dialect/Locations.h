@@ -1,4 +1,4 @@
-//===- Locations.h - ONNX node names in locations -------------------------------------------------===//
+//===- Locations.h - ONNX node names in locations ---------------------------------------------===//
 #ifndef ATTUNE_DIALECT_LOCATIONS_H
 #define ATTUNE_DIALECT_LOCATIONS_H
 

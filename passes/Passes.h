@@ -1,4 +1,4 @@
-//===- Passes.h - Every pass of Attune ----------------------------------------------------------===//
+//===- Passes.h - Every pass of Attune --------------------------------------------------------===//
 #ifndef ATTUNE_PASSES_PASSES_H
 #define ATTUNE_PASSES_PASSES_H
 

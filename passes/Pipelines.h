@@ -1,5 +1,4 @@
-//===- Pipelines.h - The stages of compilation
-//----------------------------------------------------===//
+//===- Pipelines.h - The stages of compilation ------------------------------------------------===//
 //
 // import → canonicalize → raise → rewrite → fuse → lower → emit. Each function adds one stage to a
 // pass manager; `attune-opt` registers the same stages as `--attune-stage-<name>` pipelines.

@@ -1,5 +1,4 @@
-//===- ArtifactFile.h - Opens the file that `attune compile` writes
-//-----------------------------===//
+//===- ArtifactFile.h - Opens the file that `attune compile` writes ---------------------------===//
 //
 // First step of a session: everything that can be checked without running code of the file is
 // checked before it is loaded (docs/artifact.md). The metadata's content is Program's business.

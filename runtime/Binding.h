@@ -1,5 +1,4 @@
-//===- Binding.h - The caller's tensors of one call
-//---------------------------------------------===//
+//===- Binding.h - The caller's tensors of one call -------------------------------------------===//
 //
 // Matches the values of attune_run_args with the signature and refuses, with one message that says
 // what was found and what is accepted, whatever a kernel could trip over.

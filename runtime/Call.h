@@ -1,5 +1,4 @@
-//===- Call.h - One run of a program
-//------------------------------------------------------------===//
+//===- Call.h - One run of a program ----------------------------------------------------------===//
 //
 // Sizes, addresses, then the steps in order. One thread runs a Call; its kernels may use more.
 //

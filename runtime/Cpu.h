@@ -1,5 +1,4 @@
-//===- Cpu.h - What this machine offers
-//---------------------------------------------------------===//
+//===- Cpu.h - What this machine offers -------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_CPU_H
 #define ATTUNE_RUNTIME_CPU_H
 

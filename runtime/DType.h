@@ -1,5 +1,4 @@
-//===- DType.h - Names and sizes of element types
-//-----------------------------------------------===//
+//===- DType.h - Names and sizes of element types ---------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_DTYPE_H
 #define ATTUNE_RUNTIME_DTYPE_H
 

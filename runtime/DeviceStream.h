@@ -1,5 +1,4 @@
-//===- DeviceStream.h - What streams of all devices do for kernels
-//-----------------------------===//
+//===- DeviceStream.h - What streams of all devices do for kernels ----------------------------===//
 #ifndef ATTUNE_RUNTIME_DEVICESTREAM_H
 #define ATTUNE_RUNTIME_DEVICESTREAM_H
 

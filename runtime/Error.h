@@ -1,5 +1,4 @@
-//===- Error.h - How the runtime reports errors inside
-//------------------------------------------===//
+//===- Error.h - How the runtime reports errors inside ----------------------------------------===//
 //
 // Errors are thrown inside the library and become an attune_status at the C interface (Api.cpp);
 // none leaves it. Destructors free what a failed call has taken.

@@ -1,5 +1,4 @@
-//===- Evaluation.h - The sizes of one call
-//-----------------------------------------------------===//
+//===- Evaluation.h - The sizes of one call ---------------------------------------------------===//
 //
 // Values of a program's scalars. An instruction that fails (overflow, division by zero) is an error
 // only where its result is used: the branch of a `select` that is not taken may be nonsense.

@@ -1,5 +1,4 @@
-//===- Parallel.h - `parallel_for` of the kernel ABI
-//--------------------------------------------===//
+//===- Parallel.h - `parallel_for` of the kernel ABI ------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_PARALLEL_H
 #define ATTUNE_RUNTIME_PARALLEL_H
 

@@ -1,5 +1,4 @@
-//===- Program.h - The host program of an artifact
-//----------------------------------------------===//
+//===- Program.h - The host program of an artifact --------------------------------------------===//
 //
 // The metadata of docs/artifact.md, parsed and checked: every position, phase and name in a Program
 // is valid, so that the executor need not look again. What depends on a call's sizes is checked by

@@ -1,5 +1,4 @@
-//===- Session.h - A loaded model
-//---------------------------------------------------------------===//
+//===- Session.h - A loaded model -------------------------------------------------------------===//
 //
 // Behind `attune_session`: opens the artifact, describes it, and runs its steps. Everything here is
 // immutable after construction but the pool of arenas, which is lock-free: a session works in a

@@ -1,5 +1,4 @@
-//===- ThreadPool.h - The process's worker threads
-//----------------------------------------------===//
+//===- ThreadPool.h - The process's worker threads --------------------------------------------===//
 //
 // Behind `parallel_for` of kernel_abi.h. One pool per process, made on first use, grown to what the
 // largest session asks for, never destroyed; a forked child makes its own.

@@ -1,5 +1,4 @@
-//===- artifact.h - Constants of the artifact format
-//--------------------------------------------===//
+//===- artifact.h - Constants of the artifact format ------------------------------------------===//
 //
 // What docs/artifact.md fixes in numbers, shared by the compiler, which writes artifacts, and the
 // runtime, which reads them. The compiler emits an ElfNote with zeros into section `.note.attune`,

@@ -1,4 +1,4 @@
-/*===- attune.h - The C interface of the runtime -----------------------------------------------===
+/*===- attune.h - The C interface of the runtime ------------------------------------------------===
  *
  * Loads what `attune compile` writes (docs/artifact.md) and runs it. Programs, the C++ wrapper
  * (attune.hpp) and language bindings stand on this header; it needs nothing but this library.
@@ -18,6 +18,11 @@
  *   const attune_api *api = attune_get_api(ATTUNE_API_VERSION);
  *   attune_session *session;
  *   attune_status *status = api->session_open("model.so", NULL, &session);
+ *   if (status) {
+ *     fprintf(stderr, "%s\n", api->status_message(status));
+ *     api->status_free(status);
+ *     return 1;
+ *   }
  *   int64_t shape[2] = {1, 8}, ids[8] = {101, 7592, 102};
  *   attune_value in = {.size = sizeof in, .kind = ATTUNE_TENSOR};
  *   in.tensor = (attune_tensor){ids, {ATTUNE_CPU, 0}, 2, ATTUNE_I64, shape, NULL, 0};

@@ -1,5 +1,4 @@
-//===- attune.hpp - The runtime for C++ programs
-//------------------------------------------------===//
+//===- attune.hpp - The runtime for C++ programs ----------------------------------------------===//
 //
 // A header-only layer over attune.h: sessions and tensors that own what they hold, errors as
 // exceptions. Everything that attune.h promises and demands holds here as well.

@@ -1,4 +1,4 @@
-/*===- kernel_abi.h - What generated kernels and the runtime agree on --------------------------===
+/*===- kernel_abi.h - What generated kernels and the runtime agree on ---------------------------===
  *
  * Every kernel of an artifact is one C function. The host program (a list of kernel calls in the
  * artifact's metadata, see docs/artifact.md) hands it pointers and sizes; nothing else crosses.

@@ -1,5 +1,4 @@
-/*===- strategy_plugin.h - Strategies of a search from a shared library
- * --------------------------===*
+/*===- strategy_plugin.h - Strategies of a search from a shared library -------------------------===
  *
  * A shared library with one function, `attune_strategy`, is a strategy: `strategy: {name: plugin,
  * file: mine.so}` in a space file. The study calls it from one thread. Candidates are vectors of

@@ -1,5 +1,4 @@
-//===- Attention.cpp - Times fused attention
-//---------------------------------------------------===//
+//===- Attention.cpp - Times fused attention --------------------------------------------------===//
 //
 //   attune-kernel-bench attention [--cpu=host] [--threads=1] [--head-dim=64] [--heads=12]
 //   [--kv-heads=12] [--causal]

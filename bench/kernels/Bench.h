@@ -1,5 +1,4 @@
-//===- Bench.h - Timing of generated kernels against the roof of their micro-kernel
-//--------------===//
+//===- Bench.h - Timing of generated kernels against the roof of their micro-kernel -----------===//
 #ifndef ATTUNE_BENCH_KERNELS_BENCH_H
 #define ATTUNE_BENCH_KERNELS_BENCH_H
 

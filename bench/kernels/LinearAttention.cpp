@@ -1,4 +1,4 @@
-//===- LinearAttention.cpp - Times linear attention ------------------------------------------===//
+//===- LinearAttention.cpp - Times linear attention -------------------------------------------===//
 //
 //   attune-kernel-bench linear [--cpu=host] [--threads=1] [--dim=64] [--heads=8] [--update=sum]
 //       [--form=auto] [--bidirectional] [--sizes=1,1024,1,4096] [--rounds=30]

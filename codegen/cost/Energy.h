@@ -1,5 +1,4 @@
-//===- Energy.h - The modelled energy of kernels
-//-------------------------------------------------===//
+//===- Energy.h - The modelled energy of kernels ----------------------------------------------===//
 //
 // Energy = operations by class and width, times their energy, plus bytes moved per level of memory,
 // times theirs, plus static power times predicted time. Nothing is measured: the numbers come from

@@ -1,5 +1,4 @@
-//===- Eyeriss.h - Energy and time of a layer on a row-stationary array
-//-------------------------===//
+//===- Eyeriss.h - Energy and time of a layer on a row-stationary array -----------------------===//
 //
 // `eyeriss-rs`: the closed-form model of a row-stationary accelerator by which ShiftAddNAS compares
 // layers of multiplications, shifts and additions. Every loop is split among register file, array,

@@ -1,5 +1,4 @@
-//===- Features.h - What the cost model knows of one kernel call
-//-------------------------------===//
+//===- Features.h - What the cost model knows of one kernel call ------------------------------===//
 //
 // The numbers that the time, the traffic and the energy of a kernel at known sizes follow from.
 // They depend on the region, the target and the emitter, not on a machine: one description serves

@@ -1,5 +1,4 @@
-//===- FormCost.h - Prices of an operator's forms
-//---------------------------------------------------===//
+//===- FormCost.h - Prices of an operator's forms ---------------------------------------------===//
 //
 // The one place where forms meet the cost model: the rewrite stage asks here what a form costs, and
 // gets prices as functions of sizes for choices that are left to run time; emitters have such

@@ -1,5 +1,4 @@
-//===- Machine.h - The numbers of a machine that the cost model stands on
-//-----------------------===//
+//===- Machine.h - The numbers of a machine that the cost model stands on ---------------------===//
 //
 // Rates of one core by class of operation, sizes and bandwidths of the cache levels, the time to
 // start a kernel, and the residuals of measured kernels. `attune calibrate` measures them and keeps

@@ -1,5 +1,4 @@
-//===- Oracle.h - What a kernel will take
-//---------------------------------------------------------===//
+//===- Oracle.h - What a kernel will take -----------------------------------------------------===//
 //
 // The one place that prices alternatives: fusion, form, tiles, back end. The compiler, `attune
 // cost` and the search ask the same oracle. `MachineOracle` computes the price from the work by

@@ -1,5 +1,4 @@
-//===- Points.h - Measured kernels, and what is learned from them
-//-----------------------------------===//
+//===- Points.h - Measured kernels, and what is learned from them -----------------------------===//
 //
 // Calibration measures kernels (tools/attune/calibrate/Sweep.h) and keeps them as points: what the
 // model knows of a kernel call and what it took. The residuals of a machine follow from its points

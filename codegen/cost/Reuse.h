@@ -1,5 +1,4 @@
-//===- Reuse.h - How much was touched since the same memory was
-//----------------------------------===//
+//===- Reuse.h - How much was touched since the same memory was -------------------------------===//
 //
 // A buffer is in a cache if what was touched since its memory was touched last fits into it. The
 // host program says when that was: it names the memory of every buffer, weights and scratch too,

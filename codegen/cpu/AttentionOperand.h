@@ -1,5 +1,4 @@
-//===- AttentionOperand.h - Tensors of attention kernels as strides over buffers
-//-----------------------===//
+//===- AttentionOperand.h - Tensors of attention kernels as strides over buffers --------------===//
 //
 // What the analyses of attention and linear attention share: from a tensor of the kernel's region
 // to a buffer of the kernel, and from there to values in code.

@@ -1,5 +1,4 @@
-//===- AttentionRows.h - The row form of the attention kernel: what its two files share
-//---------===//
+//===- AttentionRows.h - The row form of the attention kernel: what its two files share -------===//
 //
 // AttentionRows.cpp cuts the work, starts rows and stores results; AttentionRowBlock.cpp computes
 // one block of keys. Rows of one kv head go in tiles, so that keys and values are loaded once for

@@ -1,5 +1,4 @@
-//===- ByteDistance.h - Sums of distances of bytes
-//-------------------------------------------------===//
+//===- ByteDistance.h - Sums of distances of bytes --------------------------------------------===//
 //
 // Emits the kernel C[batch] = epilogue(-sum_k |A[batch][m][k] - B[batch][k][n]|) of unsigned bytes,
 // exact in i32. A step of the inner loop is eight bytes of the depth: `psadbw` adds the distances

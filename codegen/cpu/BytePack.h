@@ -1,5 +1,4 @@
-//===- BytePack.h - Run-time packing of bytes into groups of a depth
-//-------------------------------===//
+//===- BytePack.h - Run-time packing of bytes into groups of a depth --------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_BYTEPACK_H
 #define ATTUNE_CODEGEN_CPU_BYTEPACK_H
 

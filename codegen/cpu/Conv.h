@@ -1,5 +1,4 @@
-//===- Conv.h - Convolutions that sum over channels: tasks, tiles, epilogues
-//--------------------------------===//
+//===- Conv.h - Convolutions that sum over channels: tasks, tiles, epilogues ------------------===//
 //
 // A task computes a block of output rows of one image (of some of its channels): it copies the
 // lines behind them (ConvLines), then fills register tiles of channels times positions. What a task

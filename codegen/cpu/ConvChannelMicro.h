@@ -1,5 +1,4 @@
-//===- ConvChannelMicro.h - Register tiles of positions times output channels
-//-----------------------===//
+//===- ConvChannelMicro.h - Register tiles of positions times output channels -----------------===//
 //
 // Private functions of the kernels' module, made on first use. Filters are vectors of a panel of 16
 // output channels, elements of the image are broadcast.

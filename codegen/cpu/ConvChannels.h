@@ -1,5 +1,4 @@
-//===- ConvChannels.h - Convolutions of small images: lanes are output channels
-//---------------------===//
+//===- ConvChannels.h - Convolutions of small images: lanes are output channels ---------------===//
 //
 // The positions of a small image fill few vectors, the last of them badly, and lanes of positions
 // ask for copies of images that have strides. Where that costs more, constant filters lie in panels

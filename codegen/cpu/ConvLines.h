@@ -1,5 +1,4 @@
-//===- ConvLines.h - The part of an image that a task of a dense convolution reads
-//----------------------===//
+//===- ConvLines.h - The part of an image that a task of a dense convolution reads ------------===//
 //
 // A task copies the lines behind its output rows into scratch, padded and with strides taken out,
 // so that every tap reads contiguous lanes and nothing is read beyond the borders. Two layouts:

@@ -1,5 +1,4 @@
-//===- ConvMatch.h - Kernel regions that are one convolution or pooling with an epilogue
-//--------===//
+//===- ConvMatch.h - Kernel regions that are one convolution or pooling with an epilogue ------===//
 //
 //   [pad] ─ [split of channels into groups] ─┐
 //   filters (packed or views of an input)    ├─ linalg.generic ─ elementwise generics … ─ yield

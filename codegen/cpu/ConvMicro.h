@@ -1,5 +1,4 @@
-//===- ConvMicro.h - The inner loops that every convolution of a module shares
-//-------------------===//
+//===- ConvMicro.h - The inner loops that every convolution of a module shares ----------------===//
 //
 // Private functions of the kernels' module, made on first use. Lanes are neighbouring output
 // positions, so that images and results stay as they are; filters are broadcast.

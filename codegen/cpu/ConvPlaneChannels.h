@@ -1,5 +1,4 @@
-//===- ConvPlaneChannels.h - Windows of small planes: lanes are channels
-//------------------------------===//
+//===- ConvPlaneChannels.h - Windows of small planes: lanes are channels ----------------------===//
 //
 // What ConvPlanes does row by row leaves lanes empty where rows are short, and copies lines one by
 // one. Here a task turns the planes of a vector of channels around, padded: [position][lane], sums

@@ -1,5 +1,4 @@
-//===- ConvPlanes.h - Convolutions of single channels, and poolings
-//-----------------------------------===//
+//===- ConvPlanes.h - Convolutions of single channels, and poolings ---------------------------===//
 //
 // A task takes some channels of an image. It copies the lines behind a block of output rows into
 // scratch once, padded and sorted by what remains of their number modulo the stride, so that every

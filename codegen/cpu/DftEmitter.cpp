@@ -1,5 +1,4 @@
-//===- DftEmitter.cpp - Fourier transforms of batches
-//-----------------------------------------------===//
+//===- DftEmitter.cpp - Fourier transforms of batches -----------------------------------------===//
 //
 // Lanes are independent signals: a task gathers a few of them into a buffer, transforms them
 // together (Fourier.h) and scatters the result. A real signal of even length takes a complex

@@ -1,5 +1,4 @@
-//===- EmaEmitter.cpp - Moving averages along a sequence
-//------------------------------------------===//
+//===- EmaEmitter.cpp - Moving averages along a sequence --------------------------------------===//
 //
 // A task is a batch and a block of channels; lanes are channels. Steps are taken a few at a time:
 // for each state the old value, its decay and its weight are loaded once and serve all of these

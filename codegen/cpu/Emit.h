@@ -1,4 +1,4 @@
-//===- Emit.h - From kernel functions to machine code ---------------------------------------------===//
+//===- Emit.h - From kernel functions to machine code -----------------------------------------===//
 //
 // The last two steps of code generation: a module of kernel functions (func, scf, arith, math,
 // vector, memref on `!llvm.ptr` arguments) becomes the LLVM dialect, then object files.

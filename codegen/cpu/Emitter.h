@@ -1,5 +1,4 @@
-//===- Emitter.h - From an attune.kernel to a function of the kernel ABI
-//-------------------------===//
+//===- Emitter.h - From an attune.kernel to a function of the kernel ABI ----------------------===//
 //
 // A kernel region is emitted by the first emitter that matches it, from the most to the least
 // special (see Kernels.cpp). The last one, `loops`, takes everything (reference lowering, then

@@ -1,4 +1,4 @@
-//===- Epilogue.h - What follows the product of a kernel ----------------------------------------===//
+//===- Epilogue.h - What follows the product of a kernel --------------------------------------===//
 //
 // A kernel of one matrix product or convolution computes a grid of sums [batch][row][column]; what
 // the region does with them (bias, activation, residual, another layout) is found by `matchEpilogue`

@@ -1,5 +1,4 @@
-//===- Fourier.h - Fast Fourier transforms of many signals at once
-//----------------------------------===//
+//===- Fourier.h - Fast Fourier transforms of many signals at once ----------------------------===//
 //
 // Builds a complex transform whose lanes are independent signals: element t of a buffer is a vector
 // of real parts, then one of imaginary parts. Mixed radix 4, 2, 3, 5 in self-sorting passes between

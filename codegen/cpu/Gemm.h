@@ -1,5 +1,4 @@
-//===- Gemm.h - Matrix products: packing, tasks, tails, epilogues
-//---------------------------------===//
+//===- Gemm.h - Matrix products: packing, tasks, tails, epilogues -----------------------------===//
 //
 // Emits the kernel C[batch] = epilogue(A[batch] * B[batch]) for any M, N, K, batch >= 0 (values or
 // constants) as tasks of a few column panels and a block of rows. A worker packs the rows (and the

@@ -1,5 +1,4 @@
-//===- GemmCodes.h - Shift weights as B of a matrix product
-//---------------------------------------===//
+//===- GemmCodes.h - Shift weights as B of a matrix product -----------------------------------===//
 //
 // Panels of words that hold several codes each (attune.unpack_codes): the micro-kernels of few rows
 // decode them in registers, for more rows a panel becomes f32 once, in scratch. Both give the

@@ -1,5 +1,4 @@
-//===- GemmColumns.h - What the inner loop of a matrix product reads of B
-//--------------------------===//
+//===- GemmColumns.h - What the inner loop of a matrix product reads of B ---------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_GEMMCOLUMNS_H
 #define ATTUNE_CODEGEN_CPU_GEMMCOLUMNS_H
 

@@ -1,5 +1,4 @@
-//===- GemmDirect.h - Sums of a few terms, one row of them per batch
-//-------------------------------===//
+//===- GemmDirect.h - Sums of a few terms, one row of them per batch --------------------------===//
 //
 // Filters with one input channel and one output channel: C[batch][column] = sum_k A[batch][k] *
 // B[batch][k][column] (or of -|A - B|), where columns are windows of an image or a sequence.

@@ -1,5 +1,4 @@
-//===- GemmMatch.h - Kernel regions that are one matrix product with an epilogue
-//-----------------===//
+//===- GemmMatch.h - Kernel regions that are one matrix product with an epilogue --------------===//
 //
 //   views of A ─┐  linalg.generic of products
 //   B (packed,  ├─ linalg.contract ─ elementwise generics, reshapes, transposes ─ yield

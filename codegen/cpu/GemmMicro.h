@@ -1,5 +1,4 @@
-//===- GemmMicro.h - The inner loops that every matrix product of a module shares
-//---------------===//
+//===- GemmMicro.h - The inner loops that every matrix product of a module shares -------------===//
 //
 // Private functions of the kernels' module, made on first use: a register tile per number of rows,
 // transposition into panels, int8 to f32. They know nothing of shapes or epilogues, so that a

@@ -1,5 +1,4 @@
-//===- GemmPack.h - Run-time packing of matrix operands into panels
-//-------------------------------===//
+//===- GemmPack.h - Run-time packing of matrix operands into panels ---------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_GEMMPACK_H
 #define ATTUNE_CODEGEN_CPU_GEMMPACK_H
 

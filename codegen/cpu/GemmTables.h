@@ -1,5 +1,4 @@
-//===- GemmTables.h - Sums of shifted integers
-//----------------------------------------------------===//
+//===- GemmTables.h - Sums of shifted integers ------------------------------------------------===//
 //
 // A term s (x >> q) takes a shift by a count per lane, a sign and an addition. Here it takes a
 // look-up and an addition: what an x can give for each of the 16 or 32 fields of a code is computed

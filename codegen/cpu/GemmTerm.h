@@ -1,5 +1,4 @@
-//===- GemmTerm.h - What a matrix product adds, and its register tiles
-//----------------------------===//
+//===- GemmTerm.h - What a matrix product adds, and its register tiles ------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_GEMMTERM_H
 #define ATTUNE_CODEGEN_CPU_GEMMTERM_H
 

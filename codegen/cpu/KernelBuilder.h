@@ -1,4 +1,4 @@
-//===- KernelBuilder.h - Builds the loops of a CPU kernel ---------------------------------------===//
+//===- KernelBuilder.h - Builds the loops of a CPU kernel -------------------------------------===//
 //
 // A thin layer over OpBuilder in which the emitters of codegen/cpu are written. Memory is reached
 // through `!llvm.ptr` plus an offset in elements (`llvm.load`/`llvm.store`, element alignment), loops

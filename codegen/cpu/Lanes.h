@@ -1,5 +1,4 @@
-//===- Lanes.h - Scalar bodies on vectors
-//---------------------------------------------------------===//
+//===- Lanes.h - Scalar bodies on vectors -----------------------------------------------------===//
 //
 // Clones the scalar code of linalg.generic bodies and attention score or mask regions so that one
 // copy computes `lanes` neighbouring elements. A mapped value is uniform (a scalar), per lane (a

@@ -1,4 +1,4 @@
-//===- LinearAttention.h - Emits a linear attention kernel -----------------------------------===//
+//===- LinearAttention.h - Emits a linear attention kernel ------------------------------------===//
 //
 // The raw layer below the linear attention emitter: one kernel function of the ABI from a
 // description of operands that are already pointers and strides. Semantics as

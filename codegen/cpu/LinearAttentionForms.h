@@ -1,4 +1,4 @@
-//===- LinearAttentionForms.h - The loop forms of the linear attention kernel ----------------===//
+//===- LinearAttentionForms.h - The loop forms of the linear attention kernel -----------------===//
 //
 // Internal to codegen/cpu/LinearAttention*.cpp; see LinearAttention.h for what the forms are.
 //

@@ -1,4 +1,4 @@
-//===- LinearAttentionLayout.h - Scratch of the linear attention forms -----------------------===//
+//===- LinearAttentionLayout.h - Scratch of the linear attention forms ------------------------===//
 //
 // Internal to codegen/cpu/LinearAttention*.cpp.
 //

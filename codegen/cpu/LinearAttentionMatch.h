@@ -1,5 +1,4 @@
-//===- LinearAttentionMatch.h - Which kernels are a linear attention, and where its operands lie
-//-----===//
+//===- LinearAttentionMatch.h - Which kernels are linear attention, and of what ---------------===//
 //
 // What the emitters for CPUs (LinearAttentionEmitter.cpp) and GPUs (codegen/gpu) read from the
 // region of a kernel, without changing it.

@@ -1,5 +1,4 @@
-//===- Link.h - Object files to one shared object
-//-----------------------------------------------===//
+//===- Link.h - Object files to one shared object ---------------------------------------------===//
 //
 // In-process lld: milliseconds where a compiler driver takes 150. Symbols that no object defines
 // (memcpy, memset, libm) stay undefined and are resolved when the result is loaded.

@@ -1,5 +1,4 @@
-//===- MapMix.h - Mixing of attention maps: a tile of all maps at a time
-//-------------------------===//
+//===- MapMix.h - Mixing of attention maps: a tile of all maps at a time ----------------------===//
 //
 // A task takes a block of rows and columns of one batch entry. The maps of the block, with the halo
 // of the whole chain of stages, are copied (and blended) into scratch; every stage then reads one

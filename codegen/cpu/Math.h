@@ -1,5 +1,4 @@
-//===- Math.h - Polynomials for the functions of the math dialect
-//-------------------------------===//
+//===- Math.h - Polynomials for the functions of the math dialect -----------------------------===//
 //
 // Replaces what a CPU has no instruction for by branch-free polynomials on f32 scalars and vectors,
 // so that no call into libm is left in a vector loop. Runs first in lowerToLLVM; emitters write

@@ -1,5 +1,4 @@
-//===- PointEpilogue.h - Elementwise operators behind a kernel's main operator
-//----------------------===//
+//===- PointEpilogue.h - Elementwise operators behind a kernel's main operator ----------------===//
 //
 // A kernel of one operator may end in elementwise operators on its result: a gate, a residual, an
 // activation. They run on the vectors that the operator computes, before these are stored, so that

@@ -1,5 +1,4 @@
-//===- Reduce.h - Reductions of linalg generics on vector accumulators
-//----------------------------===//
+//===- Reduce.h - Reductions of linalg generics on vector accumulators ------------------------===//
 //
 // Recognises bodies of the form `yield combine(accumulator, f(inputs))` with an associative
 // combiner, and builds accumulators, their merging and the reduction over lanes. The order of all

@@ -1,5 +1,4 @@
-//===- RowwiseCode.h - The loops of a row-wise kernel
-//---------------------------------------------===//
+//===- RowwiseCode.h - The loops of a row-wise kernel -----------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_ROWWISECODE_H
 #define ATTUNE_CODEGEN_CPU_ROWWISECODE_H
 

@@ -1,5 +1,4 @@
-//===- RowwiseExpand.h - Norms and softmax as elementwise operators and reductions
-//----------------===//
+//===- RowwiseExpand.h - Norms and softmax as elementwise operators and reductions ------------===//
 #ifndef ATTUNE_CODEGEN_CPU_ROWWISEEXPAND_H
 #define ATTUNE_CODEGEN_CPU_ROWWISEEXPAND_H
 

@@ -1,5 +1,4 @@
-//===- RowwisePlan.h - How a kernel of elementwise and reduction operators is computed row by row
-//---===//
+//===- RowwisePlan.h - How elementwise operators and reductions are computed row by row -------===//
 //
 // Axes of values and loops that always run together form a class. A row fixes the index of every
 // `rows` class; within a row, values that are used in several places are computed once, into a

@@ -1,5 +1,4 @@
-//===- RowwiseUpdate.h - Results that are an input with some elements replaced
-//--------------------===//
+//===- RowwiseUpdate.h - Results that are an input with some elements replaced ----------------===//
 //
 // A cache of fixed size with new entries (ONNX TensorScatter) is `select(is new, new, old)` for
 // every element. If the result lies in the memory of the input, only new elements need be stored.

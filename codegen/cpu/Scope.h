@@ -1,5 +1,4 @@
-//===- Scope.h - Sizes of a kernel region, and their values in emitted functions
-//------------------===//
+//===- Scope.h - Sizes of a kernel region, and their values in emitted functions --------------===//
 //
 // A `Size` is an extent, offset or stride of an `attune.kernel` region: a polynomial with integer
 // coefficients over the region's index values, so that equal sizes compare equal and constant ones

@@ -1,4 +1,4 @@
-//===- SplitModule.h - Parts of a module that are compiled at the same time -----------------------===//
+//===- SplitModule.h - Parts of a module that are compiled at the same time -------------------===//
 //
 // Optimising and selecting instructions take most of the time of a compilation, and kernels do not
 // depend on each other. A part holds whole groups of definitions: those that may be inlined into

@@ -1,4 +1,4 @@
-//===- Target.h - The CPU that code is generated for --------------------------------------------===//
+//===- Target.h - The CPU that code is generated for ------------------------------------------===//
 //
 // A resolved `--cpu`: LLVM's name and feature string, and the few numbers that tile shapes follow
 // from. Emitters ask this struct, never the host.

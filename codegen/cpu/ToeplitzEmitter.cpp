@@ -1,5 +1,4 @@
-//===- ToeplitzEmitter.cpp - Toeplitz products along a sequence, direct form
-//----------------------===//
+//===- ToeplitzEmitter.cpp - Toeplitz products along a sequence, direct form ------------------===//
 //
 // A task is a batch, one vector of channels and some rows. Input and coefficients of these channels
 // are packed first, so that neighbouring positions are neighbours in memory; then tiles of rows

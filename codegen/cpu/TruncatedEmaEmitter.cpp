@@ -1,5 +1,4 @@
-//===- TruncatedEmaEmitter.cpp - Moving averages that forget after a number of steps
-//--------------===//
+//===- TruncatedEmaEmitter.cpp - Moving averages that forget after a number of steps ----------===//
 //
 // y[t] = sum_{j < W} h[j] x[t-j],  h[j] = sum_k weight_k decay_k^j. A recurrence would have to take
 // back what leaves the window, and would keep the rounding of inputs that are long gone. Sequence

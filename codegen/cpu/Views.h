@@ -1,5 +1,4 @@
-//===- Views.h - Where the elements of a tensor of a kernel region lie in memory
-//------------------===//
+//===- Views.h - Where the elements of a tensor of a kernel region lie in memory --------------===//
 //
 // Most transposes, reshapes and slices need no copy: they only say which strides a load or a store
 // uses. `readView` resolves a tensor to the value that it is a view of; `writeViews` does the

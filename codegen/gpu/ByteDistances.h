@@ -1,5 +1,4 @@
-//===- ByteDistances.h - Sums of distances of bytes in tiles of a product
-//----------------------===//
+//===- ByteDistances.h - Sums of distances of bytes in tiles of a product ---------------------===//
 //
 // What a block does with tiles of bytes (Tiles.h, both with the depth inside) in the place of
 // products: `vabsdiff4` adds the distances of four bytes to an i32. A thread has `patch` rows and

@@ -1,5 +1,4 @@
-//===- DeviceBuilder.h - Builds the code of a GPU kernel
-//----------------------------------------===//
+//===- DeviceBuilder.h - Builds the code of a GPU kernel --------------------------------------===//
 //
 // KernelBuilder (codegen/cpu) in a device function: what a thread is, what it shares with others.
 // Blocks have one axis. Buffers are dense, aligned as the driver allocates them; `args` works as on

@@ -1,5 +1,4 @@
-//===- Emit.h - From device functions to PTX
-//----------------------------------------------------===//
+//===- Emit.h - From device functions to PTX --------------------------------------------------===//
 //
 // The last step for a GPU: a module of functions (func, scf, arith, math, vector, memref, nvvm on
 // `!llvm.ptr` arguments), of which those with `nvvm.kernel` can be launched, becomes PTX text.

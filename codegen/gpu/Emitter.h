@@ -1,5 +1,4 @@
-//===- Emitter.h - From an attune.kernel to device functions
-//------------------------------------===//
+//===- Emitter.h - From an attune.kernel to device functions ----------------------------------===//
 //
 // The emitters of `--target=cuda`, each a KernelEmitter (codegen/cpu/Emitter.h) that knows its GPU.
 // `emit` adds device functions and a host function that launches them, through Launches. The last

@@ -1,5 +1,4 @@
-//===- Fragments.h - Tensor-core operands
-//-------------------------------------------------------===//
+//===- Fragments.h - Tensor-core operands -----------------------------------------------------===//
 //
 // What `ldmatrix` loads and `mma.sync` multiplies (PTX ISA, "Warp-level matrix instructions") with
 // f32 sums: 16-bit floats, 16 deep, or f32 as tf32 numbers, 8 deep. Lane l holds of a sum the rows

@@ -1,5 +1,4 @@
-//===- GemmKernels.h - The device functions of a matrix product
-//--------------------------------===//
+//===- GemmKernels.h - The device functions of a matrix product -------------------------------===//
 //
 // What Gemm.cpp launches: a function per tile (GemmShapes.h), which sums products and either runs
 // the epilogue or leaves sums of a part of the depth, and the function that adds such parts.

@@ -1,5 +1,4 @@
-//===- GemmResults.h - From the sums of a block to the results of a product
-//--------------------===//
+//===- GemmResults.h - From the sums of a block to the results of a product -------------------===//
 //
 // Sums go through shared memory, so that neighbouring threads have neighbouring columns, four each
 // where rows allow: vectors of the epilogue.

@@ -1,5 +1,4 @@
-//===- GemmShapes.h - How blocks of a matrix product work, and when
-//----------------------------===//
+//===- GemmShapes.h - How blocks of a matrix product work, and when ---------------------------===//
 //
 // The table of tiles, from the most to the least special. Sizes that are known while compiling rule
 // tiles out; among those that are left, the host chooses for every call, by the rows and by how

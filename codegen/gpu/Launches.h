@@ -1,5 +1,4 @@
-//===- Launches.h - The device functions of a kernel and the host function around them
-//---------===//
+//===- Launches.h - The device functions of a kernel and the host function around them --------===//
 //
 // An emitter adds launches in the order in which they run; `finish` makes the function of the
 // kernel ABI that starts them. Device functions of all kernels go into one module beside the

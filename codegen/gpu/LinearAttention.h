@@ -1,5 +1,4 @@
-//===- LinearAttention.h - The blocks of a linear attention kernel
-//------------------------------===//
+//===- LinearAttention.h - The blocks of a linear attention kernel ----------------------------===//
 //
 // Internal to codegen/gpu/LinearAttention*.cpp. Positions go by chunks of 64. A block has a head, a
 // slab of up to 64 value columns and some neighbouring chunks, a part; the state S [features,

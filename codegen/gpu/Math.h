@@ -1,5 +1,4 @@
-//===- Math.h - What a GPU has no instruction for
-//-----------------------------------------------===//
+//===- Math.h - What a GPU has no instruction for ---------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_GPU_MATH_H
 #define ATTUNE_CODEGEN_GPU_MATH_H
 

@@ -1,5 +1,4 @@
-//===- Prepare.h - Operators that have no kernel of their own on a GPU
-//--------------------------===//
+//===- Prepare.h - Operators that have no kernel of their own on a GPU ------------------------===//
 #ifndef ATTUNE_CODEGEN_GPU_PREPARE_H
 #define ATTUNE_CODEGEN_GPU_PREPARE_H
 

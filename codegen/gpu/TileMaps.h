@@ -1,5 +1,4 @@
-//===- TileMaps.h - Operands whose tiles an engine of the GPU copies
-//---------------------------===//
+//===- TileMaps.h - Operands whose tiles an engine of the GPU copies --------------------------===//
 #ifndef ATTUNE_CODEGEN_GPU_TILEMAPS_H
 #define ATTUNE_CODEGEN_GPU_TILEMAPS_H
 

@@ -1,5 +1,4 @@
-//===- Tiles.h - Tiles of matrices in shared memory
-//---------------------------------------------===//
+//===- Tiles.h - Tiles of matrices in shared memory -------------------------------------------===//
 //
 // An operand of a matrix product, [outer][depth] anywhere in global memory, is staged tile by tile:
 // by asynchronous copies of 16 bytes where neighbours in memory allow, else element by element.

@@ -1,5 +1,4 @@
-//===- Build.h - Building blocks of converters
-//--------------------------------------------------===//
+//===- Build.h - Building blocks of converters ------------------------------------------------===//
 //
 // Functions from tensors to tensors that most converters are made of. They keep the contract of the
 // import stage: elementwise work is one parallel `linalg.generic` with an identity output map and

@@ -1,5 +1,4 @@
-//===- Converter.h - What a converter of an ONNX operator gets
-//----------------------------------===//
+//===- Converter.h - What a converter of an ONNX operator gets --------------------------------===//
 //
 // A converter is a function `void convert(Node &node)` in `ops/<Family>.cpp`, registered with the
 // operator's name and the first version it handles. It reads attributes and inputs from the node,

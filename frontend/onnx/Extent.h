@@ -1,5 +1,4 @@
-//===- Extent.h - Symbolic sizes of tensors
-//-----------------------------------------------------===//
+//===- Extent.h - Symbolic sizes of tensors ---------------------------------------------------===//
 //
 // An `Extent` is a polynomial with integer coefficients over atoms (dim symbols such as `batch`,
 // floor divisions, minima, values read from a tensor). Two extents are equal for every size exactly

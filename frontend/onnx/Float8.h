@@ -1,5 +1,4 @@
-//===- Float8.h - Floats of 8 bits
-//-----------------------------------------------------------------===//
+//===- Float8.h - Floats of 8 bits ------------------------------------------------------------===//
 //
 // No code generator here knows them, so that their tensors hold the bits as i8; casts compute with
 // the bits, and everything else is refused or moves elements only.

@@ -1,5 +1,4 @@
-//===- GraphBuilder.h - Writes ONNX graphs node by node
-//------------------------------------------===//
+//===- GraphBuilder.h - Writes ONNX graphs node by node ---------------------------------------===//
 #ifndef ATTUNE_FRONTEND_ONNX_GRAPHBUILDER_H
 #define ATTUNE_FRONTEND_ONNX_GRAPHBUILDER_H
 

@@ -1,5 +1,4 @@
-//===- GraphEditor.h - Changes nodes of an ONNX model
-//-------------------------------------------===//
+//===- GraphEditor.h - Changes nodes of an ONNX model -----------------------------------------===//
 //
 // The graph as the file has it, with the node names that the importer gives, and what is needed to
 // put other nodes in place of some. New nodes are collected in front of a node; what nothing reads

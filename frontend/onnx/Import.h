@@ -1,5 +1,4 @@
-//===- Import.h - ONNX models to attune, linalg, tensor, arith and math
-//--------------------------===//
+//===- Import.h - ONNX models to attune, linalg, tensor, arith and math -----------------------===//
 //
 // First stage of the flow: reads a model file and gives one `func.func @main` in a module.
 //

@@ -1,5 +1,4 @@
-//===- Importer.h - The state of one import (internal)
-//------------------------------------------===//
+//===- Importer.h - The state of one import (internal) ----------------------------------------===//
 #ifndef ATTUNE_FRONTEND_ONNX_IMPORTER_H
 #define ATTUNE_FRONTEND_ONNX_IMPORTER_H
 

@@ -1,5 +1,4 @@
-//===- Load.h - From a file to a normalised ONNX model
-//-------------------------------------------===//
+//===- Load.h - From a file to a normalised ONNX model ----------------------------------------===//
 //
 // What the converters rely on: every node has a name, values are defined before they are used,
 // local functions are inlined, the opset is the newest one (or the model's own, if conversion

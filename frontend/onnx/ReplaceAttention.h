@@ -1,5 +1,4 @@
-//===- ReplaceAttention.h - Other attention in an ONNX graph
-//------------------------------------===//
+//===- ReplaceAttention.h - Other attention in an ONNX graph ----------------------------------===//
 //
 // Writes a model with other attention in some places, in standard operators: what
 // `attune-make-choices` does to the IR, for users who want the file. Everything else of the graph

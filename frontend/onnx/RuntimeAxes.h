@@ -1,5 +1,4 @@
-//===- RuntimeAxes.h - Axes that only the run knows
-//------------------------------------------------===//
+//===- RuntimeAxes.h - Axes that only the run knows -------------------------------------------===//
 //
 // Operators whose axes are an input can be converted without knowing them: ranks are static, and
 // every size becomes a choice by "is this axis among them". The axes are checked when the model runs.

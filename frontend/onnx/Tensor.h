@@ -1,5 +1,4 @@
-//===- Tensor.h - A tensor value during import
-//--------------------------------------------------===//
+//===- Tensor.h - A tensor value during import ------------------------------------------------===//
 //
 // What a converter knows about a value of the graph: ONNX element type, symbolic shape, and one or
 // more of: an SSA value, constant data, known contents (small integer tensors as extents). The SSA

@@ -1,5 +1,4 @@
-//===- Text.h - Pieces of function bodies in ONNX text syntax
-//--------------------------------------===//
+//===- Text.h - Pieces of function bodies in ONNX text syntax ---------------------------------===//
 //
 // For converters that write an operator in terms of others and leave the rest to
 // `Node::inlineFunction`.

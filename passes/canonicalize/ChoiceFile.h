@@ -1,5 +1,4 @@
-//===- ChoiceFile.h - Which alternative each choice of a model is
-//-------------------------------===//
+//===- ChoiceFile.h - Which alternative each choice of a model is -----------------------------===//
 //
 // A JSON object of labels and names of alternatives, as `attune search` writes for a candidate:
 //

@@ -1,5 +1,4 @@
-//===- ConstantEval.h - Evaluates operators on constants
-//---------------------------------------------===//
+//===- ConstantEval.h - Evaluates operators on constants --------------------------------------===//
 //
 // Runs the body of a linalg operator over its iteration space when every input is a constant.
 // Used by constant folding; nothing here changes IR.

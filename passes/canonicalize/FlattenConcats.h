@@ -1,5 +1,4 @@
-//===- FlattenConcats.h - Concatenations of concatenations along one axis
-//------------------------------===//
+//===- FlattenConcats.h - Concatenations of concatenations along one axis ---------------------===//
 //
 // A tensor that is assembled part by part (assignments to slices, caches that grow) is a chain of
 // concatenations of slices of concatenations, which doubles where it is computed element by

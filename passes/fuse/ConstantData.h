@@ -1,4 +1,4 @@
-//===- ConstantData.h - The bytes of a constant tensor --------------------------------------------===//
+//===- ConstantData.h - The bytes of a constant tensor ----------------------------------------===//
 #ifndef ATTUNE_PASSES_FUSE_CONSTANTDATA_H
 #define ATTUNE_PASSES_FUSE_CONSTANTDATA_H
 

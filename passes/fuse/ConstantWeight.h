@@ -1,5 +1,4 @@
-//===- ConstantWeight.h - Matrices that are known when compiling
-//----------------------------------===//
+//===- ConstantWeight.h - Matrices that are known when compiling ------------------------------===//
 //
 // Weights of matrix products: constants, or 8-bit integers that the graph makes floats of. Shared
 // by the passes that lay weights out anew.

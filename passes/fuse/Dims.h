@@ -1,4 +1,4 @@
-//===- Dims.h - Extents of tensors as index values ------------------------------------------------===//
+//===- Dims.h - Extents of tensors as index values --------------------------------------------===//
 //
 // Gives the extent of any axis of any tensor of the host function as a constant or an index value
 // that depends only on the function's arguments (their extents, or integers read from tensors).

@@ -1,4 +1,4 @@
-//===- FormKernel.h - Moves a group of operators into one attune.kernel ---------------------------===//
+//===- FormKernel.h - Moves a group of operators into one attune.kernel -----------------------===//
 #ifndef ATTUNE_PASSES_FUSE_FORMKERNEL_H
 #define ATTUNE_PASSES_FUSE_FORMKERNEL_H
 

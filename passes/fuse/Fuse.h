@@ -1,5 +1,4 @@
-//===- Fuse.h - The fuse stage: every tensor operator into a kernel
-//-------------------------------===//
+//===- Fuse.h - The fuse stage: every tensor operator into a kernel ---------------------------===//
 #ifndef ATTUNE_PASSES_FUSE_FUSE_H
 #define ATTUNE_PASSES_FUSE_FUSE_H
 

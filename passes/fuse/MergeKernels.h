@@ -1,4 +1,4 @@
-//===- MergeKernels.h - Producer and consumer kernels into one ------------------------------------===//
+//===- MergeKernels.h - Producer and consumer kernels into one --------------------------------===//
 #ifndef ATTUNE_PASSES_FUSE_MERGEKERNELS_H
 #define ATTUNE_PASSES_FUSE_MERGEKERNELS_H
 

@@ -1,5 +1,4 @@
-//===- ShareCaches.h - Growing caches in whole buffers
-//--------------------------------------------===//
+//===- ShareCaches.h - Growing caches in whole buffers ----------------------------------------===//
 //
 // A decoder that takes `past` and gives `present = concat(past, new)` copies the whole past at
 // every step, unless both are the front of one larger buffer. This pass lets the kernels around

@@ -1,5 +1,4 @@
-//===- ShiftCodes.h - Weights that are powers of two, packed
-//---------------------------------------===//
+//===- ShiftCodes.h - Weights that are powers of two, packed ----------------------------------===//
 //
 // From the values of a constant weight to the words of attune.unpack_codes.
 //

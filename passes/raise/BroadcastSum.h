@@ -1,5 +1,4 @@
-//===- BroadcastSum.h - Sums over products or distances of broadcast operands
-//----------------------===//
+//===- BroadcastSum.h - Sums over products or distances of broadcast operands -----------------===//
 //
 // What `attune-raise-broadcast-sums` looks for: the terms of a sum, the loops that they run over
 // once divided indices are loops of their own, and whether operands are codes of bytes.

@@ -1,5 +1,4 @@
-//===- ByteCodes.h - Operands that hold codes of one byte
-//------------------------------------------===//
+//===- ByteCodes.h - Operands that hold codes of one byte -------------------------------------===//
 //
 // Quantised values as scalars: `scale * (byte + offset)`, however a graph spells it
 // (DequantizeLinear, casts and arithmetic), behind zero padding, or as floats that were computed

@@ -1,5 +1,4 @@
-//===- CausalTaps.h - Depthwise convolutions over the past
-//------------------------------------------===//
+//===- CausalTaps.h - Depthwise convolutions over the past ------------------------------------===//
 //
 // A depthwise convolution along one axis whose padding lies in front, so that output t sees input t
 // and the taps - 1 before it, as an attune.toeplitz.

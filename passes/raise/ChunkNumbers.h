@@ -1,5 +1,4 @@
-//===- ChunkNumbers.h - Numbers that depend on positions in chunks
-//--------------------------------------------===//
+//===- ChunkNumbers.h - Numbers that depend on positions in chunks ----------------------------===//
 //
 // Evaluates scalars of `Elements` that depend on two positions alone (masks, decays, tables of
 // constants), where a sequence is cut into chunks of constant length: for given places in the two

@@ -1,5 +1,4 @@
-//===- ConstantLaws.h - Elements of constants, and the laws they follow
-//----------------------------===//
+//===- ConstantLaws.h - Elements of constants, and the laws they follow -----------------------===//
 //
 // Reads constant tensors in either storage (dense or dense_resource) and recognises, by value, the
 // constants that exporters make out of positions: ramps, triangular and banded masks.

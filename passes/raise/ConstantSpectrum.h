@@ -1,5 +1,4 @@
-//===- ConstantSpectrum.h - Signals behind spectra that are constants
-//------------------------------===//
+//===- ConstantSpectrum.h - Signals behind spectra that are constants -------------------------===//
 //
 // Exporters fold the transform of a constant kernel. The signal is computed back from it in f64.
 //

@@ -1,5 +1,4 @@
-//===- Convolution.h - Long convolutions that a graph computes by Fourier transforms
-//---------------===//
+//===- Convolution.h - Long convolutions that a graph computes by Fourier transforms ----------===//
 //
 // A product of two spectra, transformed back, is a circular convolution of the signals. The matcher
 // finds the signals behind padding, and the part of the result that is read, so that what is left

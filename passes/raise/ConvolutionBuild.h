@@ -1,5 +1,4 @@
-//===- ConvolutionBuild.h - Ops in place of convolutions by Fourier transforms
-//--------------------===//
+//===- ConvolutionBuild.h - Ops in place of convolutions by Fourier transforms ----------------===//
 //
 // What the raises of long convolutions and of position-weighted attention share.
 //

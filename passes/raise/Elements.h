@@ -1,5 +1,4 @@
-//===- Elements.h - What an element of a tensor is, as a scalar expression
-//-------------------------===//
+//===- Elements.h - What an element of a tensor is, as a scalar expression --------------------===//
 //
 // The base of structural matching. `at(tensor, indices)` gives one element of a tensor as scalar IR
 // in a scratch block: elementwise operators are inlined, views (transpose, reshape, slice, concat,

@@ -1,5 +1,4 @@
-//===- EmaSteps.h - Moving averages that are written step by step
-//------------------------------------------===//
+//===- EmaSteps.h - Moving averages that are written step by step -----------------------------===//
 //
 // A concatenation of steps `h_t = a h_{t-1} + b x_t`, read as `y_t = sum_n c h_t` with tables a, b
 // and c of channels and states, perhaps plus a table of channels times x_t. Used by

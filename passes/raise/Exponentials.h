@@ -1,5 +1,4 @@
-//===- Exponentials.h - Convolution kernels that are sums of exponentials
-//--------------------------===//
+//===- Exponentials.h - Convolution kernels that are sums of exponentials ---------------------===//
 //
 // `k[t] = sum_n weight_n decay_n^t`, as models with moving averages compute their kernels: powers
 // as exp(t log a) or pow(a, t), summed over n by a contraction or a reduction.

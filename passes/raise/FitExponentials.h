@@ -1,5 +1,4 @@
-//===- FitExponentials.h - Constant kernels as sums of exponentials
-//-------------------------------===//
+//===- FitExponentials.h - Constant kernels as sums of exponentials ---------------------------===//
 //
 // Exports with fixed weights hold the taps of a moving average instead of its decays. Prony's
 // method finds decays and weights with `k[t] = sum_n weight_n decay_n^t` again; the result counts

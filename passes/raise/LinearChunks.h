@@ -1,5 +1,4 @@
-//===- LinearChunks.h - Causal sums that are computed chunk by chunk
-//------------------------------------------===//
+//===- LinearChunks.h - Causal sums that are computed chunk by chunk --------------------------===//
 //
 // Joins a sum of products over the keys of the query's chunk and over earlier chunks to one product
 // over all keys. Every term is expanded over one key j and one feature f, where the key at place u

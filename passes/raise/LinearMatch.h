@@ -1,5 +1,4 @@
-//===- LinearMatch.h - Linear attention in the forms that exporters write it
-//-----------------------===//
+//===- LinearMatch.h - Linear attention in the forms that exporters write it ------------------===//
 //
 // Finds sum_j sum_f u(i,f) y(j,f) v(j,e), causal or not, divided by the same sum without v or by
 // the number of keys, behind one tensor (the result of a sum or of elementwise operators after

@@ -1,5 +1,4 @@
-//===- LinearProduct.h - Sums of products behind a scalar
-//------------------------------------------===//
+//===- LinearProduct.h - Sums of products behind a scalar -------------------------------------===//
 //
 // Writes a scalar of `Elements` as a sum of products, as far as asked: contractions, sums and
 // cumulative sums are replaced by what they add up, one at a time. In this form linear, quadratic

@@ -1,5 +1,4 @@
-//===- LowRank.h - Constant matrices as sums of few products
-//-------------------------------------------------===//
+//===- LowRank.h - Constant matrices as sums of few products ----------------------------------===//
 //
 // Weights that models compute from positions, such as cosines of distances on a grid, are sums of a
 // few products of a function of the row and one of the column. A constant table of them shows this

@@ -1,5 +1,4 @@
-//===- MapMixMatch.h - Mixing of attention maps in the forms that exporters write it
-//------------===//
+//===- MapMixMatch.h - Mixing of attention maps in the forms that exporters write it ----------===//
 //
 // Finds (maps, blend with previous maps, convolutions or products over the map axis, biases,
 // activations, blend with the input) in front of a softmax, or between a softmax and the values, on

@@ -1,5 +1,4 @@
-//===- Match.h - What raises look for
-//---------------------------------------------------------------===//
+//===- Match.h - What raises look for ---------------------------------------------------------===//
 //
 // Matchers on operators (contractions) and on the scalars of `Elements` (factors, masks), building
 // of tensors in a wanted order of axes, and the remarks of the raise stage.

@@ -1,5 +1,4 @@
-//===- Polynomial.h - Index expressions in distributed form
-//------------------------------------------===//
+//===- Polynomial.h - Index expressions in distributed form -----------------------------------===//
 //
 // `i * (2 n - 1) + i` and `2 i n` are the same position, but not the same `AffineExpr`, and affine
 // simplification does not multiply sums by symbols. A polynomial is a sum of monomials over dims,

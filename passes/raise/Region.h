@@ -1,5 +1,4 @@
-//===- Region.h - Scalars of `Elements` as regions of attune ops
-//------------------------------------===//
+//===- Region.h - Scalars of `Elements` as regions of attune ops ------------------------------===//
 //
 // Turns scalar expressions into the body of a region that is isolated from above. What the body
 // needs from outside becomes captures: of all tensors that hold a subexpression, the one that

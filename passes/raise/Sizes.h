@@ -1,5 +1,4 @@
-//===- Sizes.h - Extents as expressions that can be compared
-//--------------------------------------===//
+//===- Sizes.h - Extents as expressions that can be compared ----------------------------------===//
 //
 // Gives the extent of any axis of any tensor as an affine expression over index values of the
 // function, so that two extents can be proved equal although they were computed separately.

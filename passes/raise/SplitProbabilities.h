@@ -1,5 +1,4 @@
-//===- SplitProbabilities.h - Weights that combine several softmaxes
-//---------------------------===//
+//===- SplitProbabilities.h - Weights that combine several softmaxes --------------------------===//
 //
 // `(P1 - f P2) V` is `P1 V - f (P2 V)`: differential attention, gated mixtures of maps. Apart, each
 // product is an attention whose scores and probabilities never reach memory. Used by

@@ -1,5 +1,4 @@
-//===- Unrolled.h - Recurrences whose steps an exporter wrote one by one
-//------------------------------------------===//
+//===- Unrolled.h - Recurrences whose steps an exporter wrote one by one ----------------------===//
 //
 // An element of a concatenation of steps, as one scalar with the step as a free index. Steps are
 // compared operator by operator; where they differ by their number alone, that becomes the index.

@@ -1,5 +1,4 @@
-//===- Alternatives.h - What may stand in place of an operator of a model
-//-----------------------===//
+//===- Alternatives.h - What may stand in place of an operator of a model ---------------------===//
 //
 // A kind of operators, such as attention, of which an architecture search may put one in place of
 // another: same results by type, other functions. `attune-make-choices` sees kinds only through

@@ -1,5 +1,4 @@
-//===- FormPrices.h - What the rewrite stage asks of the cost model
-//--------------------------------===//
+//===- FormPrices.h - What the rewrite stage asks of the cost model ---------------------------===//
 //
 // The rewrite stage sees the cost model through this interface only: what an operator costs in a
 // form, what a kernel costs that is not there yet, and how prices depend on sizes of a call.

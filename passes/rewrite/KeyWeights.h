@@ -1,5 +1,4 @@
-//===- KeyWeights.h - Scores and masks that are weights of keys
-//---------------------------------===//
+//===- KeyWeights.h - Scores and masks that are weights of keys -------------------------------===//
 //
 // A softmax multiplies the weight of a key by exp(c) where its score has an addend c, and by 0
 // where a mask hides it. If that depends on the batch and the key only, other attentions can carry

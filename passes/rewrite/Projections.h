@@ -1,5 +1,4 @@
-//===- Projections.h - Products with constant weights that may be merged
-//--------------------------===//
+//===- Projections.h - Products with constant weights that may be merged ----------------------===//
 #ifndef ATTUNE_PASSES_REWRITE_PROJECTIONS_H
 #define ATTUNE_PASSES_REWRITE_PROJECTIONS_H
 

@@ -1,5 +1,4 @@
-//===- Rewrite.h - The rewrite stage's use of the cost model
-//-----------------------------------------===//
+//===- Rewrite.h - The rewrite stage's use of the cost model ----------------------------------===//
 #ifndef ATTUNE_PASSES_REWRITE_REWRITE_H
 #define ATTUNE_PASSES_REWRITE_REWRITE_H
 

@@ -1,5 +1,4 @@
-//===- BlockCost.h - What a part of a network adds to its cost
-//----------------------------------===//
+//===- BlockCost.h - What a part of a network adds to its cost --------------------------------===//
 //
 // The kernels that the compiler would make of a model, and its memory. Candidates are priced as
 // sums of such parts (TemplateCost.h).

@@ -1,5 +1,4 @@
-//===- KernelRegions.h - Kernels of transformer blocks, straight in the dialect
-//-------------------===//
+//===- KernelRegions.h - Kernels of transformer blocks, straight in the dialect ---------------===//
 //
 // Builds the `attune.kernel` ops that the fuse stage leaves of the usual blocks: matrix products
 // with what follows them, norms, attention. Nothing is folded, raised or merged here;

@@ -1,5 +1,4 @@
-//===- Model.h - The network of a candidate, for the compiler
-//-----------------------------------===//
+//===- Model.h - The network of a candidate, for the compiler ---------------------------------===//
 #ifndef ATTUNE_SEARCH_TEMPLATES_MODEL_H
 #define ATTUNE_SEARCH_TEMPLATES_MODEL_H
 

@@ -1,5 +1,4 @@
-//===- ModelTemplate.h - A user's model as a template
-//-------------------------------------------===//
+//===- ModelTemplate.h - A user's model as a template -----------------------------------------===//
 //
 // `template: {model: FILE, choices: [...]}`: the variables are the attentions of the model, named
 // after their ONNX nodes. A candidate is the model with other attention in some places. Its price

@@ -1,5 +1,4 @@
-//===- PlannedBlock.h - Costs of blocks whose kernels are built straight in the dialect
-//-----------===//
+//===- PlannedBlock.h - Costs of blocks whose kernels are built straight in the dialect -------===//
 //
 // What compiling a block finds out, without compiling it: a template that knows which kernels the
 // compiler makes of a block builds just their regions; here each is given to the back end's choice

@@ -63,6 +63,18 @@ def test_text():
     assert not found, "\n".join(found)
 
 
+def test_banners():
+    """The first line of a file, if it is a banner, has 100 columns: longer ones get broken."""
+    ends = {"//===-": "===//", "/*===-": "==="}
+    found = []
+    for file in FILES:
+        first = text(file).split("\n", 1)[0] if file.suffix in (".h", ".hpp", ".cpp", ".td") else ""
+        end = ends.get(first[:6])
+        if end and not (len(first) == 100 and first.endswith(f"-{end}")):
+            found.append(f"{file}: {first}")
+    assert not found, "\n".join(found)
+
+
 def lit_tests():
     return "\n".join(text(f) for f in FILES if f.suffix == ".mlir" and f.parts[0] == "test")
 

@@ -1,5 +1,4 @@
-//===- ArtifactBuilder.h - Makes artifacts for the tests of the runtime
-//-------------------------===//
+//===- ArtifactBuilder.h - Makes artifacts for the tests of the runtime -----------------------===//
 //
 // Appends metadata and weights to the shared object of Kernels.c and fills its note, as
 // docs/artifact.md says. Every part can be damaged before the file is written.

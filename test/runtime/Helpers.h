@@ -1,5 +1,4 @@
-//===- Helpers.h - Shared by the tests of the runtime
-//-------------------------------------------===//
+//===- Helpers.h - Shared by the tests of the runtime -----------------------------------------===//
 #ifndef ATTUNE_TEST_RUNTIME_HELPERS_H
 #define ATTUNE_TEST_RUNTIME_HELPERS_H
 

@@ -1,5 +1,4 @@
-//===- Models.h - Metadata of the tests' models
-//-------------------------------------------------===//
+//===- Models.h - Metadata of the tests' models -----------------------------------------------===//
 #ifndef ATTUNE_TEST_RUNTIME_MODELS_H
 #define ATTUNE_TEST_RUNTIME_MODELS_H
 

@@ -1,5 +1,4 @@
-//===- Commands.h - The subcommands of `attune`
-//----------------------------------------------------===//
+//===- Commands.h - The subcommands of `attune` -----------------------------------------------===//
 //
 // Each takes its arguments without the program and command name and returns the exit code: 0 ok,
 // 1 the user's input is wrong or unsupported, 2 usage, 3 internal error.

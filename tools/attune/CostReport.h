@@ -1,5 +1,4 @@
-//===- CostReport.h - A predicted call, kernel by kernel, as text and JSON
-//------------------------===//
+//===- CostReport.h - A predicted call, kernel by kernel, as text and JSON --------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_COSTREPORT_H
 #define ATTUNE_TOOLS_ATTUNE_COSTREPORT_H
 

@@ -1,5 +1,4 @@
-//===- CostServer.h - Many predictions by one process
-//---------------------------------------------===//
+//===- CostServer.h - Many predictions by one process -----------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_COSTSERVER_H
 #define ATTUNE_TOOLS_ATTUNE_COSTSERVER_H
 

@@ -1,5 +1,4 @@
-//===- EnergyChoice.h - Which energy model `attune cost` prints
-//---------------------------------===//
+//===- EnergyChoice.h - Which energy model `attune cost` prints -------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_ENERGYCHOICE_H
 #define ATTUNE_TOOLS_ATTUNE_ENERGYCHOICE_H
 

@@ -1,4 +1,4 @@
-//===- Inputs.h - Made-up inputs for bench and check ------------------------------------------------===//
+//===- Inputs.h - Made-up inputs for bench and check ------------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_INPUTS_H
 #define ATTUNE_TOOLS_ATTUNE_INPUTS_H
 

@@ -1,5 +1,4 @@
-//===- Options.h - Command-line options of the subcommands
-//------------------------------------------===//
+//===- Options.h - Command-line options of the subcommands ------------------------------------===//
 //
 // A table of options per command: flags take a value as `--name=value` or `--name value`. An option
 // of the contract that is not built yet is listed as such and refused with exit code 2.

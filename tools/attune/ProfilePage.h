@@ -1,5 +1,4 @@
-//===- ProfilePage.h - A measured and predicted call as one HTML page
-//----------------------------===//
+//===- ProfilePage.h - A measured and predicted call as one HTML page -------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_PROFILEPAGE_H
 #define ATTUNE_TOOLS_ATTUNE_PROFILEPAGE_H
 

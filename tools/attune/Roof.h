@@ -1,4 +1,4 @@
-//===- Roof.h - What this machine can do, measured now ----------------------------------------------===//
+//===- Roof.h - What this machine can do, measured now ----------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_ROOF_H
 #define ATTUNE_TOOLS_ATTUNE_ROOF_H
 

@@ -1,5 +1,4 @@
-//===- Run.h - Shared by the commands that run a model
-//------------------------------------------===//
+//===- Run.h - Shared by the commands that run a model ----------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_RUN_H
 #define ATTUNE_TOOLS_ATTUNE_RUN_H
 

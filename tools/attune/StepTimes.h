@@ -1,5 +1,4 @@
-//===- StepTimes.h - The time of every kernel call of a model
-//------------------------------------===//
+//===- StepTimes.h - The time of every kernel call of a model ---------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_STEPTIMES_H
 #define ATTUNE_TOOLS_ATTUNE_STEPTIMES_H
 

@@ -1,5 +1,4 @@
-//===- TensorFile.h - Tensors in `.npy` and ONNX `.pb` files
-//------------------------------------===//
+//===- TensorFile.h - Tensors in `.npy` and ONNX `.pb` files ----------------------------------===//
 //
 // What `attune run`, `check` and `bench` read and write: NumPy arrays and serialised TensorProtos.
 //

@@ -1,5 +1,4 @@
-//===- Tune.h - Alternatives measured on this machine
-//---------------------------------------------===//
+//===- Tune.h - Alternatives measured on this machine -----------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_TUNE_H
 #define ATTUNE_TOOLS_ATTUNE_TUNE_H
 

@@ -1,4 +1,4 @@
-//===- Window.h - Sliding windows of convolution and pooling --------------------------------------===//
+//===- Window.h - Sliding windows of convolution and pooling ----------------------------------===//
 #ifndef ATTUNE_FRONTEND_ONNX_OPS_WINDOW_H
 #define ATTUNE_FRONTEND_ONNX_OPS_WINDOW_H
 

@@ -1,5 +1,4 @@
-//===- KernelHarness.h - Runs one attune.kernel of a textual module
-//-----------------------------===//
+//===- KernelHarness.h - Runs one attune.kernel of a textual module ---------------------------===//
 //
 // The module has one function whose tensor arguments are the kernel's inputs and whose index
 // arguments are sizes; the kernel's `dims` and `result_dims` may be computed from those. Buffers

@@ -1,4 +1,4 @@
-//===- LinearAttentionProblem.h - Linear attention kernels and their results in double -------===//
+//===- LinearAttentionProblem.h - Linear attention kernels and their results in double --------===//
 //
 //   LinearCase what;
 //   what.update = "gated";

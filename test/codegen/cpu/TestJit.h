@@ -1,5 +1,4 @@
-//===- TestJit.h - Emit, link and load kernels in a unit test
-//----------------------------------===//
+//===- TestJit.h - Emit, link and load kernels in a unit test ---------------------------------===//
 #ifndef ATTUNE_TEST_CODEGEN_CPU_TESTJIT_H
 #define ATTUNE_TEST_CODEGEN_CPU_TESTJIT_H
 

@@ -1,5 +1,4 @@
-//===- Builders.h - Networks of calibration by kind
-//----------------------------------------------===//
+//===- Builders.h - Networks of calibration by kind -------------------------------------------===//
 //
 // What `calibrationNetworks` chooses from; one file per kind. All have symbols `batch` and `seq`
 // unless they say otherwise.

@@ -1,5 +1,4 @@
-//===- Compiled.h - A network of calibration as an artifact
-//--------------------------------------===//
+//===- Compiled.h - A network of calibration as an artifact -----------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_COMPILED_H
 #define ATTUNE_TOOLS_ATTUNE_CALIBRATE_COMPILED_H
 

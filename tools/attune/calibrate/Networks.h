@@ -1,5 +1,4 @@
-//===- Networks.h - The models that calibration measures
-//-----------------------------------------===//
+//===- Networks.h - The models that calibration measures --------------------------------------===//
 //
 // Small networks whose kernels cover what models are made of: products with epilogues, softmax and
 // linear attention, norms, elementwise chains, convolutions, gathers, at several widths; their

@@ -1,5 +1,4 @@
-//===- Probes.h - What the machine itself can do
-//-------------------------------------------------===//
+//===- Probes.h - What the machine itself can do ----------------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_PROBES_H
 #define ATTUNE_TOOLS_ATTUNE_CALIBRATE_PROBES_H
 

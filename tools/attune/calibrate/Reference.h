@@ -1,5 +1,4 @@
-//===- Reference.h - How fast the machine is now, against what is usual
-//--------------------------===//
+//===- Reference.h - How fast the machine is now, against what is usual -----------------------===//
 //
 // A virtual machine's processors are moved: for seconds they may share a core, or lie so far apart
 // that what one wrote reaches the other late. The same few products, timed again and again on every

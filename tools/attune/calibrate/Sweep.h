@@ -1,5 +1,4 @@
-//===- Sweep.h - Compiles and times the networks of calibration
-//----------------------------------===//
+//===- Sweep.h - Compiles and times the networks of calibration -------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_SWEEP_H
 #define ATTUNE_TOOLS_ATTUNE_CALIBRATE_SWEEP_H
 
