@@ -13,14 +13,15 @@
 #define ATTUNE_RUNTIME_ATTUNE_HPP
 
 #include "attune/runtime/attune.h"
-#include <cstring>
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 

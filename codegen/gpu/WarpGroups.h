@@ -25,7 +25,7 @@ public:
   static constexpr int64_t kThreads = 128, kRows = 64, kDepth = 16; ///< of a product
   static constexpr int64_t kBarrierBytes = 8;
   /// A swizzled row of a tile; tiles start at multiples of eight of them.
-  static constexpr int64_t kRowBytes = 128, kTileAlignment = 1024;
+  static constexpr int64_t kRowBytes = 128;
 
   /// `element`: f16 or bf16.
   WarpGroups(DeviceBuilder &kb, mlir::Type element) : kb(kb), element(element) {}

@@ -27,7 +27,7 @@ using cl_mem = struct MemoryOpaque *;
 using cl_event = struct EventOpaque *;
 using Notify = void (*)(void);
 
-inline constexpr cl_uint kFalse = 0, kTrue = 1;
+inline constexpr cl_uint kTrue = 1;
 inline constexpr cl_ulong kDeviceTypeGpu = 1 << 2, kDeviceTypeAll = 0xffffffff;
 inline constexpr cl_uint kPlatformName = 0x0902, kDeviceType = 0x1000, kDeviceName = 0x102b,
                          kProgramBuildLog = 0x1183;

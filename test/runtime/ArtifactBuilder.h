@@ -3,7 +3,7 @@
 // Appends metadata and weights to the shared object of Kernels.c and fills its note, as
 // docs/artifact.md says. Every part can be damaged before the file is written.
 //
-//   ArtifactBuilder builder(scaleModel());
+//   ArtifactBuilder builder(kScale, {1, 2, 3}); // of Models.h
 //   builder.note.format = 2;
 //   std::string path = builder.write();
 //
