@@ -19,10 +19,10 @@ std::string compilerVersion();
 /// Adds the empty note to the kernels' module; call before code is emitted.
 void addNote(mlir::ModuleOp module);
 
-/// `objects` hold the kernels of `program`. An error is the user's (a folder that cannot be written,
-/// a full disk); no partial file is left behind.
-llvm::Error writeArtifact(const Program &program, const Objects &objects,
-                          const CpuTarget &target, llvm::StringRef path);
+/// `objects` hold the kernels of `program`. An error is the user's (a folder that cannot be
+/// written, a full disk); no partial file is left behind.
+llvm::Error writeArtifact(const Program &program, const Objects &objects, const CpuTarget &target,
+                          llvm::StringRef path);
 
 } // namespace attune::codegen
 #endif

@@ -19,9 +19,9 @@ struct ProgramKernel {
 /// Exports `func`, in which `kernelOf` gives every kernel op its place in `kernels`. Index
 /// arithmetic for scratch sizes is added to the function. A failure has emitted a diagnostic that
 /// names the operator that the host program cannot express.
-llvm::FailureOr<Program>
-exportProgram(mlir::func::FuncOp func, llvm::ArrayRef<ProgramKernel> kernels,
-              const llvm::DenseMap<mlir::Operation *, int64_t> &kernelOf);
+llvm::FailureOr<Program> exportProgram(mlir::func::FuncOp func,
+                                       llvm::ArrayRef<ProgramKernel> kernels,
+                                       const llvm::DenseMap<mlir::Operation *, int64_t> &kernelOf);
 
 /// The name of an element type in metadata and signatures ("f32", "i64", "bool", …).
 std::string dtypeName(mlir::Type type);

@@ -30,8 +30,10 @@ namespace attune {
 
 /// Names of attributes on the arguments and results of an imported `func.func`.
 inline constexpr llvm::StringLiteral kNameAttr = "attune.name"; ///< ONNX value name
-inline constexpr llvm::StringLiteral kDimsAttr = "attune.dims"; ///< one symbol per axis, "" if static
-inline constexpr llvm::StringLiteral kDtypeAttr = "attune.dtype"; ///< if the element type hides it (u8)
+inline constexpr llvm::StringLiteral kDimsAttr =
+    "attune.dims"; ///< one symbol per axis, "" if static
+inline constexpr llvm::StringLiteral kDtypeAttr =
+    "attune.dtype"; ///< if the element type hides it (u8)
 
 /// Registers every dialect and interface implementation that Attune's passes use.
 void registerAllDialects(mlir::DialectRegistry &registry);

@@ -1,8 +1,8 @@
 //===- Epilogue.h - What follows the product of a kernel --------------------------------------===//
 //
 // A kernel of one matrix product or convolution computes a grid of sums [batch][row][column]; what
-// the region does with them (bias, activation, residual, another layout) is found by `matchEpilogue`
-// and computed by `EpilogueCode` on one vector of neighbouring columns at a time.
+// the region does with them (bias, activation, residual, another layout) is found by
+// `matchEpilogue` and computed by `EpilogueCode` on one vector of neighbouring columns at a time.
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_EPILOGUE_H

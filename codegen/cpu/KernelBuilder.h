@@ -1,9 +1,9 @@
 //===- KernelBuilder.h - Builds the loops of a CPU kernel -------------------------------------===//
 //
 // A thin layer over OpBuilder in which the emitters of codegen/cpu are written. Memory is reached
-// through `!llvm.ptr` plus an offset in elements (`llvm.load`/`llvm.store`, element alignment), loops
-// are `scf`, arithmetic is `arith`/`math`/`vector`; index arithmetic folds constants as it is built.
-// Alignment is never assumed beyond the element's own.
+// through `!llvm.ptr` plus an offset in elements (`llvm.load`/`llvm.store`, element alignment),
+// loops are `scf`, arithmetic is `arith`/`math`/`vector`; index arithmetic folds constants as it is
+// built. Alignment is never assumed beyond the element's own.
 //
 //   kb.forLoop(kb.idx(0), rows, 1, [&](Value row) {
 //     Value x = kb.load(kb.vec(8), src, kb.mul(row, 8));
@@ -59,7 +59,7 @@ public:
   Value sub(Value x, Value y);
   Value mul(Value x, Value y);
   Value mul(Value x, int64_t y);
-  Value div(Value x, int64_t y);       ///< floor, x >= 0, y > 0
+  Value div(Value x, int64_t y); ///< floor, x >= 0, y > 0
   Value div(Value x, Value y);
   Value rem(Value x, Value y);
   Value ceilDiv(Value x, int64_t y);
@@ -72,9 +72,9 @@ public:
   Value select(Value condition, Value x, Value y);
 
   // Constants and vectors.
-  Value constF(double value, mlir::Type type = {});   ///< scalar (f32) or splat of a vector type
-  Value constI(int64_t value, mlir::Type type);       ///< integer scalar or splat
-  Value laneIds(mlir::VectorType type);               ///< 0, 1, 2, … (integer vector)
+  Value constF(double value, mlir::Type type = {}); ///< scalar (f32) or splat of a vector type
+  Value constI(int64_t value, mlir::Type type);     ///< integer scalar or splat
+  Value laneIds(mlir::VectorType type);             ///< 0, 1, 2, … (integer vector)
   Value splat(Value scalar, int64_t lanes = 0);
   Value fma(Value x, Value y, Value z);
 

@@ -4,8 +4,8 @@
 // activation. They run on the vectors that the operator computes, before these are stored, so that
 // the result never goes to memory unfinished.
 //
-//   std::optional<PointEpilogue> epilogue = PointEpilogue::match(sizes, op.getResult());   // matches
-//   epilogue->emit(scope, lanes, vector, {b, t, Lane::linear(channel)});         // emit
+//   std::optional<PointEpilogue> epilogue = PointEpilogue::match(sizes, op.getResult());   //
+//   matches epilogue->emit(scope, lanes, vector, {b, t, Lane::linear(channel)});         // emit
 //
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_CODEGEN_CPU_POINTEPILOGUE_H
@@ -22,7 +22,7 @@ public:
   /// `root` by elementwise operators over the same indices, whose other operands are views of
   /// kernel inputs. Does not change the IR.
   static std::optional<PointEpilogue> match(const Sizes &sizes, mlir::Value root,
-                                       mlir::ValueRange others = {});
+                                            mlir::ValueRange others = {});
 
   /// Computes and stores the final values at `point`, one coordinate per axis of the root. The
   /// caller restricts `lanes` where a vector is partial.

@@ -33,7 +33,8 @@ std::optional<View> readView(const Sizes &sizes, mlir::Value tensor,
 /// Whether a tensor is a view of a kernel input.
 bool isInputView(const Sizes &sizes, mlir::Value tensor);
 
-/// The one value of a float constant whose elements are all equal; such constants stay in the region.
+/// The one value of a float constant whose elements are all equal; such constants stay in the
+/// region.
 std::optional<double> splatValue(mlir::Value tensor);
 
 /// Whether an operand has f32 elements, and is a view of a kernel input or a constant of one value.

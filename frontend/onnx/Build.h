@@ -28,8 +28,8 @@ Tensor elementwise(Node &node, llvm::ArrayRef<Tensor> inputs, DType out, BodyFn 
 Tensor broadcastTo(Node &node, const Tensor &input, const Shape &shape);
 /// ONNX Cast: truncates to integers and saturates; NaN becomes 0. `saturate` is about 8-bit floats.
 Tensor castTo(Node &node, const Tensor &input, DType to, bool saturate = true);
-mlir::Value castElement(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v, DType from,
-                        DType to, bool saturate = true);
+mlir::Value castElement(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v, DType from, DType to,
+                        bool saturate = true);
 
 /// A generic over `inputs` with explicit maps into `out`; all loops parallel.
 mlir::Value generic(Node &node, llvm::ArrayRef<mlir::Value> inputs,
@@ -48,9 +48,8 @@ Tensor reshape(Node &node, const Tensor &input, const Shape &shape);
 Tensor transpose(Node &node, const Tensor &input, llvm::ArrayRef<int64_t> perm);
 /// Element (i0, i1, ...) of the result is the input's at the indices that `at` computes, which must
 /// be in range.
-using IndicesFn = llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::OpBuilder &,
-                                                                    mlir::Location,
-                                                                    mlir::ValueRange)>;
+using IndicesFn = llvm::function_ref<llvm::SmallVector<mlir::Value>(
+    mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
 Tensor remap(Node &node, const Tensor &input, const Shape &shape, IndicesFn at);
 /// Along one axis each: offset, size, step > 0.
 struct SliceRange {
@@ -74,8 +73,8 @@ Tensor keepDims(Node &node, const Tensor &input, llvm::ArrayRef<int64_t> axes);
 
 /// sum over the loops that `shape` lacks of a * b, as one `linalg.contract`; the last map is the
 /// result's. 16-bit floats are summed in f32 and rounded once.
-Tensor contract(Node &node, const Tensor &a, const Tensor &b,
-                llvm::ArrayRef<mlir::AffineMap> maps, const Shape &shape);
+Tensor contract(Node &node, const Tensor &a, const Tensor &b, llvm::ArrayRef<mlir::AffineMap> maps,
+                const Shape &shape);
 
 /// Reads `table` at an index that is checked, counted from the end if negative, and clamped.
 /// For bodies: `dim` is the table's size along the axis.

@@ -117,8 +117,8 @@ public:
   std::vector<Tensor> inlineGraph(const ::onnx::GraphProto &graph, llvm::ArrayRef<Tensor> inputs);
 
   /// The outputs of a function body of the newest opset in ONNX's text syntax,
-  /// `(x, y) => (z) { z = Add (x, y) }`. An input that is not given, an empty Tensor, is not given to
-  /// the body's nodes either.
+  /// `(x, y) => (z) { z = Add (x, y) }`. An input that is not given, an empty Tensor, is not given
+  /// to the body's nodes either.
   std::vector<Tensor> inlineFunction(const std::string &text, llvm::ArrayRef<Tensor> inputs);
 
   /// For the importer: refuses attributes that no converter read.

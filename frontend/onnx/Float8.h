@@ -13,8 +13,8 @@ namespace attune::onnx {
 
 /// The f32 that the bits stand for.
 mlir::Value decodeFloat8(mlir::OpBuilder &b, mlir::Location loc, mlir::Value bits, DType dtype);
-/// An f32 rounded to nearest even. What is too large becomes the largest value with `saturate`, else
-/// infinity where the type has one and NaN where it has not.
+/// An f32 rounded to nearest even. What is too large becomes the largest value with `saturate`,
+/// else infinity where the type has one and NaN where it has not.
 mlir::Value encodeFloat8(mlir::OpBuilder &b, mlir::Location loc, mlir::Value f32, DType dtype,
                          bool saturate);
 /// The same at compile time.

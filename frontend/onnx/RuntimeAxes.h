@@ -1,7 +1,8 @@
 //===- RuntimeAxes.h - Axes that only the run knows -------------------------------------------===//
 //
 // Operators whose axes are an input can be converted without knowing them: ranks are static, and
-// every size becomes a choice by "is this axis among them". The axes are checked when the model runs.
+// every size becomes a choice by "is this axis among them". The axes are checked when the model
+// runs.
 //
 //   RuntimeAxes axes(node, node.extentsOf(1), x.rank());
 //   Tensor kept = reshape(node, x, axes.removedFrom(x.shape()));

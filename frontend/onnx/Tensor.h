@@ -38,7 +38,8 @@ public:
   unsigned bits() const;
   /// As in `tensor(float)`.
   std::string name() const;
-  /// Signless integers; bool is i1, an 8-bit float i8 (its bits). Throws ImportError for strings and other types without one.
+  /// Signless integers; bool is i1, an 8-bit float i8 (its bits). Throws ImportError for strings
+  /// and other types without one.
   mlir::Type type(mlir::MLIRContext *context) const;
 
 private:

@@ -6,8 +6,8 @@
 
 namespace attune::tools {
 
-/// f32 fused multiply-adds in registers, GFLOP/s over `threads` threads: the best of a few bursts of
-/// some milliseconds.
+/// f32 fused multiply-adds in registers, GFLOP/s over `threads` threads: the best of a few bursts
+/// of some milliseconds.
 double measureFmaPeak(int64_t threads);
 
 } // namespace attune::tools
