@@ -1,5 +1,4 @@
-//===- Speed.h - How fast the machine is now, against when it was calibrated
-//-----------------------===//
+//===- Speed.h - How fast the machine is now, against when it was calibrated ------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_CALIBRATE_SPEED_H
 #define ATTUNE_TOOLS_ATTUNE_CALIBRATE_SPEED_H
 
