@@ -85,7 +85,12 @@ private:
     for (auto [axis, step] : llvm::enumerate(strides))
       if (plan.classOf(value, axis) == stage.lane)
         stride = stride + step;
-    if (!lanes || stage.scalar() || stride.is(0))
+    move(lanes && !stage.scalar(), value, stride);
+  }
+
+  /// A load or a store of elements whose lanes lie `stride` apart.
+  void move(bool lanes, Value value, const Size &stride) {
+    if (!lanes || stride.is(0))
       return add(false, 1);
     if (stride.is(1))
       return add(true, 1);
@@ -149,38 +154,11 @@ private:
     // The number of a row is checked, made positive and turned into an address.
     constexpr double kAddress = 8;
     add(false, kAddress);
-    if (!lanes)
-      return add(false, 1);
-    ValueRange indices = extract.getIndices();
-    bool along = true;
-    for (auto [axis, index] : llvm::enumerate(indices)) {
-      bool last = axis + 1 == indices.size();
-      along &= dependsOnLane(op, index) == last;
-    }
-    if (along)
-      return add(true, 1);
+    RowwiseAccess access = plan.accessOf(op, extract);
+    if (!lanes || !access.scattered.contains(stage.lane))
+      return move(lanes, extract.getTensor(), access.stride(stage.lane));
     add(true, kAddress);
     perElement += lost(0) ? kLost : 1;
-  }
-
-  bool dependsOnLane(linalg::LinalgOp op, Value value) {
-    if (auto argument = dyn_cast<BlockArgument>(value)) {
-      if (argument.getOwner() != op.getBlock())
-        return false;
-      OpOperand *operand = op.getMatchingOpOperand(argument);
-      for (AffineExpr expr : op.getMatchingIndexingMap(operand).getResults())
-        if (auto dim = dyn_cast<AffineDimExpr>(expr);
-            dim && plan.classes.of(op, dim.getPosition()) == stage.lane)
-          return true;
-      return false;
-    }
-    Operation *inner = value.getDefiningOp();
-    if (auto index = dyn_cast<linalg::IndexOp>(inner))
-      return plan.classes.of(op, index.getDim()) == stage.lane;
-    if (inner->getBlock() != op.getBlock())
-      return false;
-    return llvm::any_of(inner->getOperands(),
-                        [&](Value operand) { return dependsOnLane(op, operand); });
   }
 
   RowwisePlan &plan;

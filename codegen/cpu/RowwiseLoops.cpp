@@ -1,7 +1,5 @@
 #include "attune/codegen/cpu/RowwisePlan.h"
 
-#include <set>
-
 using namespace mlir;
 
 namespace attune::codegen {
@@ -21,28 +19,22 @@ SmallVector<int> RowwisePlan::innerClasses(Value value) {
 }
 
 namespace {
-/// How memory is walked: the stride of each class in one operand or output.
-struct Access {
-  std::map<int, Size> strides;
+/// The accesses of an operand, a table or an output; more loops around it make it count more.
+struct Weighed : RowwiseAccess {
   int64_t weight;
 };
 } // namespace
 
-static Size strideOf(const Access &access, int axisClass) {
-  auto it = access.strides.find(axisClass);
-  return it == access.strides.end() ? Size(0) : it->second;
-}
-
 /// Accesses to inputs and outputs; classes whose index is used otherwise go to `pinned`.
-static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *> live,
-                                        std::set<int> &pinned) {
-  SmallVector<Access> accesses;
+static SmallVector<Weighed> findAccesses(RowwisePlan &plan, ArrayRef<Operation *> live,
+                                         std::set<int> &pinned) {
+  SmallVector<Weighed> accesses;
   auto addView = [&](const View &view, int64_t weight,
                      llvm::function_ref<int(int64_t)> classOfAxis) {
-    Access access{{}, weight};
+    Weighed access{{}, weight};
     for (auto [axis, stride] : llvm::enumerate(view.strides))
       if (int axisClass = classOfAxis(axis); axisClass >= 0)
-        access.strides[axisClass] = strideOf(access, axisClass) + stride;
+        access.strides[axisClass] = access.stride(axisClass) + stride;
     accesses.push_back(access);
   };
   for (auto &[number, place] : plan.placements) {
@@ -63,6 +55,8 @@ static SmallVector<Access> findAccesses(RowwisePlan &plan, ArrayRef<Operation *>
     for (Operation &inner : *linalgOp.getBlock())
       if (auto index = dyn_cast<linalg::IndexOp>(inner))
         pinned.insert(loops[index.getDim()]);
+      else if (auto extract = dyn_cast<tensor::ExtractOp>(inner))
+        accesses.push_back({plan.accessOf(linalgOp, extract), 2 * linalgOp.getNumLoops()});
     for (OpOperand *operand : linalgOp.getDpsInputOperands()) {
       AffineMap map = linalgOp.getMatchingIndexingMap(operand);
       for (auto [axis, expr] : llvm::enumerate(map.getResults()))
@@ -90,10 +84,10 @@ void RowwisePlan::foldAxes() {
   if (reshapesInside)
     return;
   std::set<int> pinned;
-  SmallVector<Access> accesses = findAccesses(*this, live.getArrayRef(), pinned);
+  SmallVector<Weighed> accesses = findAccesses(*this, live.getArrayRef(), pinned);
   auto foldable = [&](int outer, int inner) {
-    for (const Access &access : accesses)
-      if (strideOf(access, outer) != strideOf(access, inner) * extents.at(inner))
+    for (const Weighed &access : accesses)
+      if (access.stride(outer) != access.stride(inner) * extents.at(inner))
         return false;
     for (Operation *op : live) {
       auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
@@ -129,18 +123,23 @@ void RowwisePlan::foldAxes() {
 
 void RowwisePlan::chooseLane() {
   std::set<int> pinned;
-  SmallVector<Access> accesses = findAccesses(*this, live.getArrayRef(), pinned);
-  std::map<int, int64_t> scores;
-  for (const Access &access : accesses)
-    for (auto &[axisClass, stride] : access.strides)
-      if (stride.is(1) && !isUnit(axisClass))
-        scores[axisClass] += access.weight;
-  int64_t best = 0;
-  for (auto &[axisClass, score] : scores)
-    if (score > best) {
-      best = score;
-      lane = axisClass;
-    }
+  SmallVector<Weighed> accesses = findAccesses(*this, live.getArrayRef(), pinned);
+  // Lanes read or write a vector, a vector of places that lie apart, or one place for all.
+  auto score = [&](int axisClass) {
+    int64_t sum = 0;
+    for (const Weighed &access : accesses)
+      if (access.moves(axisClass))
+        sum += access.isDense(axisClass) ? access.weight : -access.weight;
+    return sum;
+  };
+  std::optional<int64_t> best;
+  for (auto &[axisClass, extent] : extents) {
+    bool dense = llvm::any_of(accesses, [&](const Weighed &a) { return a.isDense(axisClass); });
+    if (!dense || extent.is(1) || (best && score(axisClass) <= *best))
+      continue;
+    best = score(axisClass);
+    lane = axisClass;
+  }
 }
 
 void RowwisePlan::chooseRows() {

@@ -16,7 +16,10 @@
 #include "attune/codegen/cpu/Views.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/MapVector.h"
+
+#include <set>
 
 namespace attune::codegen {
 
@@ -54,6 +57,22 @@ struct Stage {
   bool scalar() const { return lane < 0; }
 };
 
+/// How memory is walked as the index of a class grows.
+struct RowwiseAccess {
+  std::map<int, Size> strides;
+  std::set<int> scattered; ///< classes along which addresses follow no stride
+
+  Size stride(int axisClass) const;
+  /// Whether the class has a part in the address.
+  bool moves(int axisClass) const {
+    return scattered.contains(axisClass) || !stride(axisClass).is(0);
+  }
+  /// Whether neighbours along the class are neighbours in memory.
+  bool isDense(int axisClass) const {
+    return !scattered.contains(axisClass) && stride(axisClass).is(1);
+  }
+};
+
 class RowwisePlan {
 public:
   /// Nothing if the kernel is not of this kind; the IR is unchanged.
@@ -76,6 +95,8 @@ public:
 
   bool isUnit(int axisClass) const { return extents.at(axisClass).is(1); }
   int classOf(mlir::Value value, int64_t axis) { return classes.of(value, axis); }
+  /// How `extract`, in the body of `op`, walks the input that it reads.
+  RowwiseAccess accessOf(mlir::linalg::LinalgOp op, mlir::tensor::ExtractOp extract);
   /// Classes of a value's axes that are loops within a row, outermost first.
   llvm::SmallVector<int> innerClasses(mlir::Value value);
   Size rowCount() const; ///< with lane blocks left out

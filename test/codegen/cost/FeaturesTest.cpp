@@ -177,6 +177,45 @@ TEST(Features, RowsOfATableLieAlongTheLanes) {
   EXPECT_LE(plan.instructions, 5 * 16);
 }
 
+/// Two rows of a table, times four columns that are repeated along the rows.
+constexpr const char *kGathers = R"(
+#id = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (i)>
+func.func @main(%ids: tensor<?xi64>, %t: tensor<1000x64xf32>, %x: tensor<?xf32>, %n: index)
+    -> tensor<?x64xf32> {
+  %0 = attune.kernel ins(%ids, %t, %x : tensor<?xi64>, tensor<1000x64xf32>, tensor<?xf32>)
+      dims(%n) result_dims(%n) attributes {input_dims = array<i64: 0, 0>} -> tensor<?x64xf32> {
+  ^bb0(%a: tensor<?xi64>, %table: tensor<1000x64xf32>, %c: tensor<?xf32>, %m: index):
+    %e = tensor.empty(%m) : tensor<?x64xf32>
+    %y = linalg.generic {indexing_maps = [#row, #row, #row, #row, #row, #id],
+        iterator_types = ["parallel", "parallel"]}
+        ins(%a, %c, %c, %c, %c : tensor<?xi64>, tensor<?xf32>, tensor<?xf32>, tensor<?xf32>,
+        tensor<?xf32>) outs(%e : tensor<?x64xf32>) {
+    ^bb1(%id: i64, %p: f32, %q: f32, %r: f32, %s: f32, %o: f32):
+      %i = arith.index_cast %id : i64 to index
+      %j = linalg.index 1 : index
+      %other = arith.muli %i, %i : index
+      %v = tensor.extract %table[%i, %j] : tensor<1000x64xf32>
+      %w = tensor.extract %table[%other, %j] : tensor<1000x64xf32>
+      %1 = arith.addf %v, %w : f32
+      %2 = arith.mulf %1, %p : f32
+      %3 = arith.mulf %2, %q : f32
+      %4 = arith.mulf %3, %r : f32
+      %5 = arith.mulf %4, %s : f32
+      linalg.yield %5 : f32
+    } -> tensor<?x64xf32>
+    attune.yield %y : tensor<?x64xf32>
+  }
+  return %0 : tensor<?x64xf32>
+})";
+
+TEST(Features, LanesLieAlongTheRowsOfTables) {
+  Parsed ir(kGathers);
+  KernelPlan plan = ir.describe(*createRowwiseEmitter(), {50}).plan;
+  EXPECT_EQ(plan.strided, 0);
+  EXPECT_LE(plan.instructions, 50 * (8 * 9 + 64));
+}
+
 TEST(Features, LinesThatLieAPowerOfTwoApartPushEachOtherOut) {
   Parsed odd(transpose(480)), even(transpose(512));
   auto perElement = [](Parsed &ir, int64_t rows, int64_t width) {
