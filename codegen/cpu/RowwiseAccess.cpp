@@ -1,5 +1,7 @@
 #include "attune/codegen/cpu/RowwisePlan.h"
 
+#include <numeric>
+
 using namespace mlir;
 
 namespace attune::codegen {
@@ -7,6 +9,15 @@ namespace attune::codegen {
 Size RowwiseAccess::stride(int axisClass) const {
   auto it = strides.find(axisClass);
   return it == strides.end() ? Size(0) : it->second;
+}
+
+/// The first level of cache has 64 sets of 8 lines.
+bool losesLines(int64_t bytesApart, double count) {
+  constexpr int64_t kLine = 64, kSets = 64, kWays = 8;
+  int64_t sets = kSets;
+  if (bytesApart && bytesApart % kLine == 0)
+    sets = kSets / std::gcd(bytesApart / kLine, kSets);
+  return count > sets * kWays;
 }
 
 namespace {

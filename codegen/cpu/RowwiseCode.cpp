@@ -26,7 +26,10 @@ void RowwiseCode::runRoots(Stage &stage, ArrayRef<Root *> roots) {
 }
 
 int64_t RowwiseCode::unrollOf(Stage &stage) const {
-  return stage.cost <= 12 ? 4 : stage.cost <= 24 ? 2 : 1;
+  int64_t most = stage.cost <= 12 ? 4 : stage.cost <= 24 ? 2 : 1;
+  if (stage.lane == plan.lane && plan.laneBlock)
+    return std::clamp<int64_t>(plan.laneBlock / plan.lanes, 1, most);
+  return most;
 }
 
 std::pair<Value, Value> RowwiseCode::laneRange(Stage &stage) {

@@ -46,6 +46,7 @@ private:
   Limits limits(Scope &scope);
 
   Values radices();
+  Value takeBlock(Values &digits);
   Values digitsOf(Value number, mlir::ValueRange radix);
   void buildRow(llvm::ArrayRef<Value> index, Value block);
   /// `body` by one thread of a group: what it stores is the same for all.

@@ -4,7 +4,6 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 #include <cmath>
-#include <numeric>
 
 using namespace mlir;
 
@@ -98,15 +97,7 @@ private:
     perElement += lost(std::abs(valueOf(stride)) * ((bits + 7) / 8)) ? kLost : 1;
   }
 
-  /// Whether lines that the lanes touch so many bytes apart push each other out of the first level:
-  /// 64 sets of 8 lines.
-  bool lost(double apart) {
-    constexpr int64_t kLine = 64, kSets = 64, kWays = 8;
-    int64_t bytes = apart, sets = kSets;
-    if (bytes && bytes % kLine == 0)
-      sets = kSets / std::gcd(bytes / kLine, kSets);
-    return laneExtent() > sets * kWays;
-  }
+  bool lost(double apart) { return losesLines(apart, laneExtent()); }
   double laneExtent() {
     double extent = valueOf(plan.extents.at(stage.lane));
     return stage.lane == plan.lane && plan.laneBlock ? std::min<double>(extent, plan.laneBlock)

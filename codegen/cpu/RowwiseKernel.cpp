@@ -55,14 +55,26 @@ void RowwiseCode::buildRow(ArrayRef<Value> index, Value block) {
   });
 }
 
-/// The numbers of each row class, outermost first, then of blocks of the lane class.
+/// The numbers of each row class, outermost first, and of blocks of the lane class: behind them, or
+/// before the last.
 Values RowwiseCode::radices() {
   Values radix;
   for (int axisClass : plan.rows)
     radix.push_back(scope->get(plan.extents.at(axisClass)));
   if (plan.laneBlock)
-    radix.push_back(kb.ceilDiv(scope->get(plan.extents.at(plan.lane)), plan.laneBlock));
+    radix.insert(radix.end() - plan.blocksOutside,
+                 kb.ceilDiv(scope->get(plan.extents.at(plan.lane)), plan.laneBlock));
   return radix;
+}
+
+/// Leaves the digits of row classes; null if there are no blocks.
+Value RowwiseCode::takeBlock(Values &digits) {
+  if (!plan.laneBlock)
+    return {};
+  auto block = digits.end() - 1 - plan.blocksOutside;
+  Value number = *block;
+  digits.erase(block);
+  return number;
 }
 
 Values RowwiseCode::digitsOf(Value number, ValueRange radix) {
@@ -84,7 +96,7 @@ Value RowwiseCode::buildShared(Scope &rowScope, const RowGroup &rowGroup, Value 
   for (auto &[value, inner] : plan.kept)
     buffers[value] = rowGroup.buffer(value);
   Values index = digitsOf(number, radices());
-  Value block = plan.laneBlock ? index.pop_back_val() : Value();
+  Value block = takeBlock(index);
   buildRow(index, block);
   Value code = lanes->error();
   scope = nullptr;
@@ -120,7 +132,7 @@ func::FuncOp RowwiseCode::buildTask(ModuleOp module, StringRef name) {
     Values radix = radices(), start = digitsOf(first, radix);
     auto row = [&](ValueRange digits) {
       Values index(digits);
-      Value block = plan.laneBlock ? index.pop_back_val() : Value();
+      Value block = takeBlock(index);
       buildRow(index, block);
       Values next(digits);
       Value carry = kb.idx(1);

@@ -7,6 +7,8 @@ namespace attune::codegen {
 /// Elements of the lane class in a row, when it may be cut.
 static constexpr int64_t kLaneBlock = 2048;
 static constexpr int64_t kReducedLaneBlock = 128;
+/// Lines that lie 2048 bytes apart share 2 sets of 8 lines in the first level of cache.
+static constexpr int64_t kTransposedLaneBlock = 16;
 
 SmallVector<int> RowwisePlan::innerClasses(Value value) {
   SmallVector<int> inner;
@@ -22,7 +24,12 @@ namespace {
 /// The accesses of an operand, a table or an output; more loops around it make it count more.
 struct Weighed : RowwiseAccess {
   int64_t weight;
+  int64_t bytes; ///< of an element
 };
+
+int64_t bytesOf(Value tensor) {
+  return (getElementTypeOrSelf(tensor.getType()).getIntOrFloatBitWidth() + 7) / 8;
+}
 } // namespace
 
 /// Accesses to inputs and outputs; classes whose index is used otherwise go to `pinned`.
@@ -31,7 +38,7 @@ static SmallVector<Weighed> findAccesses(RowwisePlan &plan, ArrayRef<Operation *
   SmallVector<Weighed> accesses;
   auto addView = [&](const View &view, int64_t weight,
                      llvm::function_ref<int(int64_t)> classOfAxis) {
-    Weighed access{{}, weight};
+    Weighed access{{}, weight, bytesOf(view.root)};
     for (auto [axis, stride] : llvm::enumerate(view.strides))
       if (int axisClass = classOfAxis(axis); axisClass >= 0)
         access.strides[axisClass] = access.stride(axisClass) + stride;
@@ -56,7 +63,8 @@ static SmallVector<Weighed> findAccesses(RowwisePlan &plan, ArrayRef<Operation *
       if (auto index = dyn_cast<linalg::IndexOp>(inner))
         pinned.insert(loops[index.getDim()]);
       else if (auto extract = dyn_cast<tensor::ExtractOp>(inner))
-        accesses.push_back({plan.accessOf(linalgOp, extract), 2 * linalgOp.getNumLoops()});
+        accesses.push_back({plan.accessOf(linalgOp, extract), 2 * linalgOp.getNumLoops(),
+                            bytesOf(extract.getTensor())});
     for (OpOperand *operand : linalgOp.getDpsInputOperands()) {
       AffineMap map = linalgOp.getMatchingIndexingMap(operand);
       for (auto [axis, expr] : llvm::enumerate(map.getResults()))
@@ -168,6 +176,29 @@ void RowwisePlan::chooseRows() {
     if (axisClass != lane && eligible(axisClass))
       chosen.push_back(axisClass);
   rows = chosen;
+  if (lane >= 0 && reduced.empty() && eligible(lane))
+    chooseTiles();
+}
+
+/// The last row class becomes one along which an input is dense that lanes read at a distance,
+/// unless the lines of all lanes are known to stay in the cache anyway.
+void RowwisePlan::chooseTiles() {
+  std::set<int> pinned;
+  SmallVector<Weighed> accesses = findAccesses(*this, live.getArrayRef(), pinned);
+  std::optional<int64_t> extent = extents.at(lane).constant();
+  auto isTransposed = [&](int axisClass) {
+    return llvm::any_of(accesses, [&](const Weighed &access) {
+      std::optional<int64_t> apart = access.stride(lane).constant();
+      return access.isDense(axisClass) && access.moves(lane) &&
+             (!apart || !extent || losesLines(std::abs(*apart) * access.bytes, *extent));
+    });
+  };
+  auto inner = llvm::find_if(rows, isTransposed);
+  if (lanes == 1 || reshapesInside || pinned.contains(lane) || inner == rows.end())
+    return;
+  std::rotate(inner, inner + 1, rows.end());
+  laneBlock = kTransposedLaneBlock;
+  blocksOutside = true;
 }
 
 /// Memory moves about 16 bytes a cycle, so a vector takes at least 4 cycles.

@@ -73,6 +73,9 @@ struct RowwiseAccess {
   }
 };
 
+/// Whether `count` lines that lie so many bytes apart push each other out of the first level.
+bool losesLines(int64_t bytesApart, double count);
+
 class RowwisePlan {
 public:
   /// Nothing if the kernel is not of this kind; the IR is unchanged.
@@ -87,6 +90,9 @@ public:
   llvm::SmallVector<int> rows;
   int lane = -1;
   int64_t laneBlock = 0; ///< elements of the lane class that a row covers, 0: all
+  /// The last row class runs within a block of lanes, so that lines of an input that lanes touch
+  /// are still in the cache when the next row reads their next elements.
+  bool blocksOutside = false;
   int64_t lanes = 1;
 
   llvm::SmallVector<std::pair<int64_t, Placement>> placements; ///< with the output's number
@@ -112,6 +118,7 @@ private:
   void foldAxes();
   void chooseLane();
   void chooseRows();
+  void chooseTiles();
   bool chooseRoots();
   bool addRoot(Root root);
   int64_t cost(mlir::Value value);
