@@ -15,6 +15,9 @@ namespace attune::codegen {
 
 class TargetBackend : public KernelBackend {
 public:
+  void getDependentDialects(mlir::DialectRegistry &registry) const override {
+    registerAllDialects(registry);
+  }
   /// `--target`, as artifacts name it.
   virtual llvm::StringRef machine() const = 0;
   /// The CPU of the kernels, or of the host code around them.

@@ -29,6 +29,8 @@ public:
   StringRef getDescription() const override { return "Form and merge kernels."; }
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<AttuneDialect, arith::ArithDialect>();
+    if (backend)
+      backend->getDependentDialects(registry);
   }
 
   void runOnOperation() override {

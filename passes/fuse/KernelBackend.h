@@ -20,6 +20,8 @@ struct FilterUse {
 class KernelBackend {
 public:
   virtual ~KernelBackend() = default;
+  /// The dialects of the code that it tries kernels with: a pass that asks depends on them.
+  virtual void getDependentDialects(mlir::DialectRegistry &registry) const {}
   /// The name of the code generator behind an emitter.
   virtual llvm::StringRef backendOf(llvm::StringRef emitter) const = 0;
   /// The name of the special emitter that takes this kernel, or "" when only the generic fall-back

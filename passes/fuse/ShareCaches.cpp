@@ -148,6 +148,7 @@ public:
   StringRef getDescription() const override { return "Growing caches in whole buffers."; }
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<tensor::TensorDialect>();
+    backend.getDependentDialects(registry);
   }
 
   void runOnOperation() override {
