@@ -1,6 +1,7 @@
 #include "attune/codegen/Artifact.h"
 #include "attune/codegen/cpu/Link.h"
 #include "attune/runtime/artifact.h"
+#include "attune/support/WriteFile.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
@@ -50,10 +51,6 @@ static uint64_t cpuFeatureBits(const CpuTarget &target) {
   return bits;
 }
 
-static llvm::Error writeError(StringRef path, std::error_code code) {
-  return llvm::createStringError(code, "cannot write `" + path + "`: " + code.message());
-}
-
 /// One weight as dense row-major bytes.
 static void writeWeight(llvm::raw_ostream &os, ElementsAttr weight) {
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(weight)) {
@@ -82,22 +79,23 @@ static size_t findNote(StringRef elf) {
 
 llvm::Error writeArtifact(const Program &program, const Objects &objects, const CpuTarget &target,
                           StringRef path) {
-  SmallString<128> temporary;
-  if (std::error_code code = llvm::sys::fs::createUniqueFile(path + ".%%%%%%.tmp", temporary))
-    return writeError(path, code);
-  llvm::FileRemover remover(temporary);
+  SmallString<128> linked;
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune", "so", linked))
+    return llvm::createStringError(code, "cannot make a temporary file: " + code.message());
+  llvm::FileRemover remover(linked);
 
   SmallVector<StringRef> symbols;
   for (const Program::Kernel &kernel : program.kernels)
     symbols.push_back(kernel.symbol);
   auto files = llvm::map_to_vector(
       objects, [](ArrayRef<char> object) { return StringRef(object.data(), object.size()); });
-  if (llvm::Error error = linkShared(files, symbols, temporary))
+  if (llvm::Error error = linkShared(files, symbols, linked))
     return error;
 
-  auto elf = llvm::MemoryBuffer::getFile(temporary, false, false);
+  auto elf = llvm::MemoryBuffer::getFile(linked, false, false);
   if (!elf)
-    return writeError(temporary, elf.getError());
+    return llvm::createStringError(elf.getError(),
+                                   "cannot read `" + linked + "`: " + elf.getError().message());
   std::string code((*elf)->getBuffer());
   size_t place = findNote(code);
   if (place == std::string::npos)
@@ -114,29 +112,23 @@ llvm::Error writeArtifact(const Program &program, const Objects &objects, const 
   note.metaHash = artifact::hash(metadata.data(), metadata.size());
   std::memcpy(code.data() + place, &note, sizeof(note));
 
-  std::error_code status;
-  llvm::raw_fd_ostream os(temporary, status);
-  if (status)
-    return writeError(temporary, status);
-  os << code << metadata;
-  os.write_zeros(note.weightsOffset - os.tell());
-  for (auto [weight, offset] : llvm::zip(program.weights, program.weightOffsets)) {
-    os.write_zeros(note.weightsOffset + offset - os.tell());
-    writeWeight(os, weight);
-  }
-  os.write_zeros(note.fileSize - os.tell());
-  os.close();
-  if (os.has_error()) {
-    status = os.error();
-    os.clear_error();
-    return writeError(path, status);
-  }
-  namespace fs = llvm::sys::fs;
-  (void)fs::setPermissions(temporary, fs::perms(0755));
-  if (std::error_code code = fs::rename(temporary, path))
-    return writeError(path, code);
-  remover.releaseFile();
-  return llvm::Error::success();
+  auto write = [&](llvm::raw_ostream &os) {
+    // Standard output and pipes do not begin at 0.
+    uint64_t written = code.size() + metadata.size();
+    auto padTo = [&](uint64_t offset) {
+      os.write_zeros(offset - written);
+      written = offset;
+    };
+    os << code << metadata;
+    for (auto [weight, offset] : llvm::zip(program.weights, program.weightOffsets)) {
+      padTo(note.weightsOffset + offset);
+      uint64_t begin = os.tell();
+      writeWeight(os, weight);
+      written += os.tell() - begin;
+    }
+    padTo(note.fileSize);
+  };
+  return writeFile(path, write, /*mode=*/0755);
 }
 
 } // namespace attune::codegen

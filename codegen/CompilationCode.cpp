@@ -1,13 +1,13 @@
 #include "attune/codegen/Artifact.h"
 #include "attune/codegen/Compilation.h"
 #include "attune/codegen/ExportProgram.h"
+#include "attune/support/WriteFile.h"
 
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/Threading.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
 
@@ -89,19 +89,9 @@ llvm::Expected<ModelCost> Compilation::predict(const CostRequest &request) const
   return cost;
 }
 
-static llvm::Error writeFile(StringRef path, StringRef contents) {
-  std::error_code code;
-  llvm::ToolOutputFile file(path, code, llvm::sys::fs::OF_None);
-  if (!code) {
-    file.os() << contents;
-    file.os().flush();
-    code = file.os().error();
-    file.os().clear_error();
-  }
-  if (code)
-    return userError(
-        llvm::createStringError(code, "cannot write `" + path + "`: " + code.message()));
-  file.keep();
+static llvm::Error writeContents(StringRef path, StringRef contents) {
+  if (llvm::Error error = writeFile(path, [&](llvm::raw_ostream &os) { os << contents; }))
+    return userError(std::move(error));
   return llvm::Error::success();
 }
 
@@ -111,7 +101,7 @@ llvm::Error Compilation::generate(StringRef output) {
   if (!device)
     return internalError(device.takeError());
   if (options.emit == EmitKind::PTX)
-    return writeFile(output, *device);
+    return writeContents(output, *device);
   // Passes before this one report remarks, in order.
   std::unique_ptr<llvm::ThreadPoolInterface> pool;
   if (options.jobs != 1) {
@@ -125,11 +115,11 @@ llvm::Error Compilation::generate(StringRef output) {
     auto text = options.emit == EmitKind::Assembly
                     ? codegen::emitAssembly(*kernels.module, backend->target(), kernels.bitcode)
                     : codegen::emitLLVMIR(*kernels.module, backend->target(), kernels.bitcode);
-    return text ? writeFile(output, *text) : internalError(text.takeError());
+    return text ? writeContents(output, *text) : internalError(text.takeError());
   }
   if (options.emit == EmitKind::Object) {
     auto object = codegen::emitObject(*kernels.module, backend->target(), kernels.bitcode);
-    return object ? writeFile(output, StringRef(object->data(), object->size()))
+    return object ? writeContents(output, StringRef(object->data(), object->size()))
                   : internalError(object.takeError());
   }
   auto objects =
@@ -151,7 +141,7 @@ llvm::Error Compilation::writeText(StringRef output) {
   OpPrintingFlags flags;
   flags.enableDebugInfo().elideLargeResourceString(64).elideLargeElementsAttrs(64);
   module->print(os, flags);
-  return writeFile(output, text);
+  return writeContents(output, text);
 }
 
 } // namespace attune

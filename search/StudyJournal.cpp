@@ -1,5 +1,6 @@
 // What a study writes to its journal and how it goes on from there.
 #include "attune/search/Study.h"
+#include "attune/support/WriteFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -94,13 +95,8 @@ Error Study::begin() {
   for (const auto &[name, text] : options.files) {
     llvm::SmallString<128> path(options.folder);
     llvm::sys::path::append(path, name);
-    Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
-      os << text;
-      return Error::success();
-    });
-    if (error)
-      return createStringError("cannot write " + path.str() + ": " +
-                               llvm::toString(std::move(error)));
+    if (Error error = writeFile(path, [&](llvm::raw_ostream &os) { os << text; }))
+      return error;
   }
   return append(header(), /*sync=*/true);
 }

@@ -1,5 +1,6 @@
 #include "attune/search/Table.h"
 #include "attune/search/Legality.h"
+#include "attune/support/WriteFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/LineIterator.h"
@@ -120,7 +121,7 @@ llvm::Expected<Table> Table::read(llvm::StringRef path, const Space &space) {
 }
 
 Error Table::write(llvm::StringRef path, const Space &space) const {
-  return llvm::writeToOutput(path, [&](llvm::raw_ostream &os) -> Error {
+  return writeFile(path, [&](llvm::raw_ostream &os) {
     os << llvm::json::Value(llvm::json::Object{{"attune-table", 1},
                                                {"space", space.variablesHash()},
                                                {"metrics", metrics},
@@ -144,7 +145,6 @@ Error Table::write(llvm::StringRef path, const Space &space) const {
         line["seconds"] = row.seconds;
       os << llvm::json::Value(std::move(line)) << "\n";
     }
-    return Error::success();
   });
 }
 

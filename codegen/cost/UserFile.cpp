@@ -1,9 +1,9 @@
 #include "attune/codegen/cost/UserFile.h"
+#include "attune/support/WriteFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 namespace attune::codegen {
 
@@ -22,22 +22,9 @@ llvm::Error writeJson(const std::string &path, const llvm::json::Value &value) {
   llvm::StringRef folder = llvm::sys::path::parent_path(path);
   std::error_code code =
       folder.empty() ? std::error_code() : llvm::sys::fs::create_directories(folder);
-  std::string partial = path + ".new";
-  if (!code) {
-    llvm::ToolOutputFile file(partial, code, llvm::sys::fs::OF_None);
-    if (!code) {
-      file.os() << llvm::formatv("{0:2}\n", value);
-      file.os().flush();
-      code = file.os().error();
-      file.os().clear_error();
-    }
-    if (!code)
-      code = llvm::sys::fs::rename(partial, path);
-    if (!code)
-      file.keep();
-  }
-  return code ? llvm::createStringError(code, "cannot write `" + path + "`: " + code.message())
-              : llvm::Error::success();
+  if (code)
+    return llvm::createStringError(code, "cannot write `" + path + "`: " + code.message());
+  return writeFile(path, [&](llvm::raw_ostream &os) { os << llvm::formatv("{0:2}\n", value); });
 }
 
 } // namespace attune::codegen

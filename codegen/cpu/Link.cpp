@@ -1,4 +1,5 @@
 #include "attune/codegen/cpu/Link.h"
+#include "attune/support/WriteFile.h"
 
 #include "lld/Common/Driver.h"
 #include "llvm/Support/FileSystem.h"
@@ -21,20 +22,12 @@ public:
       llvm::sys::fs::remove(path);
   }
   llvm::Expected<std::string> write(llvm::StringRef suffix, llvm::StringRef content) {
-    int descriptor = -1;
     llvm::SmallString<128> path;
-    if (std::error_code error =
-            llvm::sys::fs::createTemporaryFile("attune", suffix, descriptor, path))
+    if (std::error_code error = llvm::sys::fs::createTemporaryFile("attune", suffix, path))
       return llvm::createStringError(error, "cannot make a temporary file: " + error.message());
     paths.push_back(path.str().str());
-    llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
-    stream << content;
-    stream.close();
-    if (std::error_code error = stream.error()) {
-      stream.clear_error();
-      return llvm::createStringError(error,
-                                     "cannot write " + paths.back() + ": " + error.message());
-    }
+    if (llvm::Error error = writeFile(path, [&](llvm::raw_ostream &os) { os << content; }))
+      return std::move(error);
     return paths.back();
   }
 

@@ -1,4 +1,5 @@
 #include "attune/search/templates/Model.h"
+#include "attune/support/WriteFile.h"
 
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
@@ -17,21 +18,12 @@ llvm::Error compile(const Model &model, llvm::StringRef output, bool onlyPredict
     options.predict.emplace_back();
   if (model.onnx.empty())
     return compileModel(model.file, output, options, report);
-  int file;
   llvm::SmallString<128> path;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune-block", "onnx", file, path))
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile("attune-block", "onnx", path))
     return createStringError("cannot make a temporary file: " + code.message());
   auto remove = llvm::scope_exit([&] { llvm::sys::fs::remove(path); });
-  {
-    llvm::raw_fd_ostream os(file, /*shouldClose=*/true);
-    os << model.onnx;
-    os.flush();
-    if (os.has_error()) {
-      std::string why = os.error().message();
-      os.clear_error();
-      return createStringError("cannot write " + path + ": " + why);
-    }
-  }
+  if (llvm::Error error = writeFile(path, [&](llvm::raw_ostream &os) { os << model.onnx; }))
+    return error;
   return compileModel(path, output, options, report);
 }
 

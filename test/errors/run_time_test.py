@@ -169,6 +169,62 @@ def test_disk_full(artifact, tmp_path):
     assert [f.name for f in tmp_path.iterdir() if f.is_file()] == []
 
 
+PRINTING = {
+    "help": ["--help"],
+    "version": ["--version"],
+    "compile": ["compile", "MODEL", "--stop-after=import"],
+    "artifact": ["compile", "MODEL", "-o", "-"],
+    "cost": ["cost", "MODEL", "--dim=batch=2"],
+    "explain": ["explain", "MODEL"],
+    "inspect": ["inspect", "ARTIFACT"],
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("what", PRINTING)
+def test_full_standard_output(what, artifact):
+    names = {"MODEL": str(artifact.with_suffix(".onnx")), "ARTIFACT": str(artifact)}
+    command = [cli.ATTUNE, *(names.get(word, word) for word in PRINTING[what])]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: cannot write standard output: "), result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("kind", ["so", "obj", "asm", "mlir"])
+def test_full_device(kind, artifact):
+    arguments = ["compile", artifact.with_suffix(".onnx"), f"--emit={kind}", "-o", "/dev/full"]
+    refused(*arguments, words=["cannot write `/dev/full`"])
+
+
+STUDY = """
+attune-space: 1
+vars:
+  - {name: size, kind: int, values: [1, 2, 4], repeat: 3}
+objectives:
+  - {metric: score, goal: max}
+strategy: {name: random}
+budget: {evals: 10}
+evaluator: {name: synthetic}
+"""
+
+
+def test_disk_full_under_a_report(tmp_path):
+    space, study = tmp_path / "space.yaml", tmp_path / "study"
+    space.write_text(STUDY)
+    cli.attune("search", space, "-o", study)
+    for command, file in (
+        (["report", study, "--html"], "report.html"),
+        (["export", study], "study.csv"),
+    ):
+        refused("search", *command, words=["cannot write", file], preexec_fn=small_files)
+    table = ["search", "table", space, "--synthetic", "-o", tmp_path / "table.jsonl"]
+    refused(*table, words=["cannot write", "table.jsonl"], preexec_fn=small_files)
+    assert [f.name for f in study.iterdir()] == ["study.jsonl"]
+    assert [f.name for f in tmp_path.iterdir() if f.is_file()] == ["space.yaml"]
+
+
 @pytest.mark.parametrize("command", ["compile", "run", "check", "bench", "explain"])
 def test_usage(command):
     """Wrong use of a tool is exit 2 and names the flag."""

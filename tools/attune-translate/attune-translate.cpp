@@ -1,11 +1,12 @@
 #include "attune/dialect/Attune.h"
 #include "attune/frontend/onnx/Import.h"
+#include "attune/support/WriteFile.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/WithColor.h"
+
+#include <csignal>
 
 namespace cl = llvm::cl;
 
@@ -31,6 +32,7 @@ static int usage(const llvm::Twine &message) {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  std::signal(SIGXFSZ, SIG_IGN); // an error where the file is written
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv, "Imports a model and prints its IR\n");
 
@@ -67,10 +69,6 @@ int main(int argc, char **argv) {
     llvm::WithColor::error(llvm::errs(), "attune-translate") << message << "\n";
     return ours ? 3 : 1;
   }
-  std::error_code code;
-  llvm::ToolOutputFile file(output, code, llvm::sys::fs::OF_Text);
-  if (code)
-    return usage("cannot write " + output + ": " + code.message());
   mlir::OpPrintingFlags flags;
   if (!full) {
     flags.elideLargeElementsAttrs(64);
@@ -78,7 +76,11 @@ int main(int argc, char **argv) {
     flags.elideLargeResourceString(0);
   }
   flags.enableDebugInfo(debugInfo, /*prettyForm=*/debugInfo);
-  (*module)->print(file.os(), flags);
-  file.keep();
+  if (llvm::Error error =
+          attune::writeFile(output, [&](llvm::raw_ostream &os) { (*module)->print(os, flags); })) {
+    llvm::WithColor::error(llvm::errs(), "attune-translate")
+        << llvm::toString(std::move(error)) << "\n";
+    return 1;
+  }
   return 0;
 }

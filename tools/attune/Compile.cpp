@@ -40,11 +40,11 @@ static llvm::Error setStop(llvm::StringRef text, std::string &stage) {
       "--stop-after accepts import, canonicalize, raise, rewrite or fuse, found `" + text + "`");
 }
 
-static void printSummary(llvm::StringRef output, const CompileReport &report, double seconds) {
-  llvm::outs() << output << ": " << report.kernelCalls << " kernel calls (" << report.kernels.size()
-               << " kernels), " << report.attentions << " attention ops raised, "
-               << llvm::format("%.1f s, ", seconds)
-               << llvm::format("%.1f MB\n", report.fileBytes / 1e6);
+static void printSummary(llvm::raw_ostream &os, llvm::StringRef output, const CompileReport &report,
+                         double seconds) {
+  os << output << ": " << report.kernelCalls << " kernel calls (" << report.kernels.size()
+     << " kernels), " << report.attentions << " attention ops raised, "
+     << llvm::format("%.1f s, ", seconds) << llvm::format("%.1f MB\n", report.fileBytes / 1e6);
 }
 
 int compileCommand(Args args) {
@@ -101,13 +101,14 @@ int compileCommand(Args args) {
   if (llvm::Error error = compileModel(positional[0], output, options, &result))
     return report(std::move(error));
   std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+  llvm::raw_ostream &summary = output == "-" ? llvm::errs() : llvm::outs();
   if (options.emit == EmitKind::Artifact && options.stopAfter.empty())
-    printSummary(output, result, passed.count());
+    printSummary(summary, output, result, passed.count());
   if (tunes)
-    (output == "-" ? llvm::errs() : llvm::outs()) << tuned << " decisions measured\n";
+    summary << tuned << " decisions measured\n";
   if (time)
     for (const auto &[stage, ms] : result.stageMs)
-      llvm::outs() << llvm::format("%10.1f ms  ", ms) << stage << "\n";
+      summary << llvm::format("%10.1f ms  ", ms) << stage << "\n";
   return kOk;
 }
 

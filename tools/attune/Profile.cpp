@@ -1,9 +1,9 @@
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/CostReport.h"
 #include "attune/tools/attune/Inputs.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/ProfilePage.h"
 #include "attune/tools/attune/StepTimes.h"
-#include "attune/tools/attune/TensorFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"

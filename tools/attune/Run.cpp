@@ -1,4 +1,5 @@
 #include "attune/tools/attune/Run.h"
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/TensorFile.h"
 

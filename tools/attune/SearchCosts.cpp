@@ -2,6 +2,7 @@
 #include "attune/search/CostTable.h"
 #include "attune/search/Setup.h"
 #include "attune/search/templates/TemplateCost.h"
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Search.h"
 
@@ -43,13 +44,10 @@ int searchCosts(Args args) {
     return report(table.takeError());
   llvm::json::Object json = table->toJson();
   json["cost_model"] = (*setup)->cost().identity();
-  llvm::Error error = llvm::writeToOutput(output, [&](llvm::raw_ostream &os) {
-    os << llvm::formatv("{0}\n", llvm::json::Value(std::move(json)));
-    return llvm::Error::success();
-  });
-  if (error)
-    return report(llvm::createStringError("cannot write " + output + ": " +
-                                          llvm::toString(std::move(error))));
+  if (llvm::Error error = writeFile(output, [&](llvm::raw_ostream &os) {
+        os << llvm::formatv("{0}\n", llvm::json::Value(std::move(json)));
+      }))
+    return report(std::move(error));
   if (output == "-")
     return kOk;
   for (size_t i = 0; i < table->costs.size(); ++i)

@@ -1,6 +1,7 @@
 // `attune search finalists`: predictions meet the machine.
 #include "attune/runtime/attune.hpp"
 #include "attune/search/templates/TemplateCost.h"
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/Inputs.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Search.h"
@@ -34,16 +35,6 @@ struct Finalist {
     return sorted[sorted.size() / 2];
   }
 };
-
-llvm::Error writeModel(const std::string &path, llvm::StringRef text) {
-  llvm::Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
-    os << text;
-    return llvm::Error::success();
-  });
-  return error ? llvm::createStringError("cannot write " + path + ": " +
-                                         llvm::toString(std::move(error)))
-               : llvm::Error::success();
-}
 
 std::string pathIn(llvm::StringRef folder, const llvm::Twine &name) {
   llvm::SmallString<128> path(folder);
@@ -129,7 +120,7 @@ public:
       return llvm::Error::success();
     }
     exported = true;
-    return writeModel(inStudy("winner.onnx"), *text);
+    return writeFile(inStudy("winner.onnx"), [&](llvm::raw_ostream &os) { os << *text; });
   }
   bool hasOnnx() const { return exported; }
 

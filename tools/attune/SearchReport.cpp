@@ -1,6 +1,7 @@
 // `attune search report`, `export`, `build` and `table`.
 #include "attune/search/NasBench.h"
 #include "attune/search/templates/Template.h"
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Search.h"
 
@@ -19,15 +20,10 @@ static std::string inFolder(llvm::StringRef folder, llvm::StringRef name) {
   return std::string(path);
 }
 
-/// Writes a file that appears complete or not at all, and says where it is.
-static int writeFile(llvm::StringRef path, llvm::function_ref<void(llvm::raw_ostream &)> write) {
-  llvm::Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
-    write(os);
-    return llvm::Error::success();
-  });
-  if (error)
-    return report(
-        llvm::createStringError("cannot write " + path + ": " + llvm::toString(std::move(error))));
+/// Writes a file and says where it is.
+static int makeFile(llvm::StringRef path, llvm::function_ref<void(llvm::raw_ostream &)> write) {
+  if (llvm::Error error = writeFile(path, write))
+    return report(std::move(error));
   if (path != "-")
     llvm::outs() << path << "\n";
   return kOk;
@@ -38,7 +34,8 @@ int searchReport(Args args) {
   bool html = false;
   std::vector<std::string> positional;
   Options parser("search report", "STUDY [options]");
-  parser.addSwitch("html", "write a page with front, history, candidates and what was measured of them", html);
+  parser.addSwitch(
+      "html", "write a page with front, history, candidates and what was measured of them", html);
   parser.addString("o", "FILE", "where the page goes (default: STUDY/report.html)", output);
   if (std::optional<int> code = parser.parse(args, positional))
     return *code;
@@ -57,8 +54,8 @@ int searchReport(Args args) {
   if (llvm::Error error = addLatencies(*found))
     llvm::errs() << "attune search report: a page without latencies: "
                  << llvm::toString(std::move(error)) << "\n";
-  return writeFile(output.empty() ? inFolder(positional[0], "report.html") : output,
-                   [&](llvm::raw_ostream &os) { found->printHtml(os); });
+  return makeFile(output.empty() ? inFolder(positional[0], "report.html") : output,
+                  [&](llvm::raw_ostream &os) { found->printHtml(os); });
 }
 
 int searchExport(Args args) {
@@ -76,8 +73,8 @@ int searchExport(Args args) {
   auto found = Report::read(positional[0]);
   if (!found)
     return report(found.takeError());
-  return writeFile(output.empty() ? inFolder(positional[0], "study.csv") : output,
-                   [&](llvm::raw_ostream &os) { found->printCsv(os); });
+  return makeFile(output.empty() ? inFolder(positional[0], "study.csv") : output,
+                  [&](llvm::raw_ostream &os) { found->printCsv(os); });
 }
 
 /// The genes of a candidate of a study: `id`, or the first of the front.
@@ -110,7 +107,7 @@ static int writeChoices(const CompileOptions &options, llvm::StringRef output) {
   if (choices.empty())
     return report(llvm::createStringError("the template of this space has no choices; accepted: "
                                           "FILE.onnx, FILE.so"));
-  return writeFile(output, [&](llvm::raw_ostream &os) {
+  return makeFile(output, [&](llvm::raw_ostream &os) {
     os << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(choices)));
   });
 }
@@ -135,7 +132,7 @@ static int buildModel(const Space &space, llvm::Expected<Genes> genes, llvm::Str
   auto text = (*made)->onnx(*genes);
   if (!text)
     return report(text.takeError());
-  return writeFile(output, [&](llvm::raw_ostream &os) { os << *text; });
+  return makeFile(output, [&](llvm::raw_ostream &os) { os << *text; });
 }
 
 int searchBuild(Args args) {
@@ -196,8 +193,7 @@ int searchTable(Args args) {
   if (!table)
     return report(table.takeError());
   if (llvm::Error error = table->write(output, *space))
-    return report(llvm::createStringError("cannot write " + output + ": " +
-                                          llvm::toString(std::move(error))));
+    return report(std::move(error));
   llvm::outs() << output << ": " << table->rows().size() << " rows\n";
   return kOk;
 }

@@ -1,6 +1,7 @@
 // `attune search space`: what can be searched in a model of the user, as a space file.
 #include "attune/search/Document.h"
 #include "attune/search/templates/ModelTemplate.h"
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/Options.h"
 #include "attune/tools/attune/Search.h"
 
@@ -87,13 +88,10 @@ int searchSpace(Args args) {
     path = llvm::sys::path::filename(model);
   else if (output != "-")
     (void)llvm::sys::fs::make_absolute(path);
-  llvm::Error error = llvm::writeToOutput(output, [&](llvm::raw_ostream &os) {
-    writeSpace(os, path, alternatives, options, *choices);
-    return llvm::Error::success();
-  });
-  if (error)
-    return report(llvm::createStringError("cannot write " + output + ": " +
-                                          llvm::toString(std::move(error))));
+  if (llvm::Error error = writeFile(output, [&](llvm::raw_ostream &os) {
+        writeSpace(os, path, alternatives, options, *choices);
+      }))
+    return report(std::move(error));
   if (output != "-")
     llvm::outs() << output << "\n";
   return kOk;

@@ -6,8 +6,6 @@
 // i4 and i2 as i8, u4, u2 and f4 as u8, one element per byte. Reading turns them back if the reader
 // says which type it wants.
 //
-// Written files appear complete or not at all: a temporary name, then a rename.
-//
 //===--------------------------------------------------------------------------------------------===//
 #ifndef ATTUNE_TOOLS_ATTUNE_TENSORFILE_H
 #define ATTUNE_TOOLS_ATTUNE_TENSORFILE_H
@@ -35,13 +33,6 @@ llvm::Expected<std::string> encodeNpy(const Tensor &tensor);
 llvm::Expected<std::string> encodeTensorProto(llvm::StringRef name, const Tensor &tensor);
 llvm::Expected<Tensor> decodeNpy(llvm::StringRef content, attune_dtype wanted = 0);
 llvm::Expected<NamedTensor> decodeTensorProto(llvm::StringRef content);
-
-struct FileContent {
-  std::string path, content;
-};
-
-/// Writes all files or, on an error, none.
-llvm::Error writeFiles(llvm::ArrayRef<FileContent> files);
 
 } // namespace attune::tools
 #endif

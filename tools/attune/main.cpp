@@ -1,5 +1,6 @@
 #include "attune/codegen/Artifact.h"
 #include "attune/codegen/cpu/Target.h"
+#include "attune/support/WriteFile.h"
 #include "attune/tools/attune/Commands.h"
 
 #include "llvm/Support/InitLLVM.h"
@@ -70,11 +71,7 @@ int attune::tools::report(llvm::Error error) {
   return code;
 }
 
-int main(int argc, char **argv) {
-  llvm::InitLLVM init(argc, argv);
-  // A file that may not grow gives an error where it is written, like a full disk.
-  std::signal(SIGXFSZ, SIG_IGN);
-  llvm::SmallVector<llvm::StringRef> args(argv + 1, argv + argc);
+static int run(Args args) {
   if (args.empty()) {
     printHelp(llvm::errs());
     return kUsage;
@@ -91,4 +88,17 @@ int main(int argc, char **argv) {
   llvm::errs() << "attune: unknown command `" << args[0] << "`\n";
   printHelp(llvm::errs());
   return kUsage;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  // A file that may not grow gives an error where it is written, like a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
+  int code = run(llvm::SmallVector<llvm::StringRef>(argv + 1, argv + argc));
+  if (llvm::Error error = attune::finishStandardOutput()) {
+    int lost = report(std::move(error));
+    code = code == kOk ? lost : code;
+  }
+  llvm::errs().clear_error(); // nowhere is left to say that something could not be said
+  return code;
 }

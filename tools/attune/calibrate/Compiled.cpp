@@ -1,4 +1,5 @@
 #include "attune/tools/attune/calibrate/Compiled.h"
+#include "attune/support/WriteFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
@@ -19,19 +20,6 @@ Temporary::~Temporary() {
     llvm::sys::fs::remove(path);
 }
 
-static llvm::Error writeModel(const Network &network, const std::string &path) {
-  std::error_code code;
-  llvm::raw_fd_ostream os(path, code);
-  if (!code)
-    os << network.model;
-  os.close();
-  if (!code && os.has_error())
-    code = os.error();
-  os.clear_error();
-  return code ? llvm::createStringError(code, "cannot write `" + path + "`: " + code.message())
-              : llvm::Error::success();
-}
-
 llvm::Expected<Compiled> Compiled::make(const Network &network, std::vector<CostRequest> predict,
                                         const std::string &backend) {
   auto model = Temporary::make("onnx"), artifact = Temporary::make("so");
@@ -39,7 +27,8 @@ llvm::Expected<Compiled> Compiled::make(const Network &network, std::vector<Cost
     return model.takeError();
   if (!artifact)
     return artifact.takeError();
-  if (llvm::Error error = writeModel(network, model->path))
+  if (llvm::Error error =
+          writeFile(model->path, [&](llvm::raw_ostream &os) { os << network.model; }))
     return std::move(error);
   CompileOptions options;
   options.predict = std::move(predict);
