@@ -52,19 +52,31 @@ void GraphBuilder::output(const std::string &value, const std::vector<Dim> &shap
 }
 
 std::string GraphBuilder::weight(const std::vector<int64_t> &shape) {
-  auto &tensor = initialiser(shape, ::onnx::TensorProto::FLOAT, "w");
   int64_t elements = 1;
   for (int64_t extent : shape)
     elements *= extent;
   weights += elements;
+  return initialiser(shape, ::onnx::TensorProto::FLOAT, "w").name();
+}
+
+std::string GraphBuilder::serialise() {
+  for (::onnx::TensorProto &tensor : *model.mutable_graph()->mutable_initializer())
+    if (!tensor.has_raw_data())
+      draw(tensor);
+  return model.SerializeAsString();
+}
+
+void GraphBuilder::draw(::onnx::TensorProto &tensor) {
+  int64_t elements = 1;
+  for (int64_t extent : tensor.dims())
+    elements *= extent;
   // Convolutions have their sums in the axes after the first.
-  double summed = shape.size() > 2 ? elements / shape[0] : shape[0];
+  double summed = tensor.dims_size() > 2 ? elements / tensor.dims(0) : tensor.dims(0);
   std::normal_distribution<float> normal(0, 1 / std::sqrt(summed));
   std::vector<float> values(elements);
   for (float &value : values)
     value = normal(random);
   tensor.set_raw_data(values.data(), values.size() * sizeof(float));
-  return tensor.name();
 }
 
 std::string GraphBuilder::integers(const std::vector<int64_t> &values) {

@@ -21,7 +21,8 @@ public:
 
   std::string input(const std::string &name, const std::vector<Dim> &shape, bool integers = false);
   void output(const std::string &value, const std::vector<Dim> &shape);
-  /// Normal numbers, of a deviation that keeps products of the first axis near 1.
+  /// Normal numbers, of a deviation that keeps products of the first axis near 1; drawn by
+  /// `serialise`.
   std::string weight(const std::vector<int64_t> &shape);
   std::string integers(const std::vector<int64_t> &values);
   std::string number(float value);
@@ -29,12 +30,13 @@ public:
   /// Adds a node and returns its (first) result; others are named `<result>.1` and so on.
   std::string op(const std::string &kind, const std::vector<std::string> &inputs,
                  const Attributes &attributes = {}, unsigned results = 1);
-  std::string serialise() const { return model.SerializeAsString(); }
+  std::string serialise();
   /// Elements of all weights.
   int64_t weightElements() const { return weights; }
 
 private:
   std::string fresh(const std::string &stem);
+  void draw(::onnx::TensorProto &weight);
   ::onnx::TensorProto &initialiser(const std::vector<int64_t> &shape, int32_t type,
                                    const std::string &stem);
 

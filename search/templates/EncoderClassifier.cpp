@@ -41,7 +41,7 @@ public:
 
   std::optional<Model> block(uint64_t key) const override {
     BlockName name = BlockName::of(key);
-    LayerGraph graph("block", d);
+    LayerGraph graph("block", d, LayerGraph::kMostOfBlock);
     std::string x = graph.input("x", seq, name.part == Stem ? features : d);
     x = add(graph, x, name);
     if (name.part == Head)
@@ -54,7 +54,7 @@ public:
   Model whole(llvm::ArrayRef<int32_t> genes) const override {
     std::vector<uint64_t> names;
     blocks(genes, names);
-    LayerGraph graph("candidate", d);
+    LayerGraph graph("candidate", d, LayerGraph::kMostOfModel);
     std::string x = graph.input("x", seq, features);
     for (uint64_t key : names)
       x = add(graph, x, BlockName::of(key));

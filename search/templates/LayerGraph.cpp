@@ -1,5 +1,7 @@
 #include "attune/search/templates/LayerGraph.h"
 
+#include "llvm/Support/FormatVariadic.h"
+
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -8,6 +10,17 @@ namespace attune::search {
 
 using onnx::GraphBuilder;
 using Name = LayerGraph::Name;
+
+Model LayerGraph::finish() {
+  int64_t elements = g.weightElements() + maskElements;
+  if (elements <= most)
+    return {.onnx = g.serialise(), .params = g.weightElements()};
+  return {.onnx = "",
+          .refused =
+              llvm::formatv("{0} of a template would have {1:N} weights and other constants; "
+                            "accepted: up to {2:N}, so fewer channels, positions or tokens",
+                            most == kMostOfModel ? "a network" : "a block", elements, most)};
+}
 
 Name LayerGraph::weight(std::vector<int64_t> shape) {
   if (!current)
@@ -100,15 +113,18 @@ Name LayerGraph::joined(const Name &x, int64_t rows) {
 Name LayerGraph::local(const Name &q, const Name &k, const Name &v, const Mixing &mixing,
                        int64_t rows, int64_t heads) {
   std::vector<float> mask;
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < rows; ++j) {
+  maskElements += rows * rows;
+  int64_t shown = maskElements <= most ? rows : 0;
+  mask.reserve(shown * shown);
+  for (int64_t i = 0; i < shown; ++i)
+    for (int64_t j = 0; j < shown; ++j) {
       bool seen = std::abs(i - j) <= mixing.reach && (j <= i || !mixing.causal);
       mask.push_back(seen ? 0 : -std::numeric_limits<float>::infinity());
     }
   Name columns = transposed(headsOf(k, rows, heads), {0, 1, 3, 2});
   Name scores = g.op("MatMul", {headsOf(q, rows, heads), columns});
   scores = g.op("Mul", {scores, g.number(1 / std::sqrt(static_cast<float>(d / heads)))});
-  scores = g.op("Add", {scores, g.tensor({rows, rows}, mask)});
+  scores = g.op("Add", {scores, g.tensor({shown, shown}, mask)});
   Name weights = g.op("Softmax", {scores}, {{"axis", int64_t(-1)}});
   return joined(g.op("MatMul", {weights, headsOf(v, rows, heads)}), rows);
 }

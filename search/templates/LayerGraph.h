@@ -25,8 +25,15 @@ struct Mixing {
 class LayerGraph {
 public:
   using Name = std::string;
-  /// Of a model whose layers have `width` channels.
-  LayerGraph(const std::string &name, int64_t width) : g(name), d(width) {}
+  /// A block that has to be compiled for its price: seconds to draw its numbers and to read them.
+  static constexpr int64_t kMostOfBlock = int64_t(1) << 27;
+  /// A file of ONNX ends at 2 GiB.
+  static constexpr int64_t kMostOfModel = ((int64_t(1) << 31) - (1 << 20)) / sizeof(float);
+
+  /// Of a model whose layers have `width` channels and that is refused if its weights and other
+  /// constants have more than `most` elements.
+  LayerGraph(const std::string &name, int64_t width, int64_t most)
+      : g(name), d(width), most(most) {}
 
   Name input(const std::string &name, int64_t rows, int64_t channels) {
     return g.input(name, {int64_t(1), rows, channels});
@@ -37,7 +44,7 @@ public:
   void output(const Name &value, const std::vector<onnx::GraphBuilder::Dim> &shape) {
     g.output(value, shape);
   }
-  Model finish() const { return {.onnx = g.serialise(), .params = g.weightElements()}; }
+  Model finish();
 
   /// What follows is a layer of this name, with the weights of the last one or its own.
   void useWeights(uint64_t layer, bool again) {
@@ -77,7 +84,8 @@ private:
   std::pair<Name, Name> positions(int64_t rows);
 
   onnx::GraphBuilder g;
-  int64_t d;
+  int64_t d, most;
+  int64_t maskElements = 0;                     ///< of constants beside the weights
   std::map<uint64_t, std::vector<Name>> layers; ///< weights by layer
   std::vector<Name> *current = nullptr;
   size_t next = 0; ///< weight of the current layer

@@ -12,6 +12,8 @@ using llvm::createStringError;
 /// The compiler reads models from files.
 llvm::Error compile(const Model &model, llvm::StringRef output, bool onlyPredict,
                     CompileReport *report) {
+  if (!model.refused.empty())
+    return createStringError(model.refused);
   CompileOptions options = model.options;
   options.onlyPredict = onlyPredict;
   if (onlyPredict)

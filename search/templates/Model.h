@@ -11,6 +11,7 @@ struct Model {
   std::string file = {};       ///< a model of the user
   CompileOptions options = {}; ///< what becomes of its choices, its sizes
   int64_t params = 0;
+  std::string refused = {}; ///< why there is no such model; then nothing else counts
 };
 
 /// As compileModel; `onlyPredict` generates no code and prices one call.

@@ -27,7 +27,10 @@ public:
   virtual Model whole(llvm::ArrayRef<int32_t> genes) const = 0;
   /// The whole candidate as a file of its own, with standard operators.
   virtual llvm::Expected<std::string> onnx(llvm::ArrayRef<int32_t> genes) const {
-    return whole(genes).onnx;
+    Model model = whole(genes);
+    if (!model.refused.empty())
+      return llvm::createStringError(model.refused);
+    return std::move(model.onnx);
   }
   /// What prices depend on beside the machine and the space.
   virtual std::string identity() const { return ""; }

@@ -159,7 +159,7 @@ std::optional<Model> Transformer::block(uint64_t key) const {
   BlockName name = withWeights(BlockName::of(key));
   bool isStem = name.part == EncoderStem || name.part == DecoderStem;
   int64_t rows = rowsOf(name.part);
-  Graph graph("block", d);
+  Graph graph("block", d, LayerGraph::kMostOfBlock);
   graph.x = isStem ? graph.tokens("tokens", rows) : graph.input("x", rows, d);
   if (name.part == Cross)
     graph.memory = graph.split(graph.input("memory", source, 2 * d * name.a), 2 * name.a);
@@ -172,7 +172,7 @@ std::optional<Model> Transformer::block(uint64_t key) const {
 Model Transformer::whole(llvm::ArrayRef<int32_t> genes) const {
   std::vector<uint64_t> names;
   blocks(genes, names);
-  Graph graph("candidate", d);
+  Graph graph("candidate", d, LayerGraph::kMostOfModel);
   // The encoder comes first, if the candidate has one.
   if (BlockName::of(names[0]).part == EncoderStem)
     graph.x = graph.tokens("source", source);

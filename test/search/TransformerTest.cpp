@@ -125,6 +125,33 @@ TEST(Transformer, TiedLayers) {
   EXPECT_EQ(network->whole(mixed).params, value(mixed, "params"));
 }
 
+// What no model can hold is refused before its numbers are drawn; closed forms still have prices.
+TEST(Transformer, TooLarge) {
+  useTypicalMachine();
+  auto refusal = [](const std::string &text, int32_t mixing) {
+    Space space = makeSpace(text);
+    auto cost = llvm::cantFail(TemplateCost::create(space));
+    Genes genes(space.geneCount(), 0);
+    for (unsigned layer = 0; layer < 3; ++layer)
+      genes[space.find("attn")->firstGene + layer] = mixing;
+    auto estimate = cost->estimate(genes);
+    return estimate ? "" : llvm::toString(estimate.takeError());
+  };
+  std::string wide = causalLm(2, 32768, kAll), longest = causalLm(65536, 2, kAll);
+  EXPECT_EQ(refusal(wide, 0), "");
+  EXPECT_NE(refusal(wide, 2).find("a block of a template would have 4,295,"), std::string::npos)
+      << refusal(wide, 2);
+  EXPECT_EQ(refusal(longest, 0), "");
+  // Heads of one channel are compiled, with a mask of all pairs.
+  EXPECT_NE(refusal(longest, 3).find("accepted: up to 134,217,728"), std::string::npos)
+      << refusal(longest, 3);
+  Space space = makeSpace(wide);
+  auto network = llvm::cantFail(makeTemplate(space));
+  auto onnx = network->onnx(Genes(space.geneCount(), 0));
+  ASSERT_FALSE(bool(onnx));
+  EXPECT_EQ(llvm::toString(onnx.takeError()).find("a network of a template would have 12,"), 0u);
+}
+
 TEST(Transformer, Errors) {
   auto error = [](const std::string &good, const char *from, const char *to) {
     std::string text = good;
