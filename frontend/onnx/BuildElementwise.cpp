@@ -306,7 +306,9 @@ Tensor elementwise(Node &node, ArrayRef<Tensor> inputs, DType out, BodyFn body, 
   Extent size = 1;
   for (const Extent &e : shape)
     size = size * e;
-  if (auto count = size.constant(); count && *count <= Tensor::kMaxTracked) {
+  // An empty shape may have symbolic extents beside its 0; constants have none.
+  bool isStatic = llvm::all_of(shape, [](const Extent &e) { return e.constant().has_value(); });
+  if (auto count = size.constant(); isStatic && count && *count <= Tensor::kMaxTracked) {
     bool constant = llvm::all_of(inputs, [](const Tensor &t) { return bool(t.constant()); });
     if (Tensor folded = constant ? foldConstants(node, inputs, out, shape, *count, body) : Tensor())
       return folded;

@@ -210,7 +210,7 @@ Value Elements::compute(Value tensor, ArrayRef<Value> indices) {
 
 Value Elements::ofConstant(Value tensor, ArrayRef<Value> indices) {
   std::optional<ConstantData> data = ConstantData::get(tensor);
-  if (!data)
+  if (!data || data->size() == 0)
     return {};
   Type type = data->getType().getElementType();
   auto scalar = [&](int64_t position) -> Value {

@@ -171,11 +171,11 @@ static void convertAveragePool(Node &node) {
     // Padding that is asked for counts, what the rounding up of the size adds does not.
     Shape ones = {1, 1};
     Window rest = window;
-    std::vector<int64_t> pads = node.intsAttr("pads", std::vector<int64_t>(2 * window.rank(), 0));
     for (int64_t axis = 0; axis < window.rank(); ++axis) {
-      ones.push_back(input.dim(axis + 2) + window.before[axis] + pads[axis + window.rank()]);
+      ones.push_back(input.dim(axis + 2) + window.before[axis] + window.after[axis] -
+                     window.excess[axis]);
       rest.before[axis] = 0;
-      rest.after[axis] = window.after[axis] - pads[axis + window.rank()];
+      rest.after[axis] = window.excess[axis];
     }
     Tensor inside =
         node.tensor(filled(node, ones, scalarAttr(context, input.dtype(), 1)), input.dtype(), ones);

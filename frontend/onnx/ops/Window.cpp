@@ -66,6 +66,7 @@ Window readWindow(Node &node, const Tensor &input, std::optional<std::vector<int
       Extent half = extents.floorDiv(total, 2);
       w.before.push_back(autoPad == "SAME_UPPER" ? half : total - half);
       w.after.push_back(autoPad == "SAME_UPPER" ? total - half : half);
+      w.excess.push_back(0);
       w.out.push_back(out);
       continue;
     }
@@ -74,6 +75,7 @@ Window readWindow(Node &node, const Tensor &input, std::optional<std::vector<int
                "attribute 'pads' is negative");
     w.before.push_back(valid ? 0 : pads[axis]);
     w.after.push_back(valid ? 0 : pads[axis + rank]);
+    w.excess.push_back(0);
     Extent room = size + w.before[axis] + w.after[axis] - w.span(axis);
     node.require(extents.less(-1, room), "the window is larger than the padded input");
     if (!ceil) {
@@ -85,8 +87,9 @@ Window readWindow(Node &node, const Tensor &input, std::optional<std::vector<int
     Extent inside = extents.less((out - 1) * stride, size + w.before[axis]);
     out = extents.select(inside, out, out - 1);
     w.out.push_back(out);
-    w.after[axis] =
-        extents.max(w.after[axis], (out - 1) * stride + w.span(axis) - size - w.before[axis]);
+    Extent covered = (out - 1) * stride + w.span(axis);
+    w.excess[axis] = extents.max(covered - size - w.before[axis] - w.after[axis], 0);
+    w.after[axis] = w.after[axis] + w.excess[axis];
   }
   return w;
 }

@@ -11,6 +11,7 @@ namespace attune::onnx {
 struct Window {
   std::vector<int64_t> kernel, strides, dilations;
   Shape before, after; ///< padding
+  Shape excess;        ///< of `after`, what rounding up the size (ceil_mode) adds
   Shape out;           ///< positions of the window
 
   int64_t rank() const { return kernel.size(); }

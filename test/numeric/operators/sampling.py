@@ -62,6 +62,7 @@ def sorted_values():
                              constants=(1,), static_only=True,
                              label=f"{kind}-{count}-{largest}")  # fmt: skip
     yield OpCase("TopK", [x, ints(3)], dict(axis=1), outputs=2, label="count")
+    yield OpCase("TopK", [x, ints(0)], outputs=2, constants=(1,), label="none")
     yield OpCase("NonZero", [i64(4, 6, low=0, high=2)])
     yield OpCase("Compress", [x, bools(11)], dict(axis=1))
     yield OpCase("Compress", [x, bools(20)], label="flat", static_only=True)

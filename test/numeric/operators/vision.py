@@ -47,6 +47,11 @@ def pools():
         yield OpCase(op, [x()], dict(kernel_shape=[2, 2], dilations=[2, 2]), label="dilated")
         yield OpCase(op, [x()], dict(padded, pads=[0] * 4, auto_pad="NOTSET"), label="stride")
     yield OpCase("AveragePool", [x()], dict(padded, count_include_pad=1), label="include-pad")
+    rounded = dict(padded, count_include_pad=1, ceil_mode=1)
+    yield OpCase("AveragePool", [x()], rounded, label="include-pad-ceil")
+    rounded = dict(window, count_include_pad=1, ceil_mode=1)
+    for side in ("SAME_UPPER", "SAME_LOWER"):
+        yield OpCase("AveragePool", [x()], dict(rounded, auto_pad=side), label=f"include-{side}")
     yield OpCase("GlobalAveragePool", [x()])
     yield OpCase("GlobalMaxPool", [x()])
 
