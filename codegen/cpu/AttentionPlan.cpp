@@ -78,10 +78,7 @@ bool AttentionPlan::readRegion(bool isScore, std::unique_ptr<AttentionRegion> &r
     return false;
   for (Operation &inner : region->block)
     if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
-      std::optional<View> view = readView(sizes, extract.getTensor());
-      if (!view || !sizes.inputNumber(view->root))
-        return false;
-      if (isTable(*region, extract, *view))
+      if (isTable(*region, extract, *readView(sizes, extract.getTensor())))
         tables.push_back(extract);
     }
   return true;

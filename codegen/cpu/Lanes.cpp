@@ -65,7 +65,7 @@ bool Lanes::supports(Block &block, const Sizes &sizes) {
         isa<linalg::IndexOp, cf::AssertOp>(op))
       continue;
     if (auto extract = dyn_cast<tensor::ExtractOp>(op)) {
-      if (!readView(sizes, extract.getTensor()))
+      if (!isInputView(sizes, extract.getTensor()))
         return false;
       continue;
     }

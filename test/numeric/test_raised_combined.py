@@ -62,6 +62,15 @@ def mixed_by_a_gate(g, q, k, v, bias):
     return g.op("MatMul", g.op("Mul", mixed, np.float32(0.8)), v)
 
 
+@case(raised=1)
+def gated_beside_a_product(g, q, k, v):
+    """The first softmax is used elsewhere, too; a gate that is a sum is no end of its product."""
+    gate = g.op("Sigmoid", g.op("ReduceSum", q, np.array([-1]), keepdims=1))
+    first, second = probabilities(g, q, k), probabilities(g, q, k, True)
+    y = g.op("MatMul", g.op("Add", first, g.op("Mul", gate, second)), v)
+    return g.op("Add", y, g.op("ReduceMax", first, np.array([-1]), keepdims=1))
+
+
 def k_of(g, q):
     return g.op("Tanh", q)
 
