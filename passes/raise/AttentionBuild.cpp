@@ -84,11 +84,14 @@ AttentionOp AttentionMatch::build(OpBuilder &builder) {
         mapped.plan(scalar);
     SmallVector<Value> captures(mapped.captures());
     captures.push_back(op.getLse());
+    if (mayHideSums())
+      captures.push_back(addRelativeSums(builder, op).getLse());
+    size_t parts = captures.size() - mapped.captures().size();
     op = AttentionOp::create(builder, loc, resultOf(v), q, k, v, factor, captures);
     if (given)
       op.getScoresMutable().assign(given);
     op.setWeighting(Weighting::None);
-    addProbabilityRegion(builder, op, mapped);
+    addProbabilityRegion(builder, op, mapped, parts);
     boundConstantMasks(op);
     builder.setInsertionPointAfter(op);
   }

@@ -19,11 +19,11 @@ bool AttentionMatch::alwaysKeepsKey(Value condition) {
          matchPattern(substitute(elements, condition, column, row), m_One());
 }
 
-bool isOrdinary(Value scalar, Value dot) {
+bool isOrdinary(Value scalar, Value dot, double most) {
   if (scalar == dot)
     return true;
   if (std::optional<double> constant = asFloat(scalar))
-    return std::abs(*constant) <= kOrdinary;
+    return std::abs(*constant) <= most;
   Operation *op = scalar.getDefiningOp();
   if (!op)
     return false;
@@ -32,7 +32,7 @@ bool isOrdinary(Value scalar, Value dot) {
   if (!isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp, arith::ExtFOp,
            arith::TruncFOp>(op))
     return false;
-  return llvm::all_of(op->getOperands(), [&](Value operand) { return isOrdinary(operand, dot); });
+  return llvm::all_of(op->getOperands(), [&](Value operand) { return isOrdinary(operand, dot, most); });
 }
 
 bool AttentionMatch::isNever(double constant, Value kept) {

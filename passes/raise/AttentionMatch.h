@@ -74,7 +74,12 @@ private:
                llvm::ArrayRef<Value> inHeads, Value position, llvm::ArrayRef<Value> factors,
                Value kept = {});
   Value withoutChannels(mlir::OpBuilder &builder, mlir::Location loc, Value values);
-  void addProbabilityRegion(mlir::OpBuilder &builder, AttentionOp op, class RegionBuilder &region);
+  /// Whether all scores of a row may be so great that the logarithm of its sum is lost in rounding,
+  /// like those of a row whose every key a mask of -1e9 hides.
+  bool mayHideSums();
+  AttentionOp addRelativeSums(mlir::OpBuilder &builder, AttentionOp op);
+  void addProbabilityRegion(mlir::OpBuilder &builder, AttentionOp op, class RegionBuilder &region,
+                            size_t parts);
 
   // Weights without a softmax.
   bool findWeights();
@@ -136,8 +141,9 @@ private:
 constexpr double kNever = -1e9;
 /// Scores may be this large for that.
 constexpr double kOrdinary = 1e4;
-/// True if the scalar stays far from the values of finite masks, provided that `dot` does.
-bool isOrdinary(mlir::Value scalar, mlir::Value dot);
+/// True if the scalar stays far from the values of finite masks, provided that `dot` does: it holds
+/// no constant beyond `most`.
+bool isOrdinary(mlir::Value scalar, mlir::Value dot, double most = kOrdinary);
 
 /// The value in another float type.
 mlir::Value convertFloat(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value,

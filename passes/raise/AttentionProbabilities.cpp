@@ -1,5 +1,6 @@
 // What stands between the softmax and the values: factors, and any other map of the probabilities.
 #include "attune/passes/raise/AttentionMatch.h"
+#include "attune/passes/raise/ConstantMasks.h"
 #include "attune/passes/raise/Region.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -147,9 +148,63 @@ Value AttentionMatch::withoutChannels(OpBuilder &builder, Location loc, Value va
                                         step);
 }
 
-/// Weights f(exp(x - lse)), with the logarithms of the rows' sums as the last capture.
-void AttentionMatch::addProbabilityRegion(OpBuilder &builder, AttentionOp op,
-                                          RegionBuilder &region) {
+/// The logarithm of a row's sum, which is the capture.
+static Value sumOf(OpBuilder &builder, Location loc, const AttentionOp::RegionArgs &args,
+                   Value capture) {
+  Value sum = tensor::ExtractOp::create(builder, loc, capture, ValueRange{args.b, args.h, args.n});
+  return convertFloat(builder, loc, sum, args.score.getType());
+}
+
+static Value isMinusInfinity(OpBuilder &builder, Location loc, Value value) {
+  double never = -std::numeric_limits<double>::infinity();
+  Value constant =
+      arith::ConstantOp::create(builder, loc, builder.getFloatAttr(value.getType(), never));
+  return arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, value, constant);
+}
+
+bool AttentionMatch::mayHideSums() {
+  constexpr double kExact = 128;
+  return !sink && !isOrdinary(score, dot, kExact);
+}
+
+/// The same sums of exp(x - lse), where `lse` are the sums of `op`.
+AttentionOp AttentionMatch::addRelativeSums(OpBuilder &builder, AttentionOp op) {
+  Location loc = op.getLoc();
+  RegionBuilder region(elements);
+  region.given(dot);
+  for (Value scalar : {score, allowed})
+    if (scalar)
+      region.plan(scalar);
+  auto relative = cast<AttentionOp>(builder.clone(*op));
+  for (Region &old : relative->getRegions()) {
+    old.dropAllReferences();
+    old.getBlocks().clear();
+  }
+  relative.getCapturesMutable().assign(region.captures());
+  relative.getCapturesMutable().append(op.getLse());
+  OpBuilder::InsertionGuard guard(builder);
+  AttentionOp::RegionArgs args = relative.addScore(builder);
+  builder.setInsertionPointToStart(&relative.getScore().front());
+  startRegion(builder, relative, args, region);
+  Type type = args.score.getType();
+  Value x = score == dot ? args.score : convertFloat(builder, loc, region.emit(score), type);
+  Value sum = sumOf(builder, loc, args, args.captures.back());
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, 0));
+  sum = arith::SelectOp::create(builder, loc, isMinusInfinity(builder, loc, sum), zero, sum);
+  YieldOp::create(builder, loc, arith::SubFOp::create(builder, loc, x, sum).getResult());
+  if (allowed) {
+    args = relative.addMask(builder);
+    builder.setInsertionPointToStart(&relative.getMask().front());
+    startRegion(builder, relative, args, region);
+    YieldOp::create(builder, loc, region.emit(allowed));
+  }
+  boundConstantMasks(relative);
+  return relative;
+}
+
+/// Weights f(exp(x - sums)), with logarithms of parts of the rows' sums as the last captures.
+void AttentionMatch::addProbabilityRegion(OpBuilder &builder, AttentionOp op, RegionBuilder &region,
+                                          size_t parts) {
   Location loc = op.getLoc();
   AttentionOp::RegionArgs args = op.addScore(builder);
   builder.setInsertionPointToStart(&op.getScore().front());
@@ -159,16 +214,17 @@ void AttentionMatch::addProbabilityRegion(OpBuilder &builder, AttentionOp op,
     return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
   };
   Value x = score == dot ? args.score : convertFloat(builder, loc, region.emit(score), type);
-  Value sum = tensor::ExtractOp::create(builder, loc, args.captures.back(),
-                                        ValueRange{args.b, args.h, args.n});
-  sum = convertFloat(builder, loc, sum, type);
-  Value p = math::ExpOp::create(builder, loc, arith::SubFOp::create(builder, loc, x, sum));
+  Value isEmpty;
+  for (Value capture : args.captures.take_back(parts)) {
+    Value sum = sumOf(builder, loc, args, capture);
+    x = arith::SubFOp::create(builder, loc, x, sum);
+    if (!isEmpty)
+      isEmpty = isMinusInfinity(builder, loc, sum);
+  }
+  Value p = math::ExpOp::create(builder, loc, x);
   if (allowed)
     p = arith::SelectOp::create(builder, loc, region.emit(allowed), p, constant(0));
   // Of rows without keys, all probabilities are 0 / 0.
-  double never = -std::numeric_limits<double>::infinity();
-  Value isEmpty =
-      arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, sum, constant(never));
   Value nan = constant(std::numeric_limits<double>::quiet_NaN());
   p = arith::SelectOp::create(builder, loc, isEmpty, nan, p);
   region.define(loaded, convertFloat(builder, loc, p, loaded.getType()));

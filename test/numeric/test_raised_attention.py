@@ -305,6 +305,14 @@ def probabilities_of_some_rows(g, q, k, v, mask, rows):
     return mapped(g, q, k, v, lambda p: g.op("Where", some, np.float32(0), p), mask)
 
 
+@case(inputs=[PADDING])
+def probabilities_of_hidden_rows(g, q, k, v, keep):
+    """Rows without keys are averages: their scores are so great that a sum's logarithm is lost."""
+    keep = g.op("Cast", g.op("Unsqueeze", keep, np.array([1, 2])), to=1)
+    bias = g.op("Mul", g.op("Sub", np.float32(1), keep), np.float32(-1e9))
+    return mapped(g, q, k, v, lambda p: g.op("Mul", p, p), bias)
+
+
 @case(inputs=[FULL])
 def probabilities_of_pairs(g, q, k, v, factor):
     return mapped(g, q, k, v, lambda p: g.op("Mul", g.op("Mul", p, factor), np.float32(0.5)))
