@@ -131,6 +131,17 @@ struct DropUnitReads : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
+/// Reshapes move past an operator by giving it more loops. Between two operators whose unit axes do
+/// not match, they would go to and fro without end.
+bool mayExpand(OpOperand *reshaped) {
+  constexpr unsigned kMostLoops = 12;
+  auto hasRoom = [](Operation *op) {
+    auto loops = dyn_cast_or_null<linalg::LinalgOp>(op);
+    return !loops || loops.getNumLoops() < kMostLoops;
+  };
+  return hasRoom(reshaped->getOwner()) && hasRoom(reshaped->get().getDefiningOp());
+}
+
 LogicalResult lower(Region &region, const CpuTarget *target) {
   MLIRContext *context = region.module->getContext();
   // Steps one after the other are no work for a device.
@@ -158,8 +169,7 @@ LogicalResult lower(Region &region, const CpuTarget *target) {
   RewritePatternSet patterns(context);
   tensor::populateDecomposeTensorConcatPatterns(patterns);
   patterns.add<DropUnitReads>(context);
-  auto always = [](OpOperand *) { return true; };
-  linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, always);
+  linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, mayExpand);
   if (target) {
     populateMathPolynomialPatterns(patterns, *target);
     populateExpandHalfFloatPatterns(patterns, *target);

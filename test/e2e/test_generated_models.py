@@ -8,6 +8,7 @@ import attune_cli as cli
 import onnx_oracle as oracle
 from attune_ctypes import Session
 from models import suite
+from models.builder import Graph
 from models.fresh import draw
 
 SEED = cli.seed()
@@ -30,6 +31,27 @@ def compare(case, tmp_path, *flags):
 @pytest.mark.parametrize("case", suite(), ids=lambda c: c.name)
 def test_family(case, tmp_path):
     compare(case, tmp_path)
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+def test_convolved_maps(keys, tmp_path):
+    """Maps of one key have a unit axis that the convolution and the norm see in different places."""
+    g = Graph("maps", opset=18)
+    q, k = g.input("q", "f32", [1, 8, 31, 4]), g.input("k", "f32", [1, 8, keys, 4])
+    v = g.input("v", "f32", [1, 8, keys, 12])
+    scores = g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2]))
+    x = g.op("Conv", g.op("Tanh", scores), g.weight(8, 8, 3, 3), pads=[1, 1, 1, 1])
+    weights = g.op("Exp", g.op("Sub", x, g.op("ReduceMax", x, np.array([-1]), keepdims=1)))
+    total = g.op("ReduceSum", weights, np.array([-1]), keepdims=1)
+    weights = g.op("Div", weights, g.op("Add", total, np.float32(1e-6)))
+    g.output(g.op("MatMul", weights, v), "y", shape=[1, 8, 31, 12])
+    onnx.save(g.finish(), tmp_path / "model.onnx")
+    session = Session(cli.compile(tmp_path / "model.onnx", tmp_path / "model.so"))
+    rng = np.random.default_rng(5)
+    shapes = {"q": (1, 8, 31, 4), "k": (1, 8, keys, 4), "v": (1, 8, keys, 12)}
+    feeds = {n: rng.standard_normal(shape).astype("f") for n, shape in shapes.items()}
+    (want,) = oracle.session((tmp_path / "model.onnx").read_bytes()).run(None, feeds)
+    assert cli.worst(session.run(feeds)["y"], want) <= 1e-5
 
 
 @pytest.mark.parametrize("spelling", ["torchscript", "dynamo", "native"])
