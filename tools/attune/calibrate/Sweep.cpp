@@ -40,7 +40,7 @@ void fillRows(std::vector<Tensor> &inputs) {
 /// that caches are theirs.
 void runInTurns(std::vector<StepTimes> &times) {
   constexpr size_t kLeastRuns = 5, kMostRuns = 1000;
-  constexpr double kInARow = 3e-3, kSecondsEach = 0.03;
+  constexpr double kInARow = 3e-3, kSecondsEach = 0.02;
   double spent = 0;
   while (times.front().runs() < kLeastRuns ||
          (spent < kSecondsEach * times.size() && times.front().runs() < kMostRuns))
