@@ -105,7 +105,9 @@ llvm::Error Compilation::generate(StringRef output) {
   // Passes before this one report remarks, in order.
   std::unique_ptr<llvm::ThreadPoolInterface> pool;
   if (options.jobs != 1) {
-    pool = std::make_unique<llvm::DefaultThreadPool>(llvm::hardware_concurrency(options.jobs));
+    llvm::ThreadPoolStrategy strategy = llvm::hardware_concurrency(options.jobs);
+    strategy.Limit = true; // to the processors that there are
+    pool = std::make_unique<llvm::DefaultThreadPool>(strategy);
     context.setThreadPool(*pool);
   }
   llvm::scope_exit alone([&] { context.disableMultithreading(); });

@@ -37,7 +37,8 @@ def RaiseAttention : Pass<"attune-raise-attention", "::mlir::func::FuncOp"> {
     Factors of a softmax's probabilities that are the same for a row scale the result, those of a key
     the values. Any other map of single probabilities (`score_mod` and `prob_mod` of FlexAttention both
     come here) takes two attentions: one without values for the logarithm of each row's sum, `lse`, and
-    one whose weights are `map(exp(x - lse))`.
+    one whose weights are `map(exp(x - lse))`; where scores may be large, as finite masks are, one more
+    in between sums again relative to `lse`, which rounds away what many equal ones add.
 
     Needs contractions on zero-filled inits and `linalg.softmax`. Guarantees the same results up to
     rounding: -inf masks become the mask region with `empty_row = nan`, or `zero` behind the guard;

@@ -26,7 +26,6 @@ struct SumTerms {
   std::optional<ByteElement> codes[2]; ///< of a and b as bytes; where there is none, a constant
   ByteCode code;                       ///< of both
 
-  bool areDistances() const { return kind == Distances || kind == ByteDistances; }
 };
 
 /// A free index of the operator, in the parts that operands see: outermost first, `index = sum of

@@ -48,8 +48,9 @@ def test_thread_count_does_not_change_bits(real, peer):
 
 
 def test_jobs_do_not_change_the_artifact(real, tmp_path):
-    made = [tmp_path / f"{jobs}.so" for jobs in (1, 2, 3)]
-    for jobs, path in zip((1, 2, 3), made, strict=True):
+    counts = (1, 2, 2**32 - 1)
+    made = [tmp_path / f"{jobs}.so" for jobs in counts]
+    for jobs, path in zip(counts, made, strict=True):
         assert cli.attune("compile", real[0], "-o", path, f"--jobs={jobs}").returncode == 0
     assert made[0].read_bytes() == made[1].read_bytes() == made[2].read_bytes()
 
