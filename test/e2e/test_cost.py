@@ -122,6 +122,11 @@ def test_requests_are_answered_line_by_line(model):
     assert cli.attune("cost", "--stdin", model, check=False, input="").returncode == 2
 
 
+def test_calibration_uses_the_threads_that_there_are():
+    failed = cli.attune("calibrate", "--threads=4000000000", check=False)
+    assert failed.returncode == 1 and "this process may use" in failed.stderr
+
+
 def test_models_are_kept_between_requests(tmp_path):
     """Sizes in turn, more models than are kept, and a file that changes meanwhile."""
 

@@ -14,6 +14,7 @@
 #include "llvm/Support/Threading.h"
 
 #include <chrono>
+#include <optional>
 #include <set>
 
 namespace attune::tools {
@@ -197,22 +198,19 @@ static std::vector<unsigned> threadCounts(unsigned most) {
 
 /// On all threads: compiling takes longer than measuring.
 llvm::Error Calibration::compile(llvm::ArrayRef<Network> networks, std::vector<Sweep> &sweeps) {
-  std::vector<llvm::Expected<Sweep>> made;
-  for (size_t i = 0; i < networks.size(); ++i)
-    made.emplace_back(llvm::createStringError("not compiled"));
+  std::vector<std::optional<llvm::Expected<Sweep>>> made(networks.size());
   {
     llvm::DefaultThreadPool pool(llvm::hardware_concurrency(machine.threads));
-    for (auto [network, result] : llvm::zip(networks, made)) {
-      llvm::consumeError(result.takeError());
-      pool.async([&] { result = Sweep::make(network, threadCounts(machine.threads)); });
-    }
+    for (size_t i = 0; i < networks.size(); ++i)
+      pool.async(
+          [&, i] { made[i].emplace(Sweep::make(networks[i], threadCounts(machine.threads))); });
   }
   llvm::Error errors = llvm::Error::success();
-  for (llvm::Expected<Sweep> &result : made)
-    if (result)
-      sweeps.push_back(std::move(*result));
+  for (std::optional<llvm::Expected<Sweep>> &result : made)
+    if (*result)
+      sweeps.push_back(std::move(**result));
     else
-      errors = llvm::joinErrors(std::move(errors), result.takeError());
+      errors = llvm::joinErrors(std::move(errors), result->takeError());
   return errors;
 }
 
@@ -326,7 +324,8 @@ void Calibration::print(const Machine &fitted, llvm::raw_ostream &os) const {
 int calibrateCommand(Args args) {
   std::string output, keep, given;
   bool check = false, json = false;
-  int64_t seconds = 60, threads = llvm::hardware_concurrency().compute_thread_count();
+  const int64_t available = llvm::hardware_concurrency().compute_thread_count();
+  int64_t seconds = 60, threads = available;
   std::vector<std::string> positional;
   Options parser("calibrate", "[options]");
   parser.addString("output", "FILE", "where to keep the result (default: the user's cache folder)",
@@ -344,6 +343,10 @@ int calibrateCommand(Args args) {
     llvm::errs() << "attune calibrate: expects no model, found `" << positional[0] << "`\n";
     return kUsage;
   }
+  if (threads > available)
+    return report(llvm::createStringError("--threads: this process may use %lld, found %lld",
+                                          static_cast<long long>(available),
+                                          static_cast<long long>(threads)));
   auto target = codegen::CpuTarget::parse("host");
   if (!target)
     return report(target.takeError());
